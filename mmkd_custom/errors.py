@@ -1,0 +1,64 @@
+"""The one exception for mistakes of the user, and how a tool reports it."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import Callable, Iterable, Optional
+
+EXIT_USER_ERROR = 2
+
+
+class UserError(Exception):
+    """The user's input is wrong.
+
+    The message is one sentence that names the file, option or tensor, says
+    what came and what was wanted. Tools print it without a traceback and end
+    with exit code 2; anything else that escapes is a defect.
+    """
+
+    def __init__(self, message: str) -> None:
+        # A DataLoader worker's exception is rebuilt in the main process from
+        # its formatted traceback: keep only the sentence.
+        marker = f'{type(self).__name__}: '
+        if message.startswith('Caught ') and marker in message:
+            message = message.rsplit(marker, 1)[1]
+        super().__init__(' '.join(message.split()))
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Says which of the known names are nearest to an unknown one.
+
+    Args:
+        name (str): The name that was not found.
+        known (Iterable[str]): The names that exist.
+        count (int): How many to name at the most. Defaults to 3.
+
+    Returns:
+        str: A half-sentence such as ``nearest: 'a', 'b'``, or ``there are
+        none`` when nothing is known.
+    """
+    options = list(known)
+    if not options:
+        return 'there are none'
+    close = difflib.get_close_matches(name, options, n=count, cutoff=0.3)
+    if close:
+        return 'nearest: ' + ', '.join(repr(option) for option in close)
+    return 'there are: ' + ', '.join(
+        repr(option) for option in sorted(options)[:10])
+
+
+def run_cli(main: Callable[[], Optional[int]]) -> None:
+    """Runs a tool's main function and exits the process.
+
+    Args:
+        main (Callable): The tool. Its return value is the exit code; None
+            means 0. A :class:`UserError` becomes one line on stderr and exit
+            code 2.
+    """
+    try:
+        code = main() or 0
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        code = EXIT_USER_ERROR
+    sys.exit(code)
