@@ -1,0 +1,72 @@
+"""Solar cells (`pip install elpv-dataset`) at 96 px, few of them labelled.
+
+A seeded LABEL_FRACTION of the training cells is labelled; all training cells,
+the labelled ones included, are the unlabelled stream; the test cells are in
+neither. EVAL_SPLIT=val evaluates on the validation cells instead, which is
+what the protocol and the weights were chosen on.
+"""
+
+task = 'elpv, {{$LABEL_FRACTION:0.05}} of the labels'
+eval_split = '{{$EVAL_SPLIT:test}}'
+image_size = 96
+epoch_length = 'longer'
+
+data_preprocessor = dict(
+    num_classes=2,
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='RandomResizedCrop',
+        scale=image_size,
+        crop_ratio_range=(0.5, 1.0)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(type='ColorJitter', brightness=0.2, contrast=0.2, backend='cv2'),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(image_size, image_size), interpolation='area'),
+    dict(type='PackInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=96,
+    num_workers=2,
+    dataset=dict(
+        type='TwoStreamDataset',
+        seed={{'$SEED:0'}},
+        labelled=dict(
+            type='ELPV',
+            split='train',
+            fraction={{'$LABEL_FRACTION:0.05'}},
+            seed={{'$SEED:0'}},
+            pipeline=train_pipeline),
+        unlabelled=dict(type='ELPV', split='train', pipeline=train_pipeline)),
+    sampler=dict(
+        type='TwoStreamSampler',
+        labelled=32,
+        unlabelled=64,
+        epoch_length=epoch_length),
+    batch_sampler=dict(type='TwoStreamBatchSampler'))
+
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=2,
+    dataset=dict(
+        type='ELPV',
+        split=eval_split,
+        pipeline=test_pipeline,
+        test_mode=True),
+    sampler=dict(type='DefaultSampler', shuffle=False))
+test_dataloader = val_dataloader
+
+val_evaluator = [
+    dict(type='Accuracy', topk=1),
+    dict(type='SingleLabelMetric', items=['f1-score']),
+]
+test_evaluator = val_evaluator

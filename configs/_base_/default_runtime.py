@@ -1,0 +1,42 @@
+"""Runtime shared by every config of this project."""
+
+default_scope = 'mmkd_custom'
+
+seed = {{'$SEED:0'}}
+randomness = dict(seed=seed, deterministic=False)
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    # Atomic files, and one more than the newest: a kill never leaves a run
+    # without a checkpoint to continue from.
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=2,
+        backend_args=dict(backend='atomic')),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='VisualizationHook', enable=False))
+
+custom_hooks = [
+    dict(type='StageHook'),
+    dict(type='EpochSeedHook'),
+    dict(type='StrictLoadHook'),
+    dict(type='ResultsHook'),
+    dict(type='ProgressHook'),
+]
+
+# Each stage trains one part of the model.
+find_unused_parameters = True
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+log_level = 'INFO'
+load_from = None
+resume = False

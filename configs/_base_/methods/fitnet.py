@@ -1,0 +1,13 @@
+"""FitNet-style: match the teacher's feature through a connector.
+
+METHODS 2. The weight 20 is [ours].
+"""
+
+method = dict(
+    type='Distiller',
+    terms=dict(
+        hint=dict(
+            loss=dict(type='FeatureMSE'),
+            on='feature',
+            connector=dict(type='LinearConnector'),
+            weight=20.0)))

@@ -1,0 +1,36 @@
+"""AdamW with warm-up and cosine decay for short runs on small images."""
+
+max_epochs = 20
+warmup_epochs = 2
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='StagedOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05),
+    # The projection that customizes the teacher's feature.
+    stages=dict(
+        customization=dict(
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05))))
+
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.02,
+        by_epoch=True,
+        begin=0,
+        end=warmup_epochs,
+        convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=warmup_epochs,
+        end=max_epochs,
+        T_max=max_epochs - warmup_epochs,
+        convert_to_iter_based=True),
+]
+
+# The student changes in the distillation epochs, every second one.
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=2)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=128)

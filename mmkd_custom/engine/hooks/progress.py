@@ -1,0 +1,67 @@
+"""A progress bar on a terminal, silence elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Optional
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
+                           TimeElapsedColumn, TimeRemainingColumn)
+
+from ...registry import HOOKS
+
+
+def progress_bar() -> Progress:
+    """Makes a bar on stderr that shows nothing unless it is a terminal.
+
+    Returns:
+        rich.progress.Progress: To be used as a context manager.
+    """
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty())
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Shows the iterations done and the time left of a training run."""
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._progress: Optional[Progress] = None
+        self._task = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Shows the bar, on the main process of a terminal only."""
+        if is_main_process() and sys.stderr.isatty():
+            self._progress = progress_bar()
+            self._task = self._progress.add_task(
+                'training', total=runner.max_iters, completed=runner.iter)
+            self._progress.start()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None,
+                         outputs=None) -> None:
+        """Moves it one iteration on."""
+        if self._progress is not None:
+            stage = runner.message_hub.runtime_info.get('stage', 'training')
+            self._progress.update(
+                self._task,
+                completed=runner.iter + 1,
+                description=f'epoch {runner.epoch + 1} {stage}')
+
+    def after_run(self, runner: Runner) -> None:
+        """Takes it away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,73 @@
+"""What a finished run leaves for machines to read: ``results.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Dict, List, Optional, Union
+
+#: Distributions whose version decides what a run computes.
+VERSIONED = ('mmkd-custom', 'mmengine', 'mmpretrain', 'mmcv', 'mmcv-lite',
+             'torch', 'torchvision', 'timm', 'open_clip_torch', 'numpy')
+
+
+def versions() -> Dict[str, str]:
+    """Gives the versions of Python and of the installed packages.
+
+    Returns:
+        dict[str, str]: Name to version; packages that are not installed are
+        left out.
+    """
+    found = dict(python=platform.python_version())
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def summarize(history: List[Dict[str, float]]) -> Dict[str, dict]:
+    """Reduces the evaluations of a run to what is reported.
+
+    Args:
+        history (list[dict]): One dict of metrics per evaluation, oldest
+            first; ``epoch`` counts from 1.
+
+    Returns:
+        dict: ``last``, the metrics after the last epoch, which are the result;
+        and ``oracle``, the best value of each metric over all evaluations,
+        which uses the labels of the test images and only stands beside it
+        (METHODS 7).
+    """
+    if not history:
+        return dict(last={}, oracle={})
+    metrics = [{k: v for k, v in entry.items() if k != 'epoch'}
+               for entry in history]
+    best: Dict[str, float] = {}
+    for entry in metrics:
+        for key, value in entry.items():
+            best[key] = max(value, best.get(key, value))
+    return dict(last=metrics[-1], oracle=best)
+
+
+def write_json(content: dict, path: Union[str, Path]) -> None:
+    """Writes a JSON file in one step, so that it is whole or not there.
+
+    Args:
+        content (dict): Plain values.
+        path (str | Path): The destination.
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.tmp')
+    temporary.write_text(json.dumps(content, indent=2) + '\n')
+    os.replace(temporary, path)
+
+
+def read_results(work_dir: Union[str, Path]) -> Optional[dict]:
+    """Reads the ``results.json`` of a run, None when it has not finished."""
+    path = Path(work_dir) / 'results.json'
+    return json.loads(path.read_text()) if path.is_file() else None

@@ -1,0 +1,10 @@
+"""Networks and losses: students, teachers, connectors, distillers."""
+
+from .connectors import *  # noqa: F401,F403
+from .data_preprocessor import DistillDataPreprocessor
+from .distillers import *  # noqa: F401,F403
+from .losses import *  # noqa: F401,F403
+from .student import Student
+from .teachers import *  # noqa: F401,F403
+
+__all__ = ['DistillDataPreprocessor', 'Student']

@@ -1,0 +1,80 @@
+"""Preprocessing of batches in which only some samples carry a label."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence, Union
+
+import torch
+from mmpretrain.models.utils import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
+
+from ..errors import UserError
+from ..registry import MODELS
+
+
+def has_label(sample: DataSample) -> bool:
+    """Says whether a sample carries a label that may be used."""
+    return 'gt_label' in sample or 'gt_score' in sample
+
+
+@MODELS.register_module()
+class DistillDataPreprocessor(ClsDataPreprocessor):
+    """MMPretrain's preprocessor for batches that mix two streams.
+
+    Labelled and unlabelled samples go through
+    :class:`mmpretrain.models.utils.ClsDataPreprocessor` separately, so batch
+    augmentations such as Mixup mix labelled images with each other only, and
+    come back in the order in which they came. Takes the same arguments.
+
+    ``teacher_inputs``, when the dataset gives them, are normalised like the
+    inputs; the teacher takes them to its own normalisation. They exclude
+    batch augmentations, which would change one view and not the other.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Normalises a batch.
+
+        Args:
+            data (dict): ``inputs`` (B, 3, H, W) or a list of B images
+                (3, H, W), ``data_samples`` and optional ``teacher_inputs``.
+            training (bool): Whether batch augmentations apply. Defaults to
+                False.
+
+        Returns:
+            dict: ``inputs`` float (B, 3, H, W), ``data_samples``, and
+            ``teacher_inputs`` if there were any.
+        """
+        samples = data.get('data_samples')
+        if not samples or not isinstance(samples[0], DataSample):
+            return super().forward(data, training)
+        labelled = [i for i, s in enumerate(samples) if has_label(s)]
+        unlabelled = [i for i, s in enumerate(samples) if not has_label(s)]
+        parts = [
+            super(DistillDataPreprocessor, self).forward(
+                dict(inputs=_take(data['inputs'], group),
+                     data_samples=[samples[i] for i in group]), training)
+            for group in (labelled, unlabelled) if group
+        ]
+        order = torch.tensor(labelled + unlabelled)
+        inputs = torch.cat([part['inputs'] for part in parts])
+        if (order != torch.arange(len(order))).any():
+            inputs = inputs[order.argsort().to(inputs.device)]
+        result: Dict[str, object] = dict(inputs=inputs, data_samples=samples)
+        if 'teacher_inputs' in data:
+            if training and self.batch_augments is not None:
+                raise UserError(
+                    'data_preprocessor: batch augmentations change the '
+                    "student's images but not the teacher_inputs of the "
+                    'dataset; drop train_cfg.augments or teacher_pipeline.')
+            result['teacher_inputs'] = super().forward(
+                dict(inputs=data['teacher_inputs']))['inputs']
+        return result
+
+
+def _take(images: Union[torch.Tensor, Sequence[torch.Tensor]],
+          indices: List[int]) -> Union[torch.Tensor, List[torch.Tensor]]:
+    if torch.is_tensor(images):
+        if len(indices) == len(images):
+            return images
+        return images[indices]
+    return [images[i] for i in indices]

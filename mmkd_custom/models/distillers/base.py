@@ -1,0 +1,341 @@
+"""What every way of distilling shares: a classifier that holds a teacher."""
+
+from __future__ import annotations
+
+import time
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+
+import torch
+import torch.nn as nn
+from mmpretrain.models.classifiers import BaseClassifier
+from mmpretrain.structures import DataSample
+
+from ...errors import UserError
+from ...registry import MODELS
+from ...stages import DISTILLATION, Stage, StageSchedule
+from ..data_preprocessor import has_label
+from ..student import Student
+from ..teachers import FrozenTeacher, TeacherOutput
+
+PREPROCESSOR = 'mmkd_custom.DistillDataPreprocessor'
+
+
+class Batch(NamedTuple):
+    """One training batch as a distiller sees it.
+
+    Attributes:
+        inputs (Tensor): Images as the student wants them (B, 3, H, W).
+        data_samples (list[DataSample]): B samples.
+        labelled (Tensor): Positions of the samples whose label may be used,
+            (B_L,) long.
+        teacher_inputs (Tensor, optional): The same crops at the teacher's
+            size (B, 3, H_t, W_t), normalised like ``inputs``.
+    """
+
+    inputs: torch.Tensor
+    data_samples: List[DataSample]
+    labelled: torch.Tensor
+    teacher_inputs: Optional[torch.Tensor]
+
+    @property
+    def labelled_samples(self) -> List[DataSample]:
+        """list[DataSample]: The samples whose label may be used."""
+        return [self.data_samples[i] for i in self.labelled.tolist()]
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """Tensor: Class index of each sample (B,), -1 where unlabelled."""
+        targets = torch.full((len(self.data_samples), ), -1,
+                             device=self.labelled.device)
+        targets[self.labelled] = hard_labels(self.labelled_samples).to(
+            targets.device)
+        return targets
+
+    def only_labelled(self) -> Batch:
+        """Gives the labelled part alone."""
+        if len(self.labelled) == len(self.data_samples):
+            return self
+        extra = self.teacher_inputs
+        return Batch(self.inputs[self.labelled], self.labelled_samples,
+                     torch.arange(len(self.labelled),
+                                  device=self.labelled.device),
+                     None if extra is None else extra[self.labelled])
+
+
+class _Held:
+    """Holds a module without owning it: no child, and never deep-copied."""
+
+    def __init__(self, module: FrozenTeacher) -> None:
+        self.module = module
+
+    def __deepcopy__(self, memo: dict) -> _Held:
+        return self
+
+
+class BaseDistiller(BaseClassifier):
+    """A classifier that trains its student with the help of a teacher.
+
+    ``mode='tensor'`` and ``mode='predict'`` go to the student alone, so
+    validation, EMA, TTA and every hook and metric of MMPretrain work
+    unchanged; ``mode='loss'`` calls ``loss_<stage>`` of the current stage.
+
+    The teacher is held, not owned (DESIGN decision 2): it is in neither
+    ``parameters()`` nor ``state_dict()``, so it reaches no optimiser, reducer,
+    averaged copy or checkpoint.
+
+    Args:
+        student (dict | nn.Module): Any MMPretrain classifier.
+        teacher (dict | FrozenTeacher): The frozen teacher.
+        classifier (str, optional): Module path of the student's last linear
+            layer. Found when None. Defaults to None.
+        input_size (int): Size of the dry run that finds it. Defaults to 224.
+        schedule (StageSchedule, optional): Stages over epochs. Defaults to
+            distillation only.
+        data_preprocessor (dict | nn.Module, optional): As for
+            ``ImageClassifier``; becomes a
+            :class:`~mmkd_custom.models.DistillDataPreprocessor`. Defaults to
+            None.
+        init_cfg (dict, optional): Defaults to None.
+    """
+
+    #: Child modules that each stage's own optimiser trains. Children named in
+    #: no stage belong to the distillation stage.
+    stage_modules: Dict[str, Tuple[str, ...]] = {}
+
+    def __init__(self,
+                 student: Union[dict, nn.Module],
+                 teacher: Union[dict, FrozenTeacher],
+                 classifier: Optional[str] = None,
+                 input_size: int = 224,
+                 schedule: Optional[StageSchedule] = None,
+                 data_preprocessor: Union[dict, nn.Module, None] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(
+            init_cfg=init_cfg,
+            data_preprocessor=_build_preprocessor(data_preprocessor))
+        self.student = _build_student(student)
+        if isinstance(teacher, dict):
+            teacher = MODELS.build(teacher)
+        if not isinstance(teacher, FrozenTeacher):
+            raise UserError(
+                f'teacher: {type(teacher).__name__} is no FrozenTeacher; name '
+                'one of TimmTeacher, MMPretrainTeacher.')
+        self._teacher = _Held(teacher)
+        self._classifier = Student(self.student, classifier,
+                                   input_size).classifier_path
+        self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
+        self._stage: Optional[str] = None
+        # Known from the start when there is only one: then a distiller also
+        # runs in a loop that has no StageHook.
+        if len(self.schedule.stages) == 1:
+            self.set_stage(self.schedule.stages[0].name)
+
+    @property
+    def teacher(self) -> FrozenTeacher:
+        """FrozenTeacher: Held, not a child module."""
+        return self._teacher.module
+
+    @property
+    def student_view(self) -> Student:
+        """Student: The encoder/classifier split of ``self.student``."""
+        # Made anew: a deep copy of the distiller (EMA) has another student.
+        return Student(self.student, self._classifier)
+
+    @property
+    def stage(self) -> Optional[str]:
+        """str: The current stage; None before the first epoch."""
+        return self._stage
+
+    def set_stage(self, stage: str) -> None:
+        """Enters a stage. Called before every epoch by ``StageHook``."""
+        names = [s.name for s in self.schedule.stages]
+        if stage not in names:
+            raise UserError(
+                f'stage {stage!r} is not in the schedule of '
+                f'{type(self).__name__}, which has {names}.')
+        self._stage = stage
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> BaseDistiller:
+        """Sets the mode; modules that the stage does not train stay eval."""
+        super().train(mode)
+        stage = getattr(self, '_stage', None)
+        if mode and stage is not None:
+            trained = self.trained_children(stage)
+            for name, child in self.named_children():
+                child.train(name in trained or name == 'data_preprocessor')
+        return self
+
+    def trained_children(self, stage: str) -> Tuple[str, ...]:
+        """Names the child modules that a stage trains.
+
+        Args:
+            stage (str): A stage of the schedule.
+
+        Returns:
+            tuple[str]: Names of direct children.
+        """
+        if stage in self.stage_modules:
+            named = self.stage_modules[stage]
+        else:
+            taken = {n for names in self.stage_modules.values() for n in names}
+            named = tuple(name for name, _ in self.named_children()
+                          if name not in taken and name != 'data_preprocessor')
+        return tuple(n for n in named if getattr(self, n, None) is not None)
+
+    def _apply(self, fn, *args, **kwargs) -> BaseDistiller:
+        # The teacher is no child, yet it follows .to() and .cuda(): to the
+        # device only, because its dtype is its own.
+        super()._apply(fn, *args, **kwargs)
+        self.teacher.to(next(self.student.parameters()).device)
+        return self
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[List[DataSample]] = None,
+                mode: str = 'tensor',
+                teacher_inputs: Optional[torch.Tensor] = None):
+        """Runs the student, or computes the losses of the current stage.
+
+        Args:
+            inputs (Tensor): Images (B, 3, H, W), normalised for the student.
+            data_samples (list[DataSample], optional): B samples. Defaults to
+                None.
+            mode (str): 'tensor', 'predict' or 'loss'. Defaults to 'tensor'.
+            teacher_inputs (Tensor, optional): The same crops at the teacher's
+                size; used in 'loss' only. Defaults to None.
+
+        Returns:
+            Tensor | list[DataSample] | dict[str, Tensor]: By mode.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, teacher_inputs)
+        return self.student(inputs, data_samples, mode=mode)
+
+    def extract_feat(self, inputs: torch.Tensor, **kwargs):
+        """Extracts the student's features, as the student itself does."""
+        return self.student.extract_feat(inputs, **kwargs)
+
+    def predict(self, inputs: torch.Tensor,
+                data_samples: Optional[List[DataSample]] = None,
+                **kwargs) -> List[DataSample]:
+        """Predicts with the student alone."""
+        return self.student.predict(inputs, data_samples, **kwargs)
+
+    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+        """Gives the student's layer depth, for layer-wise learning rates."""
+        name = param_name[len('student.'):] if param_name.startswith(
+            'student.') else param_name
+        return self.student.get_layer_depth(name)
+
+    def loss(self,
+             inputs: torch.Tensor,
+             data_samples: List[DataSample],
+             teacher_inputs: Optional[torch.Tensor] = None
+             ) -> Dict[str, torch.Tensor]:
+        """Computes the terms of the current stage.
+
+        Returns:
+            dict[str, Tensor]: ``loss_*`` terms, which MMEngine sums, and
+            monitors, whose names never contain "loss".
+
+        Raises:
+            UserError: If several stages exist and none was entered, or the
+                batch holds no labelled sample.
+        """
+        if self._stage is None:
+            raise UserError(
+                f'{type(self).__name__} has the stages '
+                f'{[s.name for s in self.schedule.stages]} but was told none; '
+                "add dict(type='mmkd_custom.StageHook') to custom_hooks.")
+        positions = [i for i, s in enumerate(data_samples) if has_label(s)]
+        if not positions:
+            raise UserError(
+                f'a batch of {len(data_samples)} samples holds no label, but '
+                'every training batch wants labelled samples; use '
+                'TwoStreamDataset with TwoStreamSampler.')
+        batch = Batch(inputs, data_samples,
+                      torch.tensor(positions, device=inputs.device),
+                      teacher_inputs)
+        return getattr(self, f'loss_{self._stage}')(batch)
+
+    def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
+        """Computes the terms that train the student."""
+        raise NotImplementedError
+
+    def run_student(
+        self, batch: Batch
+    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Runs the student once on both streams.
+
+        Returns:
+            tuple: Feature (B, D_s), logits (B, C) and the host seconds of the
+            forward pass as a scalar tensor.
+        """
+        start = time.perf_counter()
+        feature, logits = self.student_view.forward(batch.inputs)
+        return feature, logits, torch.tensor(time.perf_counter() - start)
+
+    def run_teacher(self, batch: Batch) -> Tuple[TeacherOutput, torch.Tensor]:
+        """Runs the teacher once on a batch, prepared its own way.
+
+        Returns:
+            tuple: The teacher's output, detached by construction, and the
+            seconds it took as a scalar tensor (host time; on CUDA the launch
+            only, since waiting would cost more than it tells).
+        """
+        start = time.perf_counter()
+        extra = batch.teacher_inputs
+        images = batch.inputs if extra is None else extra
+        preprocessor = self.data_preprocessor
+        normalised = getattr(preprocessor, '_enable_normalize', False)
+        output = self.teacher(
+            self.teacher.prepare(
+                images,
+                mean=preprocessor.mean.flatten() if normalised else None,
+                std=preprocessor.std.flatten() if normalised else None,
+                to_rgb=bool(getattr(preprocessor, 'to_rgb', True))))
+        return output, torch.tensor(time.perf_counter() - start)
+
+
+def top1(logits: torch.Tensor, samples: List[DataSample]) -> torch.Tensor:
+    """Computes accuracy in percent against single labels.
+
+    Args:
+        logits (Tensor): (N, C).
+        samples (list[DataSample]): N labelled samples.
+
+    Returns:
+        Tensor: Scalar in [0, 100].
+    """
+    labels = hard_labels(samples).to(logits.device)
+    return (logits.argmax(1) == labels).float().mean() * 100
+
+
+def hard_labels(samples: List[DataSample]) -> torch.Tensor:
+    """Collects one class index per labelled sample, (N,) long."""
+    return torch.cat([
+        s.gt_label if 'gt_score' not in s else s.gt_score.argmax().view(1)
+        for s in samples
+    ])
+
+
+def _build_student(student: Union[dict, nn.Module]) -> nn.Module:
+    if isinstance(student, nn.Module):
+        return student
+    student = dict(student)
+    # The distiller preprocesses; a second preprocessor inside the student
+    # would only hide that.
+    student.pop('data_preprocessor', None)
+    return MODELS.build(student)
+
+
+def _build_preprocessor(
+        cfg: Union[dict, nn.Module, None]) -> Union[dict, nn.Module]:
+    if isinstance(cfg, nn.Module):
+        return cfg
+    cfg = dict(cfg or {})
+    if cfg.get('type', 'ClsDataPreprocessor') in (
+            'ClsDataPreprocessor', 'mmpretrain.ClsDataPreprocessor'):
+        cfg['type'] = PREPROCESSOR
+    return MODELS.build(cfg)

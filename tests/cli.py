@@ -1,0 +1,68 @@
+"""Runs the tools as a user does: in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Optional, Sequence
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+#: The shipped domain-folder config, made small enough for a test: a tiny
+#: teacher of random weights, batches of 4 + 4, two workers.
+TINY = (
+    'model.teacher.model_name=test_efficientnet',
+    'model.teacher.checkpoint=None',
+    'train_dataloader.batch_size=8',
+    'train_dataloader.sampler.labelled=4',
+    'train_dataloader.sampler.unlabelled=4',
+    'val_dataloader.num_workers=0',
+    'val_dataloader.persistent_workers=False',
+)
+
+
+def environment(**variables: str) -> dict:
+    """This environment with the repository on the path, one thread."""
+    env = dict(os.environ, OMP_NUM_THREADS='1', **variables)
+    env['PYTHONPATH'] = os.pathsep.join(
+        filter(None, [str(REPOSITORY), env.get('PYTHONPATH')]))
+    return env
+
+
+def command(tool: str, *arguments: object) -> list:
+    """Gives the command line of a tool."""
+    return [sys.executable, str(REPOSITORY / 'tools' / tool)
+            ] + [str(argument) for argument in arguments]
+
+
+def run_tool(tool: str,
+             *arguments: object,
+             cwd: Optional[Path] = None,
+             timeout: float = 300,
+             **variables: str) -> subprocess.CompletedProcess:
+    """Runs a tool to its end.
+
+    Returns:
+        CompletedProcess: With text output, stderr apart.
+    """
+    return subprocess.run(
+        command(tool, *arguments),
+        cwd=cwd or REPOSITORY,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=timeout)
+
+
+def train_arguments(work_dir: Path,
+                    epochs: int = 4,
+                    config: str = 'customkd_mbv3_domain_folder.py',
+                    options: Sequence[str] = TINY,
+                    extra: Sequence[str] = ()) -> list:
+    """Arguments of a tiny training run of a shipped config."""
+    return [
+        REPOSITORY / 'configs' / config, '--work-dir', work_dir, *extra,
+        '--cfg-options', f'train_cfg.max_epochs={epochs}', *options
+    ]

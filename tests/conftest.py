@@ -1,0 +1,51 @@
+"""What every test shares: fixed seeds, no leaked state, where data lies."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+
+REPO = Path(__file__).resolve().parents[1]
+
+# The machines that run this are shared: how long an example takes says
+# nothing.
+settings.register_profile('mmkd_custom', deadline=None, max_examples=50)
+settings.load_profile('mmkd_custom')
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def isolation() -> Iterator[None]:
+    """Seeds every RNG and drops MMEngine's process-wide instances after."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    yield
+    for manager in (DefaultScope, MessageHub, MMLogger, Visualizer):
+        manager._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def repo() -> Path:
+    """The checkout."""
+    return REPO
+
+
+@pytest.fixture(scope='session')
+def pacs_root() -> Path:
+    """Folder of real images, two PACS domains; skips where it is absent."""
+    default = REPO.parent / 'shared' / 'data' / 'pacs_two_domains'
+    root = Path(os.environ.get('MMKD_TEST_PACS', default))
+    if not root.is_dir():
+        pytest.skip('no folder of real images: set MMKD_TEST_PACS')
+    return root

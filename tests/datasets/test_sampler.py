@@ -1,0 +1,404 @@
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.dataset import pseudo_collate
+from mmengine.hooks import DistSamplerSeedHook
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmkd_custom.datasets import (
+    SampleKey,
+    TwoStreamBatchSampler,
+    TwoStreamDataset,
+    TwoStreamSampler,
+    sampler,
+)
+from mmkd_custom.errors import UserError
+from mmkd_custom.stages import Stage, StageSchedule
+
+ALTERNATING = StageSchedule(
+    [
+        Stage('customization', epochs=1, streams=('labelled',)),
+        Stage('distillation', epochs=2),
+    ]
+)
+
+
+class Sizes:
+    """All of a dataset that a sampler looks at."""
+
+    def __init__(self, num_labelled, num_unlabelled):
+        self.num_labelled = num_labelled
+        self.num_unlabelled = num_unlabelled
+
+
+def epochs(made, numbers):
+    drawn = []
+    for number in numbers:
+        made.set_epoch(number)
+        drawn.append(list(made.batches()))
+    return drawn
+
+
+@pytest.fixture
+def ranks(monkeypatch):
+    """Makes one sampler a rank, as each process of a run would."""
+
+    def make(world_size, *args, **kwargs):
+        made = []
+        for rank in range(world_size):
+            monkeypatch.setattr(
+                sampler, 'get_dist_info', lambda rank=rank: (rank, world_size)
+            )
+            made.append(TwoStreamSampler(*args, seed=1, **kwargs))
+        return made
+
+    return make
+
+
+def test_batches_hold_labelled_then_unlabelled():
+    made = TwoStreamSampler(Sizes(10, 23), 3, 4, seed=0)
+    batches = list(made.batches())
+    # 23 unlabelled images in fours take 6 batches, 10 in threes take 4.
+    assert len(made) == len(batches) == 6
+    for batch in batches:
+        assert len(batch) == 7
+        assert all(isinstance(key, SampleKey) for key in batch)
+        assert all(key.index < 10 for key in batch[:3])
+        assert all(10 <= key.index < 33 for key in batch[3:])
+    assert list(made) == list(itertools.chain(*batches))
+
+
+@pytest.mark.parametrize(
+    'sizes, counts, length',
+    [
+        ((10, 23), (3, 4), 6),
+        ((100, 23), (3, 4), 34),
+        ((12, 8), (3, 2), 4),
+        ((5, 0), (2, 0), 3),
+    ],
+)
+def test_longer_stream_goes_through_once(sizes, counts, length):
+    assert len(TwoStreamSampler(Sizes(*sizes), *counts, seed=0)) == length
+
+
+def test_epoch_length_counts_all_ranks(ranks):
+    made = ranks(2, Sizes(10, 23), 3, 4)
+    assert [len(one) for one in made] == [3, 3]
+    made = ranks(2, Sizes(10, 23), 3, 4, epoch_length=5)
+    assert [len(list(one.batches())) for one in made] == [5, 5]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.integers(1, 40),
+    count=st.integers(1, 9),
+    length=st.integers(1, 12),
+    total=st.integers(1, 6),
+    shuffle=st.booleans(),
+)
+def test_every_sample_once_a_pass(size, count, length, total, shuffle):
+    made = TwoStreamSampler(
+        Sizes(size, 0), count, epoch_length=length, seed=4, shuffle=shuffle
+    )
+    walk = [
+        key
+        for batches in epochs(made, range(total))
+        for batch in batches
+        for key in batch
+    ]
+    assert len(walk) == total * length * count
+    for start in range(0, len(walk), size):
+        one_pass = walk[start : start + size]
+        assert {key.view for key in one_pass} == {start // size}
+        indices = [key.index for key in one_pass]
+        assert len(set(indices)) == len(indices)
+        if len(indices) == size:
+            assert sorted(indices) == list(range(size))
+        if not shuffle:
+            assert indices == list(range(len(indices)))
+
+
+def test_walk_of_the_unlabelled_stream():
+    made = TwoStreamSampler(Sizes(5, 7), 2, 3, epoch_length=7, seed=0)
+    walk = [
+        key.index
+        for batches in epochs(made, range(2))
+        for batch in batches
+        for key in batch[2:]
+    ]
+    assert Counter(walk) == dict.fromkeys(range(5, 12), 6)
+    orders = {tuple(walk[start : start + 7]) for start in range(0, 42, 7)}
+    assert len(orders) > 1
+
+
+def test_resuming_at_any_epoch_continues_the_walk():
+    def make():
+        made = TwoStreamSampler(Sizes(10, 23), 3, 4, seed=2)
+        made.set_schedule(ALTERNATING)
+        return made
+
+    whole = epochs(make(), range(7))
+    for start in range(7):
+        assert epochs(make(), range(start, 7)) == whole[start:]
+    assert epochs(make(), reversed(range(7))) == whole[::-1]
+    other = TwoStreamSampler(Sizes(10, 23), 3, 4, seed=3)
+    other.set_schedule(ALTERNATING)
+    assert epochs(other, range(7)) != whole
+
+
+def test_stages_draw_their_streams_only():
+    made = TwoStreamSampler(Sizes(10, 23), 3, 4, seed=0)
+    made.set_schedule(ALTERNATING)
+    customization, distillation, _ = epochs(made, range(3))
+    assert {len(batch) for batch in customization} == {3}
+    assert all(key.index < 10 for batch in customization for key in batch)
+    assert {len(batch) for batch in distillation} == {7}
+    assert len(customization) == len(distillation) == len(made)
+
+
+def test_each_stage_continues_its_own_walk():
+    made = TwoStreamSampler(Sizes(8, 8), 2, 2, seed=0)
+    made.set_schedule(ALTERNATING)
+    drawn = epochs(made, range(6))
+    for numbers in ((0, 3), (1, 2, 4, 5)):
+        walk = [
+            key.index
+            for number in numbers
+            for batch in drawn[number]
+            for key in batch[:2]
+        ]
+        for start in range(0, len(walk), 8):
+            assert sorted(walk[start : start + 8]) == list(range(8))
+    assert drawn[0] != drawn[3]
+
+
+def test_no_view_is_met_twice_without_num_views():
+    made = TwoStreamSampler(Sizes(6, 9), 4, 3, seed=0)
+    made.set_schedule(ALTERNATING)
+    keys = [
+        key
+        for batches in epochs(made, range(9))
+        for batch in batches
+        for key in batch
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_views_cycle_with_num_views():
+    made = TwoStreamSampler(Sizes(6, 12), 3, 3, num_views=2, seed=0)
+    made.set_schedule(ALTERNATING)
+    keys = [
+        key
+        for batches in epochs(made, range(9))
+        for batch in batches
+        for key in batch
+    ]
+    assert {key.view for key in keys} == {0, 1}
+    made = TwoStreamSampler(Sizes(6, 6), 3, 3, num_views=2, seed=0)
+    views = [
+        {key.view for batch in batches for key in batch}
+        for batches in epochs(made, range(4))
+    ]
+    assert views == [{0}, {1}, {0}, {1}]
+
+
+@pytest.mark.parametrize('world_size', [2, 3])
+def test_shards_are_disjoint_and_complete(ranks, world_size):
+    sizes = Sizes(36, 72)
+    made = ranks(world_size, sizes, 3, 6)
+    # What one rank with the whole global batch draws.
+    whole = ranks(1, sizes, 3 * world_size, 6 * world_size)[0]
+    for epoch in range(3):
+        shards = [epochs(one, [epoch])[0] for one in made]
+        expected = epochs(whole, [epoch])[0]
+        assert len(shards[0]) == len(expected) == 12 // world_size
+        for number, batch in enumerate(expected):
+            joined = [
+                key
+                for part in (slice(0, 3), slice(3, 9))
+                for shard in shards
+                for key in shard[number][part]
+            ]
+            assert joined == batch
+        unlabelled = [
+            key.index
+            for shard in shards
+            for batch in shard
+            for key in batch[3:]
+        ]
+        assert sorted(unlabelled) == list(range(36, 108))
+
+
+@pytest.mark.parametrize(
+    'sizes, options, message',
+    [
+        ((10, 10), dict(labelled=0, unlabelled=4), 'batch size: labelled=0 '),
+        ((10, 10), dict(labelled=-1, unlabelled=4), 'batch size: labelled=-1'),
+        (
+            (10, 10),
+            dict(labelled=2.0, unlabelled=4),
+            'batch size: labelled=2.0',
+        ),
+        ((10, 10), dict(labelled=2), 'unlabelled=0 .* 10 unlabelled images'),
+        ((10, 0), dict(labelled=2, unlabelled=2), 'dataset has none'),
+        ((10, 0), dict(labelled=2, epoch_length=0), 'epoch_length: .* got 0'),
+        ((10, 0), dict(labelled=2, epoch_length='long'), "got 'long'"),
+        ((10, 0), dict(labelled=2, num_views=0), 'num_views: .* got 0'),
+    ],
+)
+def test_refused_options(sizes, options, message):
+    with pytest.raises(UserError, match=message):
+        TwoStreamSampler(Sizes(*sizes), seed=0, **options)
+
+
+def test_stage_without_any_stream_is_refused():
+    made = TwoStreamSampler(Sizes(10, 0), 2, seed=0)
+    made.set_schedule(ALTERNATING)
+    with pytest.raises(UserError, match="'other' draws from"):
+        made.set_schedule(
+            StageSchedule(
+                [
+                    Stage('distillation'),
+                    Stage('other', streams=('unlabelled',)),
+                ]
+            )
+        )
+
+
+def test_batch_sampler_refuses_another_batch_size():
+    made = TwoStreamSampler(Sizes(10, 10), 2, 3, seed=0)
+    assert len(TwoStreamBatchSampler(made, 5)) == len(made)
+    with pytest.raises(UserError, match='batch_size: 5 is wanted.* got 8'):
+        TwoStreamBatchSampler(made, 8)
+
+
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=8),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='ColorJitter', brightness=0.4),
+    dict(type='PackInputs'),
+]
+
+
+@pytest.fixture
+def dataset(two_domains):
+    return TwoStreamDataset(
+        *(
+            dict(
+                type='mmkd_custom.DomainFolder',
+                data_root=two_domains,
+                domain=name,
+                pipeline=PIPELINE,
+            )
+            for name in ('Art', 'Real World')
+        )
+    )
+
+
+def load(dataset, numbers, **options):
+    """Gives the bytes and keys of every batch of some epochs."""
+    made = TwoStreamSampler(dataset, 2, 3, seed=7)
+    made.set_schedule(ALTERNATING)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=TwoStreamBatchSampler(made, 5),
+        collate_fn=pseudo_collate,
+        **options,
+    )
+    drawn = []
+    for number in numbers:
+        made.set_epoch(number)
+        for batch in loader:
+            drawn.append(
+                (
+                    torch.stack(batch['inputs']).numpy().tobytes(),
+                    [(s.sample_idx, s.view) for s in batch['data_samples']],
+                )
+            )
+    return drawn
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(num_workers=1),
+        dict(num_workers=2),
+        dict(num_workers=2, persistent_workers=True, prefetch_factor=3),
+    ],
+)
+def test_batches_do_not_depend_on_the_workers(dataset, options):
+    expected = load(dataset, range(3))
+    torch.manual_seed(99)
+    assert load(dataset, range(3), **options) == expected
+    # 6 batches an epoch; a resume in epoch 1 sees what the whole run saw.
+    assert load(dataset, range(1, 3), **options) == expected[6:]
+
+
+def test_user_error_crosses_the_worker(dataset, two_domains):
+    for path in Path(two_domains).glob('*/*/*.png'):
+        path.write_bytes(b'no image')
+    with pytest.raises(UserError) as caught:
+        load(dataset, range(1), num_workers=1)
+    assert 'this image cannot be read' in str(caught.value)
+    assert 'Traceback' not in str(caught.value)
+
+
+class HookedRunner:
+    """The three attributes that MMEngine's seed hook reads."""
+
+    def __init__(self, dataloader, epoch):
+        self.train_loop = self
+        self.dataloader = dataloader
+        self.epoch = epoch
+
+
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmkd_custom'])
+def test_mmengine_builds_the_loader_and_sets_its_epoch(dataset, scope):
+    with DefaultScope.overwrite_default_scope(scope):
+        loader = Runner.build_dataloader(
+            dict(
+                dataset=dataset,
+                batch_size=5,
+                num_workers=0,
+                sampler=dict(
+                    type='mmkd_custom.TwoStreamSampler',
+                    labelled=2,
+                    unlabelled=3,
+                ),
+                batch_sampler=dict(type='mmkd_custom.TwoStreamBatchSampler'),
+            ),
+            seed=7,
+        )
+    assert len(loader) == 6
+    made = loader.batch_sampler.sampler
+    assert made.seed == 7
+    DistSamplerSeedHook().before_train_epoch(HookedRunner(loader, 4))
+    assert made.epoch == 4
+    keys = [
+        [(s.sample_idx, s.view) for s in batch['data_samples']]
+        for batch in loader
+    ]
+    fresh = TwoStreamSampler(dataset, 2, 3, seed=7)
+    fresh.set_epoch(4)
+    assert keys == [list(map(tuple, batch)) for batch in fresh.batches()]
+
+
+def test_labelled_stream_alone_in_epochs_of_the_same_length():
+    both = TwoStreamSampler(Sizes(10, 60), 4, 5, seed=1)
+    alone = TwoStreamSampler(
+        Sizes(10, 60), 4, 5, seed=1, streams=('labelled',)
+    )
+    assert len(alone) == len(both) == 12
+    for ours, theirs in zip(alone.batches(), both.batches()):
+        assert ours == theirs[:4]
+    TwoStreamBatchSampler(alone, 4)
+    with pytest.raises(UserError, match='batch_size: 4'):
+        TwoStreamBatchSampler(alone, 9)

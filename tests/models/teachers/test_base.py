@@ -1,0 +1,199 @@
+"""Tests of FrozenTeacher."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+
+import pytest
+import torch
+import torch.nn as nn
+
+from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers import FrozenTeacher, TeacherOutput
+
+
+class Small(FrozenTeacher):
+    """Everything that training could move: BatchNorm, Dropout, a head."""
+
+    def __init__(self, head: bool = True, **options) -> None:
+        super().__init__(mean=(0, ) * 3, std=(255, ) * 3, **options)
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout(0.5))
+        if head:
+            self.head = nn.Linear(8, 5)
+        self.seen_dtype = None
+        self.infer_dims((8, 8))
+
+    def encode(self, inputs: torch.Tensor) -> TeacherOutput:
+        feature = self.body(inputs).mean((2, 3))
+        self.seen_dtype = feature.dtype
+        if not hasattr(self, 'head'):
+            return TeacherOutput(feature)
+        return TeacherOutput(feature, self.head(feature))
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(4, 3, 8, 8, generator=generator)
+
+
+def assert_frozen(teacher: FrozenTeacher) -> None:
+    assert not any(module.training for module in teacher.modules())
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
+def test_dimensions():
+    teacher = Small()
+    assert (teacher.feature_dim, teacher.num_classes) == (8, 5)
+    assert Small(head=False).num_classes is None
+
+
+def test_dry_run_draws_no_random_number():
+    teacher = Small()
+    state = torch.random.get_rng_state()
+    teacher.infer_dims((8, 8))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_stays_in_eval():
+    teacher = Small()
+    assert_frozen(teacher)
+    assert teacher.train() is teacher
+    assert_frozen(teacher)
+    nn.ModuleDict(dict(teacher=teacher)).train()
+    assert_frozen(teacher)
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+def test_training_a_projection_changes_no_byte(images, autocast):
+    teacher = Small()
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    digest = teacher.digest()
+    projection = nn.Linear(8, 3)
+    start = projection.weight.detach().clone()
+    optimizer = torch.optim.SGD(
+        [*projection.parameters(), *teacher.parameters()], lr=1.,
+        momentum=.9, weight_decay=.1)
+    for _ in range(3):
+        teacher.train()
+        with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+            loss = projection(teacher(images).feature).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert not torch.equal(projection.weight, start)
+    after = teacher.state_dict()
+    assert all(torch.equal(after[k], before[k]) for k in before)
+    assert teacher.digest() == digest
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_autocast_of_the_student_changes_nothing(images):
+    teacher = Small()
+    plain = teacher(images)
+    with torch.autocast('cpu', torch.bfloat16):
+        cast = teacher(images)
+        assert teacher.seen_dtype == torch.float32
+    assert torch.equal(cast.feature, plain.feature)
+    assert torch.equal(cast.logits, plain.logits)
+
+
+def test_own_dtype(images):
+    teacher = Small(dtype='bfloat16')
+    assert {p.dtype for p in teacher.parameters()} == {torch.bfloat16}
+    output = teacher(images)
+    assert teacher.seen_dtype == torch.bfloat16
+    assert output.feature.dtype == output.logits.dtype == torch.float32
+
+
+def test_half_precision_weights_are_the_rounded_ones():
+    torch.manual_seed(0)
+    single = Small()
+    torch.manual_seed(0)
+    half = Small(dtype='float16')
+    for key, value in single.state_dict().items():
+        wanted = value.half() if value.is_floating_point() else value
+        assert torch.equal(half.state_dict()[key], wanted)
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_memory_layout(channels_last):
+    weight = Small(channels_last=channels_last).body[0].weight
+    assert weight.is_contiguous(
+        memory_format=torch.channels_last) is channels_last
+
+
+def test_output_is_detached_but_no_inference_tensor(images):
+    feature = Small()(images.requires_grad_()).feature
+    assert not feature.requires_grad and not feature.is_inference()
+
+
+def test_digest_is_the_sha256_of_what_the_docstring_says():
+    teacher = Small()
+    sha = hashlib.sha256()
+    for name, tensor in teacher.state_dict().items():
+        sha.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
+        sha.update(tensor.contiguous().numpy().tobytes())
+    assert teacher.digest() == sha.hexdigest()
+
+
+def test_digest_sees_one_bit_and_not_the_layout():
+    torch.manual_seed(0)
+    teacher = Small()
+    torch.manual_seed(0)
+    assert Small(channels_last=False).digest() == teacher.digest()
+    before = teacher.digest()
+    teacher.body[1].num_batches_tracked += 1
+    assert teacher.digest() != before
+    teacher.body[1].num_batches_tracked -= 1
+    assert teacher.digest() == before
+    teacher.body[0].weight[0, 0, 0, 0] *= 1 + 2**-20
+    assert teacher.digest() != before
+
+
+def test_digest_takes_bfloat16():
+    assert len(Small(dtype='bfloat16').digest()) == 64
+
+
+def test_deep_copy_is_the_teacher_itself():
+    teacher = Small()
+    assert copy.deepcopy(teacher) is teacher
+    owner = copy.deepcopy(dict(teacher=teacher, other=[1]))
+    assert owner['teacher'] is teacher
+
+
+def test_prepare_uses_the_teachers_own_normalisation():
+    teacher = Small(input_size=4)
+    white = torch.full((1, 3, 8, 8), 2.)
+    out = teacher.prepare(white, mean=(155., ) * 3, std=(50., ) * 3)
+    assert torch.allclose(out, torch.ones(1, 3, 4, 4))
+    assert teacher.mean == (0., 0., 0.) and teacher.std == (255., ) * 3
+    assert teacher.input_size == (4, 4)
+
+
+def test_describe_is_one_line_of_facts():
+    teacher = Small(input_size=16, dtype='bfloat16')
+    text = teacher.describe()
+    assert '\n' not in text
+    for fact in ('Small', '16x16', 'bfloat16', 'feature 8', '5 classes',
+                 'weights random', teacher.digest()[:12]):
+        assert fact in text
+    assert 'no head' in Small(head=False).describe()
+
+
+def test_unknown_dtype():
+    with pytest.raises(UserError, match="dtype='int8' is not one of"):
+        Small(dtype='int8')
+
+
+def test_feature_that_is_no_vector():
+
+    class Map(FrozenTeacher):
+
+        def encode(self, inputs):
+            return TeacherOutput(inputs)
+
+    with pytest.raises(UserError, match=r'\(1, 3, 8, 8\).*\(1, D\)'):
+        Map((0, ) * 3, (1, ) * 3).infer_dims((8, 8))

@@ -1,0 +1,77 @@
+import subprocess
+import sys
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from mmkd_custom.errors import UserError, nearest
+
+
+class _Broken(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise UserError(
+            'image /a/b.jpg: cannot be read, but a JPEG is wanted.'
+        )
+
+
+def _run(body, repo):
+    code = f'from mmkd_custom.errors import UserError, run_cli\n{body}'
+    return subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=repo,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_message_is_one_line():
+    assert str(UserError('a:\n   b\n c.')) == 'a: b c.'
+
+
+def test_worker_keeps_only_the_sentence():
+    """torch rebuilds a worker's exception from its formatted traceback."""
+    with pytest.raises(UserError) as caught:
+        list(DataLoader(_Broken(), num_workers=1))
+    assert str(caught.value) == (
+        'image /a/b.jpg: cannot be read, but a JPEG is wanted.'
+    )
+
+
+def test_run_cli_user_error_is_one_line_and_code_2(repo):
+    done = _run(
+        "def main():\n    raise UserError('x: got 1, wanted 2.')\n"
+        'run_cli(main)',
+        repo,
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == (
+        'error: x: got 1, wanted 2.'
+    )
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('result, code', [('None', 0), ('0', 0), ('3', 3)])
+def test_run_cli_returns_the_code_of_main(result, code, repo):
+    assert _run(f'run_cli(lambda: {result})', repo).returncode == code
+
+
+def test_run_cli_lets_defects_through(repo):
+    done = _run('run_cli(lambda: 1 / 0)', repo)
+    assert done.returncode == 1
+    assert 'ZeroDivisionError' in done.stderr
+
+
+def test_nearest_names_what_is_close():
+    names = ['resnet50', 'resnet18', 'vit_base', 'swin']
+    assert nearest('resnet5', names, count=1) == "nearest: 'resnet50'"
+
+
+def test_nearest_without_anything_close_lists_all():
+    assert nearest('zzz', ['b', 'a']) == "there are: 'a', 'b'"
+
+
+def test_nearest_of_nothing():
+    assert nearest('a', []) == 'there are none'

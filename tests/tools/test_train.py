@@ -1,0 +1,202 @@
+"""tools/train.py and tools/test.py on a small tree of real images."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.cli import REPOSITORY, TINY, environment, run_tool, train_arguments
+from tests.helpers import make_domains
+
+DOMAINS = dict(SOURCE='art', TARGET='photo', SEED='1')
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """One finished run of the shipped domain-folder config."""
+    root = make_domains(tmp_path_factory.mktemp('data'))
+    work_dir = tmp_path_factory.mktemp('work') / 'run'
+    result = run_tool('train.py', *train_arguments(work_dir),
+                      DATA_ROOT=str(root), **DOMAINS)
+    assert result.returncode == 0, result.stderr
+    return root, work_dir, result
+
+
+@pytest.mark.slow
+def test_a_run_leaves_what_the_contract_says(run):
+    _, work_dir, _ = run
+    results = json.loads((work_dir / 'results.json').read_text())
+    assert results['config'] == 'customkd_mbv3_domain_folder.py'
+    assert results['seed'] == 1
+    assert results['task'] == 'art->photo'
+    assert len(results['split_sha256']) == 64
+    assert results['epochs'] == 4
+    assert results['wall_seconds'] > 0
+    assert {'python', 'torch', 'mmengine'} <= set(results['versions'])
+    for kind in ('last', 'oracle'):
+        assert 0 <= results[kind]['accuracy/top1'] <= 100
+        assert 0 <= results[kind]['single-label/f1-score'] <= 100
+    assert results['oracle']['accuracy/top1'] >= results['last'][
+        'accuracy/top1']
+    checkpoint = torch.load(
+        work_dir / 'epoch_4.pth', map_location='cpu', weights_only=True)
+    assert not [k for k in checkpoint['state_dict'] if 'teacher.' in k]
+    log = next(work_dir.glob('*/*.log')).read_text()
+    for word in ('loss_ce', 'loss_general', 'loss_specific', 'teacher_top1',
+                 'loss_customization', 'customization', 'distillation'):
+        assert word in log, word
+
+
+@pytest.mark.slow
+def test_no_progress_bar_without_a_terminal(run):
+    _, _, result = run
+    assert '\x1b[' not in result.stdout + result.stderr
+    assert '━' not in result.stdout + result.stderr
+
+
+_PLAIN = '''
+import sys
+sys.modules['mmkd_custom'] = None  # cannot be imported here
+import torch
+import json
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmpretrain.registry import MODELS
+init_default_scope('mmpretrain')
+model = MODELS.build(json.load(open(sys.argv[1])))
+load_checkpoint(model, sys.argv[2], strict=True)
+model.eval()
+inputs = torch.load(sys.argv[3], weights_only=True)
+with torch.no_grad():
+    torch.save(model(inputs), sys.argv[4])
+'''
+
+
+@pytest.mark.slow
+def test_student_loads_into_plain_mmpretrain(run, tmp_path):
+    root, work_dir, _ = run
+    from mmkd_custom.engine.launch import load_config
+    from mmkd_custom.registry import MODELS
+    config = load_config(work_dir / 'customkd_mbv3_domain_folder.py')
+    student = tmp_path / 'student.json'
+    student.write_text(json.dumps(config.model.student.to_dict()))
+    model = MODELS.build(
+        dict(config.model, data_preprocessor=config.data_preprocessor))
+    checkpoint = torch.load(work_dir / 'epoch_4.pth', weights_only=True)
+    model.load_state_dict(checkpoint['state_dict'])
+    model.eval()
+    inputs = torch.randn(3, 3, 96, 96)
+    torch.save(inputs, tmp_path / 'inputs.pt')
+    script = tmp_path / 'plain.py'
+    script.write_text(_PLAIN)
+    done = subprocess.run([
+        sys.executable, script, student, work_dir / 'student.pth',
+        tmp_path / 'inputs.pt', tmp_path / 'logits.pt'
+    ], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        expected = model(inputs)
+    got = torch.load(tmp_path / 'logits.pt', weights_only=True)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('weights', ['epoch_4.pth', 'student.pth'])
+def test_test_gives_the_metrics_of_the_run(run, tmp_path, weights):
+    root, work_dir, _ = run
+    out = tmp_path / 'metrics.json'
+    result = run_tool(
+        'test.py',
+        REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py',
+        work_dir / weights, '--work-dir', tmp_path / 'test', '--out', out,
+        '--cfg-options', *TINY, 'test_dataloader.num_workers=0',
+        'test_dataloader.persistent_workers=False',
+        DATA_ROOT=str(root), **DOMAINS)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((work_dir / 'results.json').read_text())
+    metrics = json.loads(out.read_text())
+    for name, value in results['last'].items():
+        assert metrics[name] == pytest.approx(value, abs=1e-4)
+
+
+def _fails(tmp_path, root, words, options=(), extra=(), **variables):
+    work_dir = tmp_path / 'never'
+    result = run_tool(
+        'train.py',
+        *train_arguments(work_dir, options=[*TINY, *options], extra=extra),
+        **dict(DOMAINS, DATA_ROOT=str(root), **variables))
+    assert result.returncode == 2, result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith('error: '), result.stderr
+    assert 'Traceback' not in result.stderr
+    for word in words:
+        assert word in last, last
+    assert not work_dir.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name, words', [
+    ('missing root', ['nowhere', 'DATA_ROOT']),
+    ('source is target', ['photo']),
+    ('unknown domain', ['sketch', 'art', 'photo']),
+    ('one domain only', ['zebra']),
+    ('empty class', ['zebra']),
+    ('unreadable image', ['broken.jpg']),
+    ('projection', ['in_channels', '7']),
+    ('teacher name', ['vit_smal_patch14_dinov2', 'vit_small_patch14_dinov2']),
+    ('batch size', ['batch_size', '0']),
+    ('no distillation', ['distillation']),
+    ('teacher weights', ['nothing.pth']),
+    ('resume', ['nothing.pth']),
+])
+def test_wrong_input_is_one_sentence(tmp_path, name, words):
+    root = make_domains(tmp_path / 'data')
+    options, extra, variables = [], [], {}
+    if name == 'missing root':
+        root = tmp_path / 'nowhere'
+    elif name == 'source is target':
+        variables = dict(SOURCE='photo')
+    elif name == 'unknown domain':
+        variables = dict(TARGET='sketch')
+    elif name in ('one domain only', 'empty class'):
+        (root / 'photo' / 'zebra').mkdir()
+        if name == 'empty class':
+            (root / 'art' / 'zebra').mkdir()
+    elif name == 'unreadable image':
+        (root / 'art' / 'cat' / 'broken.jpg').write_bytes(b'not a jpeg')
+    elif name == 'projection':
+        options = [
+            'model.projection.type=LinearConnector',
+            'model.projection.in_channels=7'
+        ]
+    elif name == 'teacher name':
+        options = ['model.teacher.model_name=vit_smal_patch14_dinov2']
+    elif name == 'batch size':
+        options = ['train_dataloader.batch_size=0']
+    elif name == 'no distillation':
+        options = [
+            'model.schedule.customization=1', 'model.schedule.distillation=0'
+        ]
+    elif name == 'teacher weights':
+        options = [f'model.teacher.checkpoint={tmp_path}/nothing.pth']
+    elif name == 'resume':
+        extra = ['--resume', str(tmp_path / 'nothing.pth')]
+    _fails(tmp_path, root, words, options, extra, **variables)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_does_not_match_names_the_keys(run, tmp_path):
+    root, work_dir, _ = run
+    wrong = torch.load(work_dir / 'epoch_4.pth', weights_only=True)
+    weights = wrong['state_dict']
+    weights['student.extra'] = weights.pop(
+        'student.backbone.layer0.conv.weight')
+    torch.save(wrong, tmp_path / 'wrong.pth')
+    _fails(tmp_path, root, ['layer0.conv.weight', 'student.extra'],
+           extra=['--resume', str(tmp_path / 'wrong.pth')])
+
+
+def test_environment_helper_puts_the_repository_on_the_path():
+    assert environment()['PYTHONPATH'].startswith(str(REPOSITORY))

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Tests a checkpoint on several GPUs of this machine, or of NNODES machines.
+set -euo pipefail
+
+if [ $# -lt 3 ]; then
+    echo "usage: $0 CONFIG CHECKPOINT GPUS [test.py arguments]" \
+        "(environment: NNODES NODE_RANK PORT MASTER_ADDR)" >&2
+    exit 2
+fi
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \
+    exec python -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$3" \
+    "$TOOLS/test.py" "$1" "$2" --launcher pytorch "${@:4}"

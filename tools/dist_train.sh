@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Trains on several GPUs of this machine, or of NNODES machines.
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+    echo "usage: $0 CONFIG GPUS [train.py arguments]" \
+        "(environment: NNODES NODE_RANK PORT MASTER_ADDR)" >&2
+    exit 2
+fi
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \
+    exec python -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$2" \
+    "$TOOLS/train.py" "$1" --launcher pytorch "${@:3}"

@@ -1,0 +1,45 @@
+"""Exports a run's student: ``python tools/export_student.py WORK_DIR``."""
+
+import argparse
+
+from mmkd_custom.errors import UserError, run_cli
+from mmkd_custom.export import build_student, export_onnx, export_student
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('work_dir', help='work directory of the run')
+    parser.add_argument(
+        '--checkpoint', help='default: the newest complete one of the run'
+    )
+    parser.add_argument('--out', help='default: WORK_DIR/student.pth')
+    parser.add_argument('--onnx', help='write an ONNX file too')
+    parser.add_argument(
+        '--input-size',
+        type=int,
+        help='side of the ONNX images in pixels; default: as tested',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Exports."""
+    args = parse_args()
+    weights = export_student(args.work_dir, args.out, args.checkpoint)
+    print(f'Wrote {weights}')
+    if args.onnx is None:
+        return
+    student, tested_size = build_student(args.work_dir, weights)
+    size = tested_size if args.input_size is None else args.input_size
+    if size is None:
+        raise UserError(
+            "--input-size: the run's test pipeline does not tell the size of "
+            'its images, so it is wanted.'
+        )
+    difference = export_onnx(student, args.onnx, size)
+    print(f'Wrote {args.onnx} (differs by {difference:.1e} from the student)')
+
+
+if __name__ == '__main__':
+    run_cli(main)

@@ -1,0 +1,46 @@
+"""Evaluates weights: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+from mmkd_custom.engine.launch import load_config, prepare, test
+from mmkd_custom.errors import run_cli
+from mmkd_custom.evaluation import write_json
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses MMPretrain's test arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'checkpoint', help="a run's checkpoint, or a plain student.pth")
+    parser.add_argument('--work-dir', help='where the log goes')
+    parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Evaluates."""
+    args = parse_args()
+    config = prepare(
+        load_config(args.config, args.cfg_options),
+        config_path=args.config,
+        work_dir=args.work_dir,
+        launcher=args.launcher)
+    metrics = test(config, args.checkpoint)
+    if args.out:
+        write_json(metrics, args.out)
+
+
+if __name__ == '__main__':
+    run_cli(main)

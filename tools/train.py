@@ -1,0 +1,66 @@
+"""Trains a config: ``python tools/train.py CONFIG``."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+from mmkd_custom.engine.launch import load_config, prepare, train
+from mmkd_custom.errors import run_cli
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses MMPretrain's training arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='where logs and weights go')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from a checkpoint; without a path (or with "auto") '
+        'from the newest complete one of the work directory')
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--no-validate',
+        action='store_true',
+        help='do not evaluate during training')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate to the actual batch size')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Trains."""
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    train(
+        prepare(
+            config,
+            config_path=args.config,
+            work_dir=args.work_dir,
+            launcher=args.launcher,
+            amp=args.amp,
+            resume=args.resume,
+            auto_scale_lr=args.auto_scale_lr,
+            validate=not args.no_validate))
+
+
+if __name__ == '__main__':
+    run_cli(main)
