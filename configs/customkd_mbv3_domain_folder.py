@@ -18,4 +18,5 @@ model = dict(
     teacher=_base_.teacher,
     input_size=_base_.image_size,
     general_weight=20.0,
-    specific_weight=5.0)
+    specific_weight=5.0,
+)

@@ -13,12 +13,11 @@ _base_ = [
     './_base_/default_runtime.py',
 ]
 
-student = dict(head=dict(num_classes=2))
-
 model = dict(
     type='CustomKD',
-    student=student,
+    student=_base_.student,
     teacher=_base_.teacher,
     input_size=_base_.image_size,
     general_weight=20.0,
-    specific_weight=5.0)
+    specific_weight=5.0,
+)

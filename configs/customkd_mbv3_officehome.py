@@ -1,4 +1,4 @@
-"""CustomKD on OfficeHome: DINOv2 ViT-B/14 -> MobileNetV3-large, SOURCE -> TARGET.
+"""CustomKD on OfficeHome: DINOv2 ViT-B/14 teaches MobileNetV3-large.
 
 The paper does not say which MobileNetV3, which weights of the terms or which
 schedule it used: all of those here are [ours], and not tuned on OfficeHome.
@@ -18,4 +18,5 @@ model = dict(
     teacher=_base_.teacher,
     input_size=_base_.image_size,
     general_weight=1.0,
-    specific_weight=1.0)
+    specific_weight=1.0,
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import metadata
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple, Union
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Distribution to supported versions, the same as in ``setup.py``.
 SUPPORTED: Dict[str, str] = {
-    'torch': '>=2.1',
+    'torch': '>=2.6',
     'mmengine': '>=0.10.7,<1.0',
     'mmpretrain': '>=1.2.0,<2.0',
     'timm': '>=1.0.3',
@@ -89,40 +88,14 @@ def _check(name: str, found: str, supported: str) -> None:
 def allow_training_state() -> None:
     """Lets ``torch.load(weights_only=True)`` read MMEngine's checkpoints.
 
-    From torch 2.6 on ``torch.load`` refuses every class it does not know, and
+    From 2.6 on torch refuses by default every class it does not know, and
     MMEngine 0.10 keeps its log as ``HistoryBuffer`` objects with numpy arrays
     in each checkpoint, so ``resume`` fails. Naming the few harmless classes
-    keeps the refusal of all others. Older torch is left alone: its
-    ``torch.load`` refuses nothing unless told to.
+    keeps the refusal of all others.
     """
     import torch
 
-    if _takes_named_globals():
-        torch.serialization.add_safe_globals(_training_state_globals())
-
-
-def load_checkpoint(path: Union[str, Path]) -> Any:
-    """Reads a checkpoint onto the CPU, refusing foreign classes.
-
-    Args:
-        path (str | Path): A file that ``torch.save`` wrote.
-
-    Returns:
-        Any: Its content. With torch < 2.6, which cannot be told about the
-        classes in MMEngine's checkpoints, nothing is refused, as in MMEngine
-        itself.
-    """
-    import torch
-
-    return torch.load(
-        path, map_location='cpu', weights_only=_takes_named_globals()
-    )
-
-
-def _takes_named_globals() -> bool:
-    import torch
-
-    return Version(torch.__version__).release >= (2, 6)
+    torch.serialization.add_safe_globals(_training_state_globals())
 
 
 def _training_state_globals() -> List[Union[Any, Tuple[Any, str]]]:

@@ -45,7 +45,8 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     if close:
         return 'nearest: ' + ', '.join(repr(option) for option in close)
     return 'there are: ' + ', '.join(
-        repr(option) for option in sorted(options)[:10])
+        repr(option) for option in sorted(options)[:10]
+    )
 
 
 def run_cli(main: Callable[[], Optional[int]]) -> None:

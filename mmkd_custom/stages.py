@@ -11,6 +11,8 @@ LABELLED = 'labelled'
 UNLABELLED = 'unlabelled'
 DISTILLATION = 'distillation'
 CUSTOMIZATION = 'customization'
+#: The stages that some method of this package has.
+STAGES = (CUSTOMIZATION, DISTILLATION)
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,22 @@ class StageSchedule:
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         for stage in stages:
-            if isinstance(stage.epochs, bool) or not isinstance(
-                    stage.epochs, int) or stage.epochs < 0:
+            if (
+                isinstance(stage.epochs, bool)
+                or not isinstance(stage.epochs, int)
+                or stage.epochs < 0
+            ):
                 raise UserError(
                     f'schedule: the length of stage {stage.name!r} must be a '
-                    f'whole number of epochs >= 0, but got {stage.epochs!r}.')
+                    f'whole number of epochs >= 0, but got {stage.epochs!r}.'
+                )
         self.stages = tuple(stage for stage in stages if stage.epochs > 0)
         if DISTILLATION not in {stage.name for stage in self.stages}:
             lengths = {stage.name: stage.epochs for stage in stages}
             raise UserError(
                 f'schedule: {lengths} holds no distillation epoch, but at '
-                f"least one epoch of stage '{DISTILLATION}' is wanted.")
+                f"least one epoch of stage '{DISTILLATION}' is wanted."
+            )
         self.period = sum(stage.epochs for stage in self.stages)
 
     def __call__(self, epoch: int) -> Stage:
@@ -76,7 +83,8 @@ class StageSchedule:
         cycles, rest = divmod(epochs, self.period)
         per_cycle = sum(s.epochs for s in self.stages if s.name == name)
         return cycles * per_cycle + sum(
-            self(position).name == name for position in range(rest))
+            self(position).name == name for position in range(rest)
+        )
 
     def __repr__(self) -> str:
         inner = ', '.join(f'{s.name}={s.epochs}' for s in self.stages)

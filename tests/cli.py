@@ -27,21 +27,25 @@ def environment(**variables: str) -> dict:
     """This environment with the repository on the path, one thread."""
     env = dict(os.environ, OMP_NUM_THREADS='1', **variables)
     env['PYTHONPATH'] = os.pathsep.join(
-        filter(None, [str(REPOSITORY), env.get('PYTHONPATH')]))
+        filter(None, [str(REPOSITORY), env.get('PYTHONPATH')])
+    )
     return env
 
 
 def command(tool: str, *arguments: object) -> list:
     """Gives the command line of a tool."""
-    return [sys.executable, str(REPOSITORY / 'tools' / tool)
-            ] + [str(argument) for argument in arguments]
+    return [sys.executable, str(REPOSITORY / 'tools' / tool)] + [
+        str(argument) for argument in arguments
+    ]
 
 
-def run_tool(tool: str,
-             *arguments: object,
-             cwd: Optional[Path] = None,
-             timeout: float = 300,
-             **variables: str) -> subprocess.CompletedProcess:
+def run_tool(
+    tool: str,
+    *arguments: object,
+    cwd: Optional[Path] = None,
+    timeout: float = 300,
+    **variables: str,
+) -> subprocess.CompletedProcess:
     """Runs a tool to its end.
 
     Returns:
@@ -53,16 +57,24 @@ def run_tool(tool: str,
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=timeout)
+        timeout=timeout,
+    )
 
 
-def train_arguments(work_dir: Path,
-                    epochs: int = 4,
-                    config: str = 'customkd_mbv3_domain_folder.py',
-                    options: Sequence[str] = TINY,
-                    extra: Sequence[str] = ()) -> list:
+def train_arguments(
+    work_dir: Path,
+    epochs: int = 4,
+    config: str = 'customkd_mbv3_domain_folder.py',
+    options: Sequence[str] = TINY,
+    extra: Sequence[str] = (),
+) -> list:
     """Arguments of a tiny training run of a shipped config."""
     return [
-        REPOSITORY / 'configs' / config, '--work-dir', work_dir, *extra,
-        '--cfg-options', f'train_cfg.max_epochs={epochs}', *options
+        REPOSITORY / 'configs' / config,
+        '--work-dir',
+        work_dir,
+        *extra,
+        '--cfg-options',
+        f'train_cfg.max_epochs={epochs}',
+        *options,
     ]

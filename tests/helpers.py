@@ -29,7 +29,9 @@ def student_config(num_classes: int = NUM_CLASSES) -> dict:
             in_channels=576,
             mid_channels=[64],
             dropout_rate=0.2,
-            act_cfg=dict(type='HSwish')))
+            act_cfg=dict(type='HSwish'),
+        ),
+    )
 
 
 def teacher_config(**kwargs) -> dict:
@@ -38,7 +40,8 @@ def teacher_config(**kwargs) -> dict:
         type='mmkd_custom.TimmTeacher',
         model_name='test_efficientnet',
         input_size=None,
-        **kwargs)
+        **kwargs,
+    )
 
 
 def build_customkd(seed: int = 0, **kwargs) -> CustomKD:
@@ -52,18 +55,21 @@ def build_customkd(seed: int = 0, **kwargs) -> CustomKD:
             num_classes=NUM_CLASSES,
             mean=[123.675, 116.28, 103.53],
             std=[58.395, 57.12, 57.375],
-            to_rgb=True))
+            to_rgb=True,
+        ),
+    )
     options.update(kwargs)
     return CustomKD(**options)
 
 
-def make_batch(labels: Sequence[Optional[int]],
-               seed: int = 0,
-               size: int = IMAGE_SIZE) -> dict:
+def make_batch(
+    labels: Sequence[Optional[int]], seed: int = 0, size: int = IMAGE_SIZE
+) -> dict:
     """A collated batch; a label of None makes an unlabelled sample."""
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randint(
-        0, 256, (len(labels), 3, size, size), generator=generator).byte()
+        0, 256, (len(labels), 3, size, size), generator=generator
+    ).byte()
     samples: List[DataSample] = []
     for label in labels:
         sample = DataSample()
@@ -79,16 +85,19 @@ def digests(module: torch.nn.Module) -> Dict[str, str]:
     tensors.update(module.named_buffers())
     return {
         name: hashlib.sha256(
-            tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+            tensor.detach().cpu().contiguous().numpy().tobytes()
+        ).hexdigest()
         for name, tensor in tensors.items()
     }
 
 
-def make_domains(root: Path,
-                 domains: Sequence[str] = ('art', 'photo'),
-                 classes: Sequence[str] = ('cat', 'dog', 'owl'),
-                 per_class: int = 6,
-                 size: int = 40) -> Path:
+def make_domains(
+    root: Path,
+    domains: Sequence[str] = ('art', 'photo'),
+    classes: Sequence[str] = ('cat', 'dog', 'owl'),
+    per_class: int = 6,
+    size: int = 40,
+) -> Path:
     """Writes a tree of real JPEG files, classes told apart by their hue."""
     rng = np.random.RandomState(0)
     for d, domain in enumerate(domains):
@@ -99,5 +108,6 @@ def make_domains(root: Path,
                 image = rng.randint(0, 100, (size, size, 3)) + 20 * d
                 image[..., c % 3] += 90
                 Image.fromarray(image.astype(np.uint8)).save(
-                    folder / f'{i:03d}.jpg')
+                    folder / f'{i:03d}.jpg'
+                )
     return root

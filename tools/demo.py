@@ -8,8 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmkd_custom.errors import UserError, run_cli
-from mmkd_custom.evaluation import (comparison_table, plot_curves,
-                                    read_results)
+from mmkd_custom.evaluation import comparison_table, plot_curves, read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = {
@@ -26,20 +25,31 @@ def train(name: str, work_dir: Path) -> None:
     print(f'{name}: training, log in {work_dir / "train.log"}', flush=True)
     work_dir.mkdir(parents=True, exist_ok=True)
     with open(work_dir / 'train.log', 'a') as log:
-        code = subprocess.call([
-            sys.executable, ROOT / 'tools' / 'train.py',
-            ROOT / 'configs' / METHODS[name], '--work-dir', work_dir,
-            '--resume', 'auto'
-        ], stdout=log)
+        code = subprocess.call(
+            [
+                sys.executable,
+                ROOT / 'tools' / 'train.py',
+                ROOT / 'configs' / METHODS[name],
+                '--work-dir',
+                work_dir,
+                '--resume',
+                'auto',
+            ],
+            stdout=log,
+        )
     if code:
-        raise UserError(f'{name}: training ended with exit code {code}; its '
-                        f'log is {work_dir / "train.log"}.')
+        raise UserError(
+            f'{name}: training ended with exit code {code}; its '
+            f'log is {work_dir / "train.log"}.'
+        )
 
 
 def main() -> None:
     """Runs the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/demo')
+    )
     args = parser.parse_args()
     runs = {
         name: args.work_dir / name.replace(' ', '_').lower()

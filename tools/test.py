@@ -15,14 +15,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        'checkpoint', help="a run's checkpoint, or a plain student.pth")
+        'checkpoint', help="a run's checkpoint, or a plain student.pth"
+    )
     parser.add_argument('--work-dir', help='where the log goes')
     parser.add_argument('--out', help='JSON file for the metrics')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none')
+        default='none',
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -36,7 +38,8 @@ def main() -> None:
         load_config(args.config, args.cfg_options),
         config_path=args.config,
         work_dir=args.work_dir,
-        launcher=args.launcher)
+        launcher=args.launcher,
+    )
     metrics = test(config, args.checkpoint)
     if args.out:
         write_json(metrics, args.out)

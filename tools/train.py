@@ -19,27 +19,33 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         help='continue from a checkpoint; without a path (or with "auto") '
-        'from the newest complete one of the work directory')
+        'from the newest complete one of the work directory',
+    )
     parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision')
+        '--amp', action='store_true', help='automatic mixed precision'
+    )
     parser.add_argument(
         '--no-validate',
         action='store_true',
-        help='do not evaluate during training')
+        help='do not evaluate during training',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate to the actual batch size')
+        help='scale the learning rate to the actual batch size',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='override settings of the config, as key=value')
+        help='override settings of the config, as key=value',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher')
+        help='job launcher',
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -59,7 +65,9 @@ def main() -> None:
             amp=args.amp,
             resume=args.resume,
             auto_scale_lr=args.auto_scale_lr,
-            validate=not args.no_validate))
+            validate=not args.no_validate,
+        )
+    )
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""CustomKD without customization on ELPV solar cells: the general term only."""
+"""CustomKD without customization on solar cells: the general term only."""
 
 _base_ = '../customkd_mbv3_elpv.py'
 

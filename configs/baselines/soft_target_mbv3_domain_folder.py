@@ -10,4 +10,5 @@ model = dict(
     student=_base_.student,
     teacher=_base_.teacher,
     input_size=_base_.image_size,
-    **_base_.method)
+    **_base_.method,
+)

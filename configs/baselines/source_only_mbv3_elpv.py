@@ -4,12 +4,12 @@ _base_ = '../customkd_mbv3_elpv.py'
 
 model = dict(_delete_=True, **_base_.student)
 
-train_dataloader = dict(
-    batch_size=32, sampler=dict(streams=('labelled', )))
+train_dataloader = dict(batch_size=32, sampler=dict(streams=('labelled',)))
 
 # One network, one optimiser.
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=_base_.optim_wrapper.optimizer)
+    optimizer=_base_.optim_wrapper.optimizer,
+)
 find_unused_parameters = False

@@ -93,7 +93,8 @@ class TwoStreamSampler(Sampler):
         self.epoch = 0
         self.streams = tuple(streams)
         self.set_schedule(
-            StageSchedule([Stage(DISTILLATION, streams=self.streams)]))
+            StageSchedule([Stage(DISTILLATION, streams=self.streams)])
+        )
 
     def set_schedule(self, schedule: StageSchedule) -> None:
         """Sets which streams the epochs draw from.

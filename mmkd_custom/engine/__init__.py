@@ -5,7 +5,12 @@ from .hooks import EpochSeedHook, ProgressHook, ResultsHook, StageHook
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 
 __all__ = [
-    'EpochSeedHook', 'ProgressHook', 'ResultsHook', 'StageHook',
-    'StagedOptimWrapper', 'StagedOptimWrapperConstructor', 'StrictLoadHook',
-    'latest_checkpoint'
+    'EpochSeedHook',
+    'ProgressHook',
+    'ResultsHook',
+    'StageHook',
+    'StagedOptimWrapper',
+    'StagedOptimWrapperConstructor',
+    'StrictLoadHook',
+    'latest_checkpoint',
 ]

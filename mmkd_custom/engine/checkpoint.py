@@ -41,7 +41,8 @@ class AtomicBackend(LocalBackend):
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+            dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp'
+        )
         try:
             with os.fdopen(handle, 'wb') as file:
                 file.write(obj)
@@ -67,7 +68,8 @@ def load(path: Union[str, Path]) -> dict:
     except Exception as error:
         raise UserError(
             f'checkpoint {path}: not a complete checkpoint '
-            f'({type(error).__name__}: {str(error)[:120]}).') from error
+            f'({type(error).__name__}: {str(error)[:120]}).'
+        ) from error
 
 
 def latest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
@@ -98,8 +100,9 @@ def latest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
     return None
 
 
-def mismatches(model: nn.Module, state_dict: Dict[str, torch.Tensor]
-               ) -> List[str]:
+def mismatches(
+    model: nn.Module, state_dict: Dict[str, torch.Tensor]
+) -> List[str]:
     """Lists what keeps a state dict from fitting a model exactly.
 
     Args:
@@ -111,8 +114,10 @@ def mismatches(model: nn.Module, state_dict: Dict[str, torch.Tensor]
     """
     own = model.state_dict()
     problems = []
-    for verb, keys in (('missing', own.keys() - state_dict.keys()),
-                       ('unexpected', state_dict.keys() - own.keys())):
+    for verb, keys in (
+        ('missing', own.keys() - state_dict.keys()),
+        ('unexpected', state_dict.keys() - own.keys()),
+    ):
         if keys:
             shown = ', '.join(sorted(keys)[:3])
             more = f' and {len(keys) - 3} more' if len(keys) > 3 else ''
@@ -145,7 +150,8 @@ class StrictLoadHook(Hook):
         weights = checkpoint.get('state_dict', checkpoint)
         student = getattr(model, 'student', None)
         if student is not None and not any(
-                key.startswith('student.') for key in weights):
+            key.startswith('student.') for key in weights
+        ):
             model, prefix = student, 'student.'
         else:
             prefix = ''
@@ -153,9 +159,9 @@ class StrictLoadHook(Hook):
         if problems:
             raise UserError(
                 f'checkpoint {runner._load_from}: does not match '
-                f'{type(model).__name__} ({"; ".join(problems)}).')
+                f'{type(model).__name__} ({"; ".join(problems)}).'
+            )
         if prefix:
             checkpoint['state_dict'] = {
-                prefix + key: value
-                for key, value in weights.items()
+                prefix + key: value for key, value in weights.items()
             }

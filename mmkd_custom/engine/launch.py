@@ -6,17 +6,18 @@ import logging
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Union
+from urllib.error import URLError
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
-from mmengine.utils import import_modules_from_strings
 
-from ..datasets import domain_classes
 from ..errors import UserError
+from ..registry import DATASETS
 from .checkpoint import latest_checkpoint
 
 AUTO = 'auto'
@@ -24,11 +25,13 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _LOADER_DEFAULTS = dict(
     pin_memory=True,
     persistent_workers=True,
-    collate_fn=dict(type='default_collate'))
+    collate_fn=dict(type='default_collate'),
+)
 
 
-def load_config(path: Union[str, Path],
-                options: Optional[dict] = None) -> Config:
+def load_config(
+    path: Union[str, Path], options: Optional[dict] = None
+) -> Config:
     """Reads a config file and merges ``--cfg-options`` into it.
 
     Args:
@@ -47,10 +50,9 @@ def load_config(path: Union[str, Path],
     try:
         config = Config.fromfile(str(path))
     except (SyntaxError, FileNotFoundError) as error:
-        raise UserError(f'config {path}: cannot be read '
-                        f'({type(error).__name__}: {error}).') from error
-    # Registers the scope even when the config names no type of it by prefix.
-    import_modules_from_strings(['mmkd_custom'])
+        raise UserError(
+            f'config {path}: cannot be read ({type(error).__name__}: {error}).'
+        ) from error
     if options:
         config.merge_from_dict(options)
     _resolve_classes(config)
@@ -58,15 +60,17 @@ def load_config(path: Union[str, Path],
     return config
 
 
-def prepare(config: Config,
-            *,
-            config_path: Union[str, Path],
-            work_dir: Optional[str] = None,
-            launcher: str = 'none',
-            amp: bool = False,
-            resume: Optional[str] = None,
-            auto_scale_lr: bool = False,
-            validate: bool = True) -> Config:
+def prepare(
+    config: Config,
+    *,
+    config_path: Union[str, Path],
+    work_dir: Optional[str] = None,
+    launcher: str = 'none',
+    amp: bool = False,
+    resume: Optional[str] = None,
+    auto_scale_lr: bool = False,
+    validate: bool = True,
+) -> Config:
     """Applies MMPretrain's command-line switches to a config.
 
     Args:
@@ -88,8 +92,11 @@ def prepare(config: Config,
         Config: The same object.
     """
     config.launcher = launcher
-    config.work_dir = work_dir or config.get('work_dir') or str(
-        Path('work_dirs') / Path(config_path).stem)
+    config.work_dir = (
+        work_dir
+        or config.get('work_dir')
+        or str(Path('work_dirs') / Path(config_path).stem)
+    )
     if not validate:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
     if amp:
@@ -99,7 +106,8 @@ def prepare(config: Config,
         if 'auto_scale_lr' not in config:
             raise UserError(
                 '--auto-scale-lr: the config has no auto_scale_lr, but '
-                'auto_scale_lr=dict(base_batch_size=...) is wanted.')
+                'auto_scale_lr=dict(base_batch_size=...) is wanted.'
+            )
         config.auto_scale_lr.enable = True
     if resume == 'auto':
         newest = latest_checkpoint(config.work_dir)
@@ -134,7 +142,7 @@ def train(config: Config) -> Dict[str, float]:
     with _clean_on_error(Path(config.work_dir)) as started:
         runner = build_runner(config)
         runner.register_hook(_StartedHook(started), priority='LOWEST')
-        runner.train()
+        _naming_downloads(runner.train, config)
     history = runner.message_hub.runtime_info.get('evaluation_history', [])
     return dict(history[-1]) if history else {}
 
@@ -157,30 +165,62 @@ def test(config: Config, checkpoint: Union[str, Path]) -> Dict[str, float]:
 
 
 def build_runner(config: Config) -> Runner:
-    """Builds the runner, a registered ``runner_type`` if the config has one."""
+    """Builds the runner, or the registered ``runner_type`` of the config."""
     if 'runner_type' in config:
         return RUNNERS.build(config)
     return Runner.from_cfg(config)
 
 
+def _naming_downloads(call: Callable[[], Any], config: Config) -> Any:
+    """Calls, and says what to fetch by hand when a download fails."""
+    try:
+        return call()
+    except URLError as error:
+        urls = sorted(set(_urls(config.model)))
+        folder = Path(torch.hub.get_dir()) / 'checkpoints'
+        raise UserError(
+            f'weights cannot be downloaded ({error.reason}): put '
+            f'{", ".join(url.rsplit("/", 1)[1] for url in urls)} from '
+            f'{", ".join(urls)} into {folder}.'
+        ) from error
+
+
+def _urls(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from _urls(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _urls(value)
+    elif isinstance(node, str) and node.startswith(('http://', 'https://')):
+        yield node
+
+
 def _resolve_classes(config: Config) -> None:
-    """Replaces ``num_classes='auto'`` by the number of class folders."""
+    """Replaces ``num_classes='auto'`` by the labelled dataset's classes."""
     if not _contains_auto(config._cfg_dict):
         return
     dataset = config.train_dataloader.dataset
     labelled = dataset.get('labelled', dataset)
-    if 'domain' not in labelled or 'data_root' not in labelled:
+    with DefaultScope.overwrite_default_scope(
+        config.get('default_scope', 'mmkd_custom')
+    ):
+        built = DATASETS.build(dict(labelled, pipeline=[]))
+    classes = built.metainfo.get('classes')
+    if classes is None:
         raise UserError(
-            "num_classes='auto' wants a DomainFolder as the labelled dataset; "
-            'give the number of classes.')
-    classes = domain_classes(labelled.data_root, labelled.domain)
+            "num_classes='auto' wants a labelled dataset with class names, "
+            f'but {type(built).__name__} has none; give the number.'
+        )
     _replace_auto(config._cfg_dict, len(classes))
 
 
 def _contains_auto(node: object) -> bool:
     if isinstance(node, dict):
-        return any((key == 'num_classes' and value == AUTO)
-                   or _contains_auto(value) for key, value in node.items())
+        return any(
+            (key == 'num_classes' and value == AUTO) or _contains_auto(value)
+            for key, value in node.items()
+        )
     if isinstance(node, (list, tuple)):
         return any(_contains_auto(value) for value in node)
     return False
@@ -202,8 +242,10 @@ def _check_batch_sizes(config: Config) -> None:
     for name in _LOADERS:
         size = (config.get(name) or {}).get('batch_size', 1)
         if not isinstance(size, int) or size < 1:
-            raise UserError(f'{name}.batch_size={size!r}, but a whole number '
-                            '>= 1 is wanted.')
+            raise UserError(
+                f'{name}.batch_size={size!r}, but a whole number '
+                '>= 1 is wanted.'
+            )
 
 
 class _StartedHook(Hook):

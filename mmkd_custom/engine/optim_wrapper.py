@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from ..errors import UserError
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
-from ..stages import DISTILLATION, StageSchedule
+from ..stages import STAGES, StageSchedule
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -29,8 +29,9 @@ class StagedOptimWrapper(OptimWrapperDict):
 
     def __init__(self, **wrappers: OptimWrapper) -> None:
         super().__init__(**wrappers)
-        self._stage: Optional[str] = next(
-            iter(wrappers)) if len(wrappers) == 1 else None
+        self._stage: Optional[str] = (
+            next(iter(wrappers)) if len(wrappers) == 1 else None
+        )
 
     @property
     def active(self) -> OptimWrapper:
@@ -39,7 +40,8 @@ class StagedOptimWrapper(OptimWrapperDict):
             raise UserError(
                 f'the optimiser has the stages {list(self.keys())} but was '
                 "told none; add dict(type='mmkd_custom.StageHook') to "
-                'custom_hooks.')
+                'custom_hooks.'
+            )
         return self[self._stage]
 
     def set_stage(self, stage: str) -> None:
@@ -47,13 +49,16 @@ class StagedOptimWrapper(OptimWrapperDict):
         if stage not in self:
             raise UserError(
                 f'optim_wrapper: stage {stage!r} has no optimiser, only '
-                f'{list(self.keys())} have.')
+                f'{list(self.keys())} have.'
+            )
         self._stage = stage
 
-    def update_params(self,
-                      loss: torch.Tensor,
-                      step_kwargs: Optional[Dict] = None,
-                      zero_kwargs: Optional[Dict] = None) -> None:
+    def update_params(
+        self,
+        loss: torch.Tensor,
+        step_kwargs: Optional[Dict] = None,
+        zero_kwargs: Optional[Dict] = None,
+    ) -> None:
         """Backpropagates and steps the active optimiser."""
         self.active.update_params(loss, step_kwargs, zero_kwargs)
 
@@ -71,9 +76,14 @@ class StagedOptimWrapper(OptimWrapperDict):
         with self.active.optim_context(model):
             yield
 
-    def start_counting(self, model: nn.Module, schedule: StageSchedule,
-                       epoch: int, max_epochs: int,
-                       epoch_length: int) -> None:
+    def start_counting(
+        self,
+        model: nn.Module,
+        schedule: StageSchedule,
+        epoch: int,
+        max_epochs: int,
+        epoch_length: int,
+    ) -> None:
         """Tells each wrapper how many iterations its own stage has.
 
         Args:
@@ -87,7 +97,8 @@ class StagedOptimWrapper(OptimWrapperDict):
             wrapper.initialize_count_status(
                 model,
                 schedule.count(name, epoch) * epoch_length,
-                schedule.count(name, max_epochs) * epoch_length)
+                schedule.count(name, max_epochs) * epoch_length,
+            )
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -111,9 +122,9 @@ class StagedOptimWrapperConstructor:
             Defaults to None.
     """
 
-    def __init__(self,
-                 optim_wrapper_cfg: dict,
-                 paramwise_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self, optim_wrapper_cfg: dict, paramwise_cfg: Optional[dict] = None
+    ) -> None:
         self.cfg = copy.deepcopy(optim_wrapper_cfg)
         self.cfg.setdefault('type', 'OptimWrapper')
         self.overrides = self.cfg.pop('stages', None) or {}
@@ -130,22 +141,26 @@ class StagedOptimWrapperConstructor:
         if not hasattr(distiller, 'trained_children'):
             raise UserError(
                 'optim_wrapper: StagedOptimWrapperConstructor wants a '
-                f'distiller, but the model is a {type(distiller).__name__}.')
+                f'distiller, but the model is a {type(distiller).__name__}.'
+            )
         stages = [stage.name for stage in distiller.schedule.stages]
-        unknown = set(self.overrides) - set(stages)
-        # A run that customizes nothing (an ablation) may keep the settings.
-        if unknown - set(distiller.stage_modules) - {DISTILLATION}:
+        # A baseline or an ablation may keep the settings of a stage that it
+        # does not have.
+        unknown = set(self.overrides) - {*stages, *STAGES}
+        if unknown:
             raise UserError(
                 f'optim_wrapper.stages: {sorted(unknown)} are no stages of '
-                f'{type(distiller).__name__}, which has {stages}.')
+                f'{type(distiller).__name__}, which has {stages}.'
+            )
         wrappers = {}
         for stage in stages:
-            parts = nn.ModuleDict({
-                name: getattr(distiller, name)
-                for name in distiller.trained_children(stage)
-            })
-            wrappers[stage] = self._build(parts,
-                                          self.overrides.get(stage, {}))
+            parts = nn.ModuleDict(
+                {
+                    name: getattr(distiller, name)
+                    for name in distiller.trained_children(stage)
+                }
+            )
+            wrappers[stage] = self._build(parts, self.overrides.get(stage, {}))
         return StagedOptimWrapper(**wrappers)
 
     def _build(self, module: nn.Module, override: dict) -> OptimWrapper:
@@ -158,5 +173,7 @@ class StagedOptimWrapperConstructor:
             dict(
                 type='DefaultOptimWrapperConstructor',
                 optim_wrapper_cfg=dict(cfg, optimizer=optimizer_cfg),
-                paramwise_cfg=paramwise))
+                paramwise_cfg=paramwise,
+            )
+        )
         return constructor(module)

@@ -4,6 +4,12 @@ from .report import comparison_table, plot_curves, results_of, student_size
 from .summary import read_results, summarize, versions, write_json
 
 __all__ = [
-    'comparison_table', 'plot_curves', 'read_results', 'results_of',
-    'student_size', 'summarize', 'versions', 'write_json'
+    'comparison_table',
+    'plot_curves',
+    'read_results',
+    'results_of',
+    'student_size',
+    'summarize',
+    'versions',
+    'write_json',
 ]

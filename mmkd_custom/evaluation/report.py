@@ -26,11 +26,13 @@ def student_size(path: Union[str, Path]) -> Dict[str, float]:
         dict: ``parameters`` in millions (BatchNorm statistics included) and
         ``megabytes`` of the tensors.
     """
-    weights = torch.load(
-        path, map_location='cpu', weights_only=True)['state_dict'].values()
+    weights = torch.load(path, map_location='cpu', weights_only=True)[
+        'state_dict'
+    ].values()
     return dict(
         parameters=sum(w.numel() for w in weights) / 1e6,
-        megabytes=sum(w.numel() * w.element_size() for w in weights) / 2**20)
+        megabytes=sum(w.numel() * w.element_size() for w in weights) / 2**20,
+    )
 
 
 def results_of(runs: Dict[str, Union[str, Path]]) -> Dict[str, dict]:
@@ -49,14 +51,18 @@ def results_of(runs: Dict[str, Union[str, Path]]) -> Dict[str, dict]:
     for name, work_dir in runs.items():
         results = read_results(work_dir)
         if results is None:
-            raise UserError(f'{work_dir}: holds no results.json, but a '
-                            'finished run is wanted.')
+            raise UserError(
+                f'{work_dir}: holds no results.json, but a '
+                'finished run is wanted.'
+            )
         found[name] = results
     return found
 
 
-def comparison_table(runs: Dict[str, Union[str, Path]],
-                     metrics: Sequence[str] = (ACCURACY, MACRO_F1)) -> Table:
+def comparison_table(
+    runs: Dict[str, Union[str, Path]],
+    metrics: Sequence[str] = (ACCURACY, MACRO_F1),
+) -> Table:
     """Puts runs side by side.
 
     Args:
@@ -66,26 +72,37 @@ def comparison_table(runs: Dict[str, Union[str, Path]],
     Returns:
         rich.table.Table: One row a run.
     """
-    table = Table(title='last: after the last epoch (the result); oracle: best '
-                  'epoch by the test labels', title_justify='left')
+    table = Table(
+        title='last: after the last epoch (the result); oracle: best '
+        'epoch by the test labels',
+        title_justify='left',
+    )
     table.add_column('method')
     for metric in metrics:
-        table.add_column(f'{LABELS.get(metric, metric)}\nlast / oracle',
-                         justify='right')
+        table.add_column(
+            f'{LABELS.get(metric, metric)}\nlast / oracle', justify='right'
+        )
     table.add_column('minutes', justify='right')
     table.add_column('student', justify='right')
     for name, results in results_of(runs).items():
         size = student_size(Path(runs[name]) / 'student.pth')
         table.add_row(
-            name, *(f'{results["last"][m]:.1f} / {results["oracle"][m]:.1f}'
-                    for m in metrics), f'{results["wall_seconds"] / 60:.1f}',
-            f'{size["parameters"]:.2f} M, {size["megabytes"]:.1f} MB')
+            name,
+            *(
+                f'{results["last"][m]:.1f} / {results["oracle"][m]:.1f}'
+                for m in metrics
+            ),
+            f'{results["wall_seconds"] / 60:.1f}',
+            f'{size["parameters"]:.2f} M, {size["megabytes"]:.1f} MB',
+        )
     return table
 
 
-def plot_curves(runs: Dict[str, Union[str, Path]],
-                path: Union[str, Path],
-                metrics: Sequence[str] = (ACCURACY, MACRO_F1)) -> Path:
+def plot_curves(
+    runs: Dict[str, Union[str, Path]],
+    path: Union[str, Path],
+    metrics: Sequence[str] = (ACCURACY, MACRO_F1),
+) -> Path:
     """Draws each metric over the epochs of every run.
 
     Args:
@@ -99,20 +116,29 @@ def plot_curves(runs: Dict[str, Union[str, Path]],
     try:
         import matplotlib
     except ImportError as error:
-        raise UserError('plots want matplotlib, which is not installed: pip '
-                        "install 'mmkd_custom[demo]'.") from error
+        raise UserError(
+            'plots want matplotlib, which is not installed: pip '
+            "install 'mmkd_custom[demo]'."
+        ) from error
     matplotlib.use('Agg')
     from matplotlib import pyplot
+
     figure, axes = pyplot.subplots(
-        1, len(metrics), figsize=(5 * len(metrics), 3.6), squeeze=False)
+        1, len(metrics), figsize=(5 * len(metrics), 3.6), squeeze=False
+    )
     for axis, metric in zip(axes[0], metrics):
         for name, results in results_of(runs).items():
             history: List[dict] = results['history']
             # Stages make epochs of different kinds: the share of the run is
             # what two methods have in common.
             share = [100 * e['epoch'] / results['epochs'] for e in history]
-            axis.plot(share, [e[metric] for e in history],
-                      marker='o', markersize=3, label=name)
+            axis.plot(
+                share,
+                [e[metric] for e in history],
+                marker='o',
+                markersize=3,
+                label=name,
+            )
         axis.set_xlabel('share of the run (%)')
         axis.set_ylabel(f'{LABELS.get(metric, metric)} (%)')
         axis.grid(alpha=0.3)

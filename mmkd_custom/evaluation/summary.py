@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import Dict, List, Optional, Union
 
 #: Distributions whose version decides what a run computes.
-VERSIONED = ('mmkd-custom', 'mmengine', 'mmpretrain', 'mmcv', 'mmcv-lite',
-             'torch', 'torchvision', 'timm', 'open_clip_torch', 'numpy')
+VERSIONED = (
+    'mmkd-custom',
+    'mmengine',
+    'mmpretrain',
+    'mmcv',
+    'mmcv-lite',
+    'torch',
+    'torchvision',
+    'timm',
+    'open_clip_torch',
+    'numpy',
+)
 
 
 def versions() -> Dict[str, str]:
@@ -45,8 +55,9 @@ def summarize(history: List[Dict[str, float]]) -> Dict[str, dict]:
     """
     if not history:
         return dict(last={}, oracle={})
-    metrics = [{k: v for k, v in entry.items() if k != 'epoch'}
-               for entry in history]
+    metrics = [
+        {k: v for k, v in entry.items() if k != 'epoch'} for entry in history
+    ]
     best: Dict[str, float] = {}
     for entry in metrics:
         for key, value in entry.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 import warnings
 from pathlib import Path
@@ -119,16 +118,14 @@ def _onnxruntime():
 def _write(
     model: nn.Module, images: torch.Tensor, path: Path, opset: int
 ) -> None:
-    # The tracing exporter: every supported torch has it, and it keeps the
-    # weights in the one file.
     options = dict(
+        # The tracing exporter keeps the weights in the one file.
+        dynamo=False,
         opset_version=opset,
         input_names=['inputs'],
         output_names=['logits'],
         dynamic_axes=dict(inputs={0: 'batch'}, logits={0: 'batch'}),
     )
-    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
-        options['dynamo'] = False
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.onnx.export(model, (images,), str(path), **options)

@@ -51,28 +51,39 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
         unlabelled = [i for i, s in enumerate(samples) if not has_label(s)]
         parts = [
             super(DistillDataPreprocessor, self).forward(
-                dict(inputs=_take(data['inputs'], group),
-                     data_samples=[samples[i] for i in group]), training)
-            for group in (labelled, unlabelled) if group
+                dict(
+                    inputs=_take(data['inputs'], group),
+                    data_samples=[samples[i] for i in group],
+                ),
+                training,
+            )
+            for group in (labelled, unlabelled)
+            if group
         ]
         order = torch.tensor(labelled + unlabelled)
         inputs = torch.cat([part['inputs'] for part in parts])
         if (order != torch.arange(len(order))).any():
             inputs = inputs[order.argsort().to(inputs.device)]
+        # Convolutions run up to twice as fast on this layout; values and
+        # indexing are the same.
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
         result: Dict[str, object] = dict(inputs=inputs, data_samples=samples)
         if 'teacher_inputs' in data:
             if training and self.batch_augments is not None:
                 raise UserError(
                     'data_preprocessor: batch augmentations change the '
                     "student's images but not the teacher_inputs of the "
-                    'dataset; drop train_cfg.augments or teacher_pipeline.')
+                    'dataset; drop train_cfg.augments or teacher_pipeline.'
+                )
             result['teacher_inputs'] = super().forward(
-                dict(inputs=data['teacher_inputs']))['inputs']
+                dict(inputs=data['teacher_inputs'])
+            )['inputs']
         return result
 
 
-def _take(images: Union[torch.Tensor, Sequence[torch.Tensor]],
-          indices: List[int]) -> Union[torch.Tensor, List[torch.Tensor]]:
+def _take(
+    images: Union[torch.Tensor, Sequence[torch.Tensor]], indices: List[int]
+) -> Union[torch.Tensor, List[torch.Tensor]]:
     if torch.is_tensor(images):
         if len(indices) == len(images):
             return images

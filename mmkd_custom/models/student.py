@@ -35,10 +35,12 @@ class Student:
         UserError: If the model does not end in one linear layer.
     """
 
-    def __init__(self,
-                 model: nn.Module,
-                 classifier: Optional[str] = None,
-                 input_size: int = 224) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        classifier: Optional[str] = None,
+        input_size: int = 224,
+    ) -> None:
         self.model = model
         if classifier is None:
             classifier = _find_last_linear(model, input_size)
@@ -47,7 +49,8 @@ class Student:
         if not isinstance(layer, nn.Linear):
             raise UserError(
                 f'classifier={classifier!r} is a {type(layer).__name__}, but '
-                'the last linear layer (nn.Linear) of the student is wanted.')
+                'the last linear layer (nn.Linear) of the student is wanted.'
+            )
         self.feature_dim = layer.in_features
         self.num_classes = layer.out_features
 
@@ -56,8 +59,9 @@ class Student:
         """nn.Linear: The live last linear layer, θ_s^c."""
         return self.model.get_submodule(self.classifier_path)
 
-    def forward(self,
-                inputs: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, inputs: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Runs the student once.
 
         Args:
@@ -90,10 +94,11 @@ class Student:
             name: parameter.detach()
             for name, parameter in layer.named_parameters()
         }
-        return functional_call(layer, weights, (feature, ))
+        return functional_call(layer, weights, (feature,))
 
-    def supervised_loss(self, logits: torch.Tensor,
-                        data_samples: List[DataSample]) -> torch.Tensor:
+    def supervised_loss(
+        self, logits: torch.Tensor, data_samples: List[DataSample]
+    ) -> torch.Tensor:
         """The classifier's own loss (label smoothing and all) on its logits.
 
         Args:
@@ -109,13 +114,15 @@ class Student:
         if not hasattr(owner, 'loss_module'):
             raise UserError(
                 f'student: {type(self.model).__name__} has no loss module, '
-                'but a classifier with a supervised loss is wanted.')
+                'but a classifier with a supervised loss is wanted.'
+            )
         if 'gt_score' in data_samples[0]:
             target = torch.stack([s.gt_score for s in data_samples])
         else:
             target = torch.cat([s.gt_label for s in data_samples])
         return owner.loss_module(
-            logits, target.to(logits.device), avg_factor=len(data_samples))
+            logits, target.to(logits.device), avg_factor=len(data_samples)
+        )
 
 
 def _find_last_linear(model: nn.Module, input_size: int) -> str:
@@ -127,8 +134,13 @@ def _find_last_linear(model: nn.Module, input_size: int) -> str:
     }
     parameter = next(model.parameters())
     image = torch.zeros(
-        1, 3, input_size, input_size, device=parameter.device,
-        dtype=parameter.dtype)
+        1,
+        3,
+        input_size,
+        input_size,
+        device=parameter.device,
+        dtype=parameter.dtype,
+    )
     was_training = model.training
     model.eval()
     try:
@@ -139,19 +151,23 @@ def _find_last_linear(model: nn.Module, input_size: int) -> str:
             f'student: a dry run at {input_size}x{input_size} failed '
             f'({type(error).__name__}: {error}); set input_size to the '
             "student's training size or name the last linear layer with "
-            'classifier.') from error
+            'classifier.'
+        ) from error
     finally:
         model.train(was_training)
     if isinstance(logits, (list, tuple)):
         logits = logits[-1]
     for name in reversed(list(outputs)):
         output = outputs[name]
-        if output is logits or (torch.is_tensor(logits)
-                                and output.shape == logits.shape
-                                and torch.equal(output, logits)):
+        if output is logits or (
+            torch.is_tensor(logits)
+            and output.shape == logits.shape
+            and torch.equal(output, logits)
+        ):
             return name
     raise UserError(
         f'student: the logits of {type(model).__name__} are not the output of '
         'one linear layer, but a classifier that ends in nn.Linear is wanted '
         f'(linear layers it has: {", ".join(list(linears)[-3:]) or "none"}; '
-        'name one with classifier).')
+        'name one with classifier).'
+    )

@@ -31,7 +31,8 @@ def get_module(model: nn.Module, path: str, option: str) -> nn.Module:
         known = [name for name, _ in model.named_modules() if name]
         raise UserError(
             f'{option}={path!r} is no module of {type(model).__name__} '
-            f'({nearest(path, known)}).') from error
+            f'({nearest(path, known)}).'
+        ) from error
 
 
 @contextmanager
@@ -47,7 +48,8 @@ def record_inputs(module: nn.Module) -> Iterator[List[torch.Tensor]]:
     """
     calls: List[torch.Tensor] = []
     handle = module.register_forward_pre_hook(
-        lambda _module, args: calls.append(args[0]))
+        lambda _module, args: calls.append(args[0])
+    )
     try:
         yield calls
     finally:
@@ -55,8 +57,9 @@ def record_inputs(module: nn.Module) -> Iterator[List[torch.Tensor]]:
 
 
 @contextmanager
-def record_outputs(modules: Dict[str, nn.Module]
-                   ) -> Iterator[Dict[str, torch.Tensor]]:
+def record_outputs(
+    modules: Dict[str, nn.Module],
+) -> Iterator[Dict[str, torch.Tensor]]:
     """Records the last output of each of several modules, in call order.
 
     Args:

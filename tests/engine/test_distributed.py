@@ -1,6 +1,5 @@
 """Two processes compute the gradients of one on the whole batch."""
 
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -55,28 +54,38 @@ class TestDistributed(MultiProcessTestCase):
             backend='gloo',
             rank=self.rank,
             world_size=self.world_size,
-            store=dist.FileStore(self.file_name, self.world_size))
+            store=dist.FileStore(self.file_name, self.world_size),
+        )
 
     def test_gradients_equal_one_process(self):
         self._init()
         whole = make_batch(LABELS)
         # Rank 0 gets labelled 0, 1 and the first two unlabelled images.
-        mine = [2 * self.rank, 2 * self.rank + 1, 4 + 2 * self.rank,
-                5 + 2 * self.rank]
+        mine = [
+            2 * self.rank,
+            2 * self.rank + 1,
+            4 + 2 * self.rank,
+            5 + 2 * self.rank,
+        ]
         part = dict(
             inputs=whole['inputs'][mine],
-            data_samples=[whole['data_samples'][i] for i in mine])
-        for stage, trained in ((CUSTOMIZATION, 'teacher_projection.'),
-                               (DISTILLATION, 'student')):
+            data_samples=[whole['data_samples'][i] for i in mine],
+        )
+        for stage, trained in (
+            (CUSTOMIZATION, 'teacher_projection.'),
+            (DISTILLATION, 'student'),
+        ):
             model = MMDistributedDataParallel(
-                build(), broadcast_buffers=False, find_unused_parameters=True)
+                build(), broadcast_buffers=False, find_unused_parameters=True
+            )
             got = gradients(model, stage, part)
             expected = gradients(build(), stage, make_batch(LABELS))
             assert got.keys() == expected.keys()
             assert all(name.startswith(trained) for name in got)
             for name, gradient in expected.items():
                 torch.testing.assert_close(
-                    got[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+                    got[name], gradient, rtol=1e-3, atol=1e-5, msg=name
+                )
 
     def test_no_teacher_in_the_reducer(self):
         self._init()
@@ -84,5 +93,3 @@ class TestDistributed(MultiProcessTestCase):
         teacher = {id(p) for p in model.module.teacher.parameters()}
         assert teacher
         assert not teacher & {id(p) for p in model.parameters()}
-
-

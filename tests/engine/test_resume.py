@@ -23,12 +23,15 @@ def student(work_dir):
 def kill_when(work_dir, root, condition, delay):
     """Starts the run and sends SIGKILL some time after a condition holds."""
     process = subprocess.Popen(
-        command('train.py',
-                *train_arguments(work_dir, EPOCHS, extra=['--resume', 'auto'])),
+        command(
+            'train.py',
+            *train_arguments(work_dir, EPOCHS, extra=['--resume', 'auto']),
+        ),
         env=environment(DATA_ROOT=str(root), **DOMAINS),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True)
+        start_new_session=True,
+    )
     deadline = time.time() + 120
     while not condition() and process.poll() is None:
         assert time.time() < deadline
@@ -44,16 +47,22 @@ def kill_when(work_dir, root, condition, delay):
 def test_killed_and_resumed_runs_end_with_the_same_student(tmp_path):
     root = make_domains(tmp_path / 'data', per_class=8)
     whole = tmp_path / 'whole'
-    result = run_tool('train.py', *train_arguments(whole, EPOCHS),
-                      DATA_ROOT=str(root), **DOMAINS)
+    result = run_tool(
+        'train.py',
+        *train_arguments(whole, EPOCHS),
+        DATA_ROOT=str(root),
+        **DOMAINS,
+    )
     assert result.returncode == 0, result.stderr
 
     work_dir = tmp_path / 'killed'
     rng = random.Random(0)
     kills = 0
     for epoch in (1, 2, 4):
+
         def reached(number=epoch):
             return (work_dir / f'epoch_{number}.pth').exists()
+
         # At once (evaluation, the next epoch's first batches) or later.
         kills += kill_when(work_dir, root, reached, rng.uniform(0, 0.5))
     assert kills == 3
@@ -64,7 +73,9 @@ def test_killed_and_resumed_runs_end_with_the_same_student(tmp_path):
     result = run_tool(
         'train.py',
         *train_arguments(work_dir, EPOCHS, extra=['--resume', 'auto']),
-        DATA_ROOT=str(root), **DOMAINS)
+        DATA_ROOT=str(root),
+        **DOMAINS,
+    )
     assert result.returncode == 0, result.stderr
 
     expected, got = student(whole), student(work_dir)
@@ -91,13 +102,16 @@ def _flat(node):
 @pytest.mark.slow
 def test_results_of_a_resumed_run_hold_every_epoch(tmp_path):
     import json
+
     root = make_domains(tmp_path / 'data')
     work_dir = tmp_path / 'run'
     for epochs in (2, 4):
         result = run_tool(
             'train.py',
             *train_arguments(work_dir, epochs, extra=['--resume', 'auto']),
-            DATA_ROOT=str(root), **DOMAINS)
+            DATA_ROOT=str(root),
+            **DOMAINS,
+        )
         assert result.returncode == 0, result.stderr
     results = json.loads((work_dir / 'results.json').read_text())
     assert [entry['epoch'] for entry in results['history']] == [2, 4]

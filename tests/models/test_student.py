@@ -21,9 +21,11 @@ def classifier(head, width=8, **backbone):
             depth=18,
             stem_channels=width,
             base_channels=width,
-            **backbone),
+            **backbone,
+        ),
         neck=dict(type='mmpretrain.GlobalAveragePooling'),
-        head=head)
+        head=head,
+    )
 
 
 def vit(head):
@@ -35,49 +37,93 @@ def vit(head):
                 embed_dims=32,
                 num_layers=2,
                 num_heads=2,
-                feedforward_channels=64),
+                feedforward_channels=64,
+            ),
             img_size=32,
-            patch_size=16),
-        head=head)
+            patch_size=16,
+        ),
+        head=head,
+    )
 
 
 CASES = {
-    'linear': (classifier(
-        dict(type='mmpretrain.LinearClsHead', num_classes=4, in_channels=64)),
-               'head.fc', 64),
-    'stacked': (classifier(
+    'linear': (
+        classifier(
+            dict(
+                type='mmpretrain.LinearClsHead', num_classes=4, in_channels=64
+            )
+        ),
+        'head.fc',
+        64,
+    ),
+    'stacked': (
+        classifier(
+            dict(
+                type='mmpretrain.StackedLinearClsHead',
+                num_classes=4,
+                in_channels=64,
+                mid_channels=[4],
+            )
+        ),
+        'head.layers.1.fc',
+        4,
+    ),
+    'vit': (
+        vit(
+            dict(
+                type='mmpretrain.VisionTransformerClsHead',
+                num_classes=4,
+                in_channels=32,
+            )
+        ),
+        'head.layers.head',
+        32,
+    ),
+    'vit hidden': (
+        vit(
+            dict(
+                type='mmpretrain.VisionTransformerClsHead',
+                num_classes=4,
+                in_channels=32,
+                hidden_dim=16,
+            )
+        ),
+        'head.layers.head',
+        16,
+    ),
+    'efficientformer': (
+        classifier(
+            dict(
+                type='mmpretrain.EfficientFormerClsHead',
+                num_classes=4,
+                in_channels=64,
+                distillation=False,
+            )
+        ),
+        'head.head',
+        64,
+    ),
+    'levit': (
+        classifier(
+            dict(
+                type='mmpretrain.LeViTClsHead',
+                num_classes=4,
+                in_channels=64,
+                distillation=False,
+            )
+        ),
+        'head.head.linear',
+        64,
+    ),
+    'timm': (
         dict(
-            type='mmpretrain.StackedLinearClsHead',
+            type='mmpretrain.TimmClassifier',
+            model_name='mobilenetv3_small_050',
             num_classes=4,
-            in_channels=64,
-            mid_channels=[4])), 'head.layers.1.fc', 4),
-    'vit': (vit(
-        dict(
-            type='mmpretrain.VisionTransformerClsHead',
-            num_classes=4,
-            in_channels=32)), 'head.layers.head', 32),
-    'vit hidden': (vit(
-        dict(
-            type='mmpretrain.VisionTransformerClsHead',
-            num_classes=4,
-            in_channels=32,
-            hidden_dim=16)), 'head.layers.head', 16),
-    'efficientformer': (classifier(
-        dict(
-            type='mmpretrain.EfficientFormerClsHead',
-            num_classes=4,
-            in_channels=64,
-            distillation=False)), 'head.head', 64),
-    'levit': (classifier(
-        dict(
-            type='mmpretrain.LeViTClsHead',
-            num_classes=4,
-            in_channels=64,
-            distillation=False)), 'head.head.linear', 64),
-    'timm': (dict(
-        type='mmpretrain.TimmClassifier',
-        model_name='mobilenetv3_small_050',
-        num_classes=4), 'model.classifier', 1024),
+        ),
+        'model.classifier',
+        1024,
+    ),
     'mobilenet': (student_config(4), 'head.layers.1.fc', 64),
 }
 
@@ -107,8 +153,9 @@ def test_finding_it_changes_nothing():
     Student(model, input_size=32)
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
-    assert all(torch.equal(v, before[k])
-               for k, v in model.state_dict().items())
+    assert all(
+        torch.equal(v, before[k]) for k, v in model.state_dict().items()
+    )
 
 
 def test_two_linear_ends_must_be_chosen_between():
@@ -116,7 +163,8 @@ def test_two_linear_ends_must_be_chosen_between():
         type='mmpretrain.EfficientFormerClsHead',
         num_classes=4,
         in_channels=64,
-        distillation=True)
+        distillation=True,
+    )
     model = MODELS.build(classifier(head))
     with pytest.raises(UserError, match='classifier'):
         Student(model, input_size=32)
@@ -142,12 +190,17 @@ def test_supervised_loss_is_the_heads_own():
             loss=dict(
                 type='mmpretrain.LabelSmoothLoss',
                 label_smooth_val=0.1,
-                mode='original')))
+                mode='original',
+            ),
+        )
+    )
     model = MODELS.build(config).eval()
     student = Student(model, input_size=32)
     samples = [DataSample().set_gt_label(i) for i in range(3)]
     logits = torch.randn(3, 4)
     expected = torch.nn.functional.cross_entropy(
-        logits, torch.arange(3), label_smoothing=0.1)
+        logits, torch.arange(3), label_smoothing=0.1
+    )
     torch.testing.assert_close(
-        student.supervised_loss(logits, samples), expected)
+        student.supervised_loss(logits, samples), expected
+    )

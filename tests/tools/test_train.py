@@ -18,8 +18,9 @@ def run(tmp_path_factory):
     """One finished run of the shipped domain-folder config."""
     root = make_domains(tmp_path_factory.mktemp('data'))
     work_dir = tmp_path_factory.mktemp('work') / 'run'
-    result = run_tool('train.py', *train_arguments(work_dir),
-                      DATA_ROOT=str(root), **DOMAINS)
+    result = run_tool(
+        'train.py', *train_arguments(work_dir), DATA_ROOT=str(root), **DOMAINS
+    )
     assert result.returncode == 0, result.stderr
     return root, work_dir, result
 
@@ -38,14 +39,23 @@ def test_a_run_leaves_what_the_contract_says(run):
     for kind in ('last', 'oracle'):
         assert 0 <= results[kind]['accuracy/top1'] <= 100
         assert 0 <= results[kind]['single-label/f1-score'] <= 100
-    assert results['oracle']['accuracy/top1'] >= results['last'][
-        'accuracy/top1']
+    assert (
+        results['oracle']['accuracy/top1'] >= results['last']['accuracy/top1']
+    )
     checkpoint = torch.load(
-        work_dir / 'epoch_4.pth', map_location='cpu', weights_only=True)
+        work_dir / 'epoch_4.pth', map_location='cpu', weights_only=True
+    )
     assert not [k for k in checkpoint['state_dict'] if 'teacher.' in k]
     log = next(work_dir.glob('*/*.log')).read_text()
-    for word in ('loss_ce', 'loss_general', 'loss_specific', 'teacher_top1',
-                 'loss_customization', 'customization', 'distillation'):
+    for word in (
+        'loss_ce',
+        'loss_general',
+        'loss_specific',
+        'teacher_top1',
+        'loss_customization',
+        'customization',
+        'distillation',
+    ):
         assert word in log, word
 
 
@@ -56,7 +66,7 @@ def test_no_progress_bar_without_a_terminal(run):
     assert '━' not in result.stdout + result.stderr
 
 
-_PLAIN = '''
+_PLAIN = """
 import sys
 sys.modules['mmkd_custom'] = None  # cannot be imported here
 import torch
@@ -71,7 +81,7 @@ model.eval()
 inputs = torch.load(sys.argv[3], weights_only=True)
 with torch.no_grad():
     torch.save(model(inputs), sys.argv[4])
-'''
+"""
 
 
 @pytest.mark.slow
@@ -79,11 +89,13 @@ def test_student_loads_into_plain_mmpretrain(run, tmp_path):
     root, work_dir, _ = run
     from mmkd_custom.engine.launch import load_config
     from mmkd_custom.registry import MODELS
+
     config = load_config(work_dir / 'customkd_mbv3_domain_folder.py')
     student = tmp_path / 'student.json'
     student.write_text(json.dumps(config.model.student.to_dict()))
     model = MODELS.build(
-        dict(config.model, data_preprocessor=config.data_preprocessor))
+        dict(config.model, data_preprocessor=config.data_preprocessor)
+    )
     checkpoint = torch.load(work_dir / 'epoch_4.pth', weights_only=True)
     model.load_state_dict(checkpoint['state_dict'])
     model.eval()
@@ -91,10 +103,19 @@ def test_student_loads_into_plain_mmpretrain(run, tmp_path):
     torch.save(inputs, tmp_path / 'inputs.pt')
     script = tmp_path / 'plain.py'
     script.write_text(_PLAIN)
-    done = subprocess.run([
-        sys.executable, script, student, work_dir / 'student.pth',
-        tmp_path / 'inputs.pt', tmp_path / 'logits.pt'
-    ], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [
+            sys.executable,
+            script,
+            student,
+            work_dir / 'student.pth',
+            tmp_path / 'inputs.pt',
+            tmp_path / 'logits.pt',
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     with torch.no_grad():
         expected = model(inputs)
@@ -110,10 +131,18 @@ def test_test_gives_the_metrics_of_the_run(run, tmp_path, weights):
     result = run_tool(
         'test.py',
         REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py',
-        work_dir / weights, '--work-dir', tmp_path / 'test', '--out', out,
-        '--cfg-options', *TINY, 'test_dataloader.num_workers=0',
+        work_dir / weights,
+        '--work-dir',
+        tmp_path / 'test',
+        '--out',
+        out,
+        '--cfg-options',
+        *TINY,
+        'test_dataloader.num_workers=0',
         'test_dataloader.persistent_workers=False',
-        DATA_ROOT=str(root), **DOMAINS)
+        DATA_ROOT=str(root),
+        **DOMAINS,
+    )
     assert result.returncode == 0, result.stderr
     results = json.loads((work_dir / 'results.json').read_text())
     metrics = json.loads(out.read_text())
@@ -126,7 +155,8 @@ def _fails(tmp_path, root, words, options=(), extra=(), **variables):
     result = run_tool(
         'train.py',
         *train_arguments(work_dir, options=[*TINY, *options], extra=extra),
-        **dict(DOMAINS, DATA_ROOT=str(root), **variables))
+        **dict(DOMAINS, DATA_ROOT=str(root), **variables),
+    )
     assert result.returncode == 2, result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith('error: '), result.stderr
@@ -137,20 +167,26 @@ def _fails(tmp_path, root, words, options=(), extra=(), **variables):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name, words', [
-    ('missing root', ['nowhere', 'DATA_ROOT']),
-    ('source is target', ['photo']),
-    ('unknown domain', ['sketch', 'art', 'photo']),
-    ('one domain only', ['zebra']),
-    ('empty class', ['zebra']),
-    ('unreadable image', ['broken.jpg']),
-    ('projection', ['in_channels', '7']),
-    ('teacher name', ['vit_smal_patch14_dinov2', 'vit_small_patch14_dinov2']),
-    ('batch size', ['batch_size', '0']),
-    ('no distillation', ['distillation']),
-    ('teacher weights', ['nothing.pth']),
-    ('resume', ['nothing.pth']),
-])
+@pytest.mark.parametrize(
+    'name, words',
+    [
+        ('missing root', ['nowhere', 'DATA_ROOT']),
+        ('source is target', ['photo']),
+        ('unknown domain', ['sketch', 'art', 'photo']),
+        ('one domain only', ['zebra']),
+        ('empty class', ['zebra']),
+        ('unreadable image', ['broken.jpg']),
+        ('projection', ['in_channels', '7']),
+        (
+            'teacher name',
+            ['vit_smal_patch14_dinov2', 'vit_small_patch14_dinov2'],
+        ),
+        ('batch size', ['batch_size', '0']),
+        ('no distillation', ['distillation']),
+        ('teacher weights', ['nothing.pth']),
+        ('resume', ['nothing.pth']),
+    ],
+)
 def test_wrong_input_is_one_sentence(tmp_path, name, words):
     root = make_domains(tmp_path / 'data')
     options, extra, variables = [], [], {}
@@ -169,7 +205,7 @@ def test_wrong_input_is_one_sentence(tmp_path, name, words):
     elif name == 'projection':
         options = [
             'model.projection.type=LinearConnector',
-            'model.projection.in_channels=7'
+            'model.projection.in_channels=7',
         ]
     elif name == 'teacher name':
         options = ['model.teacher.model_name=vit_smal_patch14_dinov2']
@@ -177,7 +213,8 @@ def test_wrong_input_is_one_sentence(tmp_path, name, words):
         options = ['train_dataloader.batch_size=0']
     elif name == 'no distillation':
         options = [
-            'model.schedule.customization=1', 'model.schedule.distillation=0'
+            'model.schedule.customization=1',
+            'model.schedule.distillation=0',
         ]
     elif name == 'teacher weights':
         options = [f'model.teacher.checkpoint={tmp_path}/nothing.pth']
@@ -192,10 +229,15 @@ def test_a_checkpoint_that_does_not_match_names_the_keys(run, tmp_path):
     wrong = torch.load(work_dir / 'epoch_4.pth', weights_only=True)
     weights = wrong['state_dict']
     weights['student.extra'] = weights.pop(
-        'student.backbone.layer0.conv.weight')
+        'student.backbone.layer0.conv.weight'
+    )
     torch.save(wrong, tmp_path / 'wrong.pth')
-    _fails(tmp_path, root, ['layer0.conv.weight', 'student.extra'],
-           extra=['--resume', str(tmp_path / 'wrong.pth')])
+    _fails(
+        tmp_path,
+        root,
+        ['layer0.conv.weight', 'student.extra'],
+        extra=['--resume', str(tmp_path / 'wrong.pth')],
+    )
 
 
 def test_environment_helper_puts_the_repository_on_the_path():

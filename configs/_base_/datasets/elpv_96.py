@@ -15,14 +15,14 @@ data_preprocessor = dict(
     num_classes=2,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
-        type='RandomResizedCrop',
-        scale=image_size,
-        crop_ratio_range=(0.5, 1.0)),
+        type='RandomResizedCrop', scale=image_size, crop_ratio_range=(0.5, 1.0)
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='ColorJitter', brightness=0.2, contrast=0.2, backend='cv2'),
@@ -45,24 +45,27 @@ train_dataloader = dict(
             split='train',
             fraction={{'$LABEL_FRACTION:0.05'}},
             seed={{'$SEED:0'}},
-            pipeline=train_pipeline),
-        unlabelled=dict(type='ELPV', split='train', pipeline=train_pipeline)),
+            pipeline=train_pipeline,
+        ),
+        unlabelled=dict(type='ELPV', split='train', pipeline=train_pipeline),
+    ),
     sampler=dict(
         type='TwoStreamSampler',
         labelled=32,
         unlabelled=64,
-        epoch_length=epoch_length),
-    batch_sampler=dict(type='TwoStreamBatchSampler'))
+        epoch_length=epoch_length,
+    ),
+    batch_sampler=dict(type='TwoStreamBatchSampler'),
+)
 
 val_dataloader = dict(
     batch_size=128,
     num_workers=2,
     dataset=dict(
-        type='ELPV',
-        split=eval_split,
-        pipeline=test_pipeline,
-        test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        type='ELPV', split=eval_split, pipeline=test_pipeline, test_mode=True
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = [

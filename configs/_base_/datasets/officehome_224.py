@@ -15,21 +15,22 @@ data_preprocessor = dict(
     num_classes='auto',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
-        type='RandomResizedCrop',
-        scale=image_size,
-        crop_ratio_range=(0.4, 1.0)),
+        type='RandomResizedCrop', scale=image_size, crop_ratio_range=(0.4, 1.0)
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(
         type='ColorJitter',
         brightness=0.2,
         contrast=0.2,
         saturation=0.2,
-        backend='cv2'),
+        backend='cv2',
+    ),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
@@ -49,19 +50,24 @@ train_dataloader = dict(
             type='DomainFolder',
             data_root=data_root,
             domain=source,
-            pipeline=train_pipeline),
+            pipeline=train_pipeline,
+        ),
         unlabelled=dict(
             type='DomainFolder',
             data_root=data_root,
             domain=target,
             classes_from=source,
-            pipeline=train_pipeline)),
+            pipeline=train_pipeline,
+        ),
+    ),
     sampler=dict(
         type='TwoStreamSampler',
         labelled=64,
         unlabelled=64,
-        epoch_length=epoch_length),
-    batch_sampler=dict(type='TwoStreamBatchSampler'))
+        epoch_length=epoch_length,
+    ),
+    batch_sampler=dict(type='TwoStreamBatchSampler'),
+)
 
 val_dataloader = dict(
     batch_size=128,
@@ -72,8 +78,10 @@ val_dataloader = dict(
         domain=target,
         classes_from=source,
         pipeline=test_pipeline,
-        test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        test_mode=True,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = [

@@ -10,4 +10,7 @@ method = dict(
             loss=dict(type='FeatureMSE'),
             on='feature',
             connector=dict(type='LinearConnector'),
-            weight=20.0)))
+            weight=20.0,
+        )
+    ),
+)

@@ -11,4 +11,7 @@ method = dict(
         kd=dict(
             loss=dict(type='KLDivergence', temperature=4.0),
             on='logits',
-            weight=1.0)))
+            weight=1.0,
+        )
+    ),
+)

@@ -9,7 +9,10 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.05),
     stages=dict(
         customization=dict(
-            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05))))
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05)
+        )
+    ),
+)
 
 param_scheduler = [
     dict(
@@ -18,14 +21,16 @@ param_scheduler = [
         by_epoch=True,
         begin=0,
         end=warmup_epochs,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
         begin=warmup_epochs,
         end=max_epochs,
         T_max=max_epochs - warmup_epochs,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=2)

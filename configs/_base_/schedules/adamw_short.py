@@ -10,7 +10,10 @@ optim_wrapper = dict(
     # The projection that customizes the teacher's feature.
     stages=dict(
         customization=dict(
-            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05))))
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05)
+        )
+    ),
+)
 
 param_scheduler = [
     dict(
@@ -19,14 +22,16 @@ param_scheduler = [
         by_epoch=True,
         begin=0,
         end=warmup_epochs,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
         begin=warmup_epochs,
         end=max_epochs,
         T_max=max_epochs - warmup_epochs,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
 ]
 
 # The student changes in the distillation epochs, every second one.

@@ -9,7 +9,9 @@ student = dict(
             type='Pretrained',
             checkpoint='https://download.openmmlab.com/mmclassification/v0/'
             'mobilenet_v3/convert/mobilenet_v3_large-3ea3c186.pth',
-            prefix='backbone')),
+            prefix='backbone',
+        ),
+    ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='StackedLinearClsHead',
@@ -18,4 +20,6 @@ student = dict(
         mid_channels=[1280],
         dropout_rate=0.2,
         act_cfg=dict(type='HSwish'),
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+    ),
+)

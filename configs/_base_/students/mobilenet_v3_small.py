@@ -7,7 +7,8 @@ student = dict(
         arch='small',
         # MMPretrain's momentum of 0.01 is meant for hundreds of epochs: in a
         # short run the running statistics would lag behind the weights.
-        norm_cfg=dict(type='BN', eps=1e-3, momentum=0.1)),
+        norm_cfg=dict(type='BN', eps=1e-3, momentum=0.1),
+    ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='StackedLinearClsHead',
@@ -16,4 +17,6 @@ student = dict(
         mid_channels=[1024],
         dropout_rate=0.2,
         act_cfg=dict(type='HSwish'),
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+    ),
+)

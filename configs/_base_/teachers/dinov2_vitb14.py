@@ -8,4 +8,5 @@ teacher = dict(
     type='TimmTeacher',
     model_name='vit_base_patch14_dinov2.lvd142m',
     pretrained=True,
-    input_size=224)
+    input_size=224,
+)

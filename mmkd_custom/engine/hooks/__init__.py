@@ -6,6 +6,9 @@ from .results import ResultsHook
 from .stage import StageHook
 
 __all__ = [
-    'EpochSeedHook', 'ProgressHook', 'ResultsHook', 'StageHook',
-    'progress_bar'
+    'EpochSeedHook',
+    'ProgressHook',
+    'ResultsHook',
+    'StageHook',
+    'progress_bar',
 ]

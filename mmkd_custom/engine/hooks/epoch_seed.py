@@ -27,7 +27,8 @@ class EpochSeedHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Reseeds for the epoch that is about to start."""
         words = np.random.SeedSequence(
-            [runner.seed, get_rank(), runner.epoch]).generate_state(3)
+            [runner.seed, get_rank(), runner.epoch]
+        ).generate_state(3)
         random.seed(int(words[0]))
         np.random.seed(int(words[1]))
         torch.manual_seed(int(words[2]))

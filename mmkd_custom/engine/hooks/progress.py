@@ -9,8 +9,14 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
-                           TimeElapsedColumn, TimeRemainingColumn)
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ...registry import HOOKS
 
@@ -29,7 +35,8 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty())
+        disable=not sys.stderr.isatty(),
+    )
 
 
 @HOOKS.register_module()
@@ -47,18 +54,21 @@ class ProgressHook(Hook):
         if is_main_process() and sys.stderr.isatty():
             self._progress = progress_bar()
             self._task = self._progress.add_task(
-                'training', total=runner.max_iters, completed=runner.iter)
+                'training', total=runner.max_iters, completed=runner.iter
+            )
             self._progress.start()
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None,
-                         outputs=None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
         """Moves it one iteration on."""
         if self._progress is not None:
             stage = runner.message_hub.runtime_info.get('stage', 'training')
             self._progress.update(
                 self._task,
                 completed=runner.iter + 1,
-                description=f'epoch {runner.epoch + 1} {stage}')
+                description=f'epoch {runner.epoch + 1} {stage}',
+            )
 
     def after_run(self, runner: Runner) -> None:
         """Takes it away."""

@@ -49,13 +49,17 @@ class ResultsHook(Hook):
         self._since = time.time()
         loop = runner.val_loop
         history = runner.message_hub.runtime_info.get(_HISTORY, [])
-        if runner.epoch == 0 or loop is None or any(
-                entry['epoch'] == runner.epoch for entry in history):
+        if (
+            runner.epoch == 0
+            or loop is None
+            or any(entry['epoch'] == runner.epoch for entry in history)
+        ):
             return
         train_loop = runner.train_loop
         due = runner.epoch % train_loop.val_interval == 0
         if runner.epoch >= train_loop.val_begin and (
-                due or runner.epoch == runner.max_epochs):
+            due or runner.epoch == runner.max_epochs
+        ):
             loop.run()
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -65,13 +69,16 @@ class ResultsHook(Hook):
         runner.message_hub.update_info(_SECONDS, spent + now - self._since)
         self._since = now
 
-    def after_val_epoch(self,
-                        runner: Runner,
-                        metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
         """Remembers the metrics of an evaluation."""
         history = list(runner.message_hub.runtime_info.get(_HISTORY, []))
-        numbers = {k: float(v) for k, v in (metrics or {}).items()
-                   if isinstance(v, (int, float))}
+        numbers = {
+            k: float(v)
+            for k, v in (metrics or {}).items()
+            if isinstance(v, (int, float))
+        }
         history.append(dict(epoch=runner.epoch, **numbers))
         runner.message_hub.update_info(_HISTORY, history)
 
@@ -86,11 +93,14 @@ class ResultsHook(Hook):
         checkpoint = dict(state_dict=model.state_dict())
         runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         dataset = runner.train_dataloader.dataset
-        classes = list((getattr(dataset, 'metainfo', None)
-                        or {}).get('classes', ()))
+        classes = list(
+            (getattr(dataset, 'metainfo', None) or {}).get('classes', ())
+        )
         save_student(
-            student_state_dict(checkpoint), work_dir / 'student.pth',
-            dict(classes=classes, epoch=runner.epoch, seed=runner.seed))
+            student_state_dict(checkpoint),
+            work_dir / 'student.pth',
+            dict(classes=classes, epoch=runner.epoch, seed=runner.seed),
+        )
         info = runner.message_hub.runtime_info
         history = info.get(_HISTORY, [])
         write_json(
@@ -102,8 +112,13 @@ class ResultsHook(Hook):
                 **summarize(history),
                 epochs=runner.epoch,
                 wall_seconds=round(
-                    info.get(_SECONDS, 0.0) + time.time() - self._since, 1),
+                    info.get(_SECONDS, 0.0) + time.time() - self._since, 1
+                ),
                 history=history,
-                versions=versions()), work_dir / 'results.json')
-        runner.logger.info(f'Wrote {work_dir / "results.json"} and '
-                           f'{work_dir / "student.pth"}')
+                versions=versions(),
+            ),
+            work_dir / 'results.json',
+        )
+        runner.logger.info(
+            f'Wrote {work_dir / "results.json"} and {work_dir / "student.pth"}'
+        )

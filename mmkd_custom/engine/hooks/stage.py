@@ -39,8 +39,11 @@ class StageHook(Hook):
             return
         length = len(runner.train_dataloader)
         wrapper = runner.optim_wrapper
-        wrappers = list(wrapper.values()) if isinstance(
-            wrapper, StagedOptimWrapper) else [wrapper]
+        wrappers = (
+            list(wrapper.values())
+            if isinstance(wrapper, StagedOptimWrapper)
+            else [wrapper]
+        )
         for each in wrappers:
             counts = getattr(each, '_accumulative_counts', 1)
             if length % counts:
@@ -48,16 +51,22 @@ class StageHook(Hook):
                     f'optim_wrapper.accumulative_counts={counts} does not '
                     f'divide the {length} iterations of an epoch, but a stage '
                     'must not hand gradients to the next; set '
-                    'train_dataloader.sampler.epoch_length to a multiple.')
-        if (len(schedule.stages) > 1 and is_model_wrapper(runner.model)
-                and not getattr(runner.model, 'find_unused_parameters', True)):
+                    'train_dataloader.sampler.epoch_length to a multiple.'
+                )
+        if (
+            len(schedule.stages) > 1
+            and is_model_wrapper(runner.model)
+            and not getattr(runner.model, 'find_unused_parameters', True)
+        ):
             raise UserError(
                 'find_unused_parameters=False, but each stage trains only '
                 'part of the model; set find_unused_parameters=True in the '
-                'config.')
+                'config.'
+            )
         if isinstance(wrapper, StagedOptimWrapper):
-            wrapper.start_counting(runner.model, schedule, runner.epoch,
-                                   runner.max_epochs, length)
+            wrapper.start_counting(
+                runner.model, schedule, runner.epoch, runner.max_epochs, length
+            )
         sampler = _sampler(runner)
         if hasattr(sampler, 'set_schedule'):
             sampler.set_schedule(schedule)
@@ -77,7 +86,8 @@ class StageHook(Hook):
         runner.message_hub.update_info('stage', stage)
         if len(schedule.stages) > 1:
             runner.logger.info(
-                f'Epoch {runner.epoch + 1}/{runner.max_epochs}: {stage}')
+                f'Epoch {runner.epoch + 1}/{runner.max_epochs}: {stage}'
+            )
 
 
 def _unwrap(runner: Runner):

@@ -29,12 +29,14 @@ def checked_size(connector: str, option: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UserError(
             f'{connector}: {option}={value!r} was set, but a positive '
-            'integer is wanted.')
+            'integer is wanted.'
+        )
     return value
 
 
-def check_feature(connector: str, feature: torch.Tensor, in_channels: int,
-                  out_channels: int) -> None:
+def check_feature(
+    connector: str, feature: torch.Tensor, in_channels: int, out_channels: int
+) -> None:
     """Checks that a connector can take a feature.
 
     Args:
@@ -51,7 +53,8 @@ def check_feature(connector: str, feature: torch.Tensor, in_channels: int,
             f'{connector}: the feature has shape {tuple(feature.shape)}, but '
             f'(N, {in_channels}) is wanted by this connector to '
             f'(N, {out_channels}); set in_channels to the width of the '
-            'pooled feature.')
+            'pooled feature.'
+        )
 
 
 @MODELS.register_module()
@@ -76,11 +79,12 @@ class LinearConnector(BaseModule):
     """
 
     def __init__(
-            self,
-            in_channels: int,
-            out_channels: int,
-            bias: bool = True,
-            init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+        self,
+        in_channels: int,
+        out_channels: int,
+        bias: bool = True,
+        init_cfg: Optional[Union[dict, List[dict]]] = None,
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
         name = type(self).__name__
         self.in_channels = checked_size(name, 'in_channels', in_channels)
@@ -100,5 +104,6 @@ class LinearConnector(BaseModule):
             UserError: If the feature has another shape.
         """
         check_feature(
-            type(self).__name__, feature, self.in_channels, self.out_channels)
+            type(self).__name__, feature, self.in_channels, self.out_channels
+        )
         return self.fc(feature)

@@ -38,13 +38,14 @@ class MLPConnector(BaseModule):
     """
 
     def __init__(
-            self,
-            in_channels: int,
-            out_channels: int,
-            hidden_channels: Optional[int] = None,
-            num_layers: int = 2,
-            act_cfg: Optional[dict] = None,
-            init_cfg: Optional[Union[dict, List[dict]]] = None) -> None:
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: Optional[int] = None,
+        num_layers: int = 2,
+        act_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, List[dict]]] = None,
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
         name = type(self).__name__
         self.in_channels = checked_size(name, 'in_channels', in_channels)
@@ -58,8 +59,7 @@ class MLPConnector(BaseModule):
         width = in_channels
         for _ in range(num_layers - 1):
             layers.append(nn.Linear(width, hidden_channels))
-            layers.append(
-                build_activation_layer(act_cfg or dict(type='GELU')))
+            layers.append(build_activation_layer(act_cfg or dict(type='GELU')))
             width = hidden_channels
         layers.append(nn.Linear(width, out_channels))
         self.layers = nn.Sequential(*layers)
@@ -77,5 +77,6 @@ class MLPConnector(BaseModule):
             UserError: If the feature has another shape.
         """
         check_feature(
-            type(self).__name__, feature, self.in_channels, self.out_channels)
+            type(self).__name__, feature, self.in_channels, self.out_channels
+        )
         return self.layers(feature)

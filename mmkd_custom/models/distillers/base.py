@@ -45,10 +45,12 @@ class Batch(NamedTuple):
     @property
     def targets(self) -> torch.Tensor:
         """Tensor: Class index of each sample (B,), -1 where unlabelled."""
-        targets = torch.full((len(self.data_samples), ), -1,
-                             device=self.labelled.device)
+        targets = torch.full(
+            (len(self.data_samples),), -1, device=self.labelled.device
+        )
         targets[self.labelled] = hard_labels(self.labelled_samples).to(
-            targets.device)
+            targets.device
+        )
         return targets
 
     def only_labelled(self) -> Batch:
@@ -56,10 +58,12 @@ class Batch(NamedTuple):
         if len(self.labelled) == len(self.data_samples):
             return self
         extra = self.teacher_inputs
-        return Batch(self.inputs[self.labelled], self.labelled_samples,
-                     torch.arange(len(self.labelled),
-                                  device=self.labelled.device),
-                     None if extra is None else extra[self.labelled])
+        return Batch(
+            self.inputs[self.labelled],
+            self.labelled_samples,
+            torch.arange(len(self.labelled), device=self.labelled.device),
+            None if extra is None else extra[self.labelled],
+        )
 
 
 class _Held:
@@ -102,27 +106,32 @@ class BaseDistiller(BaseClassifier):
     #: no stage belong to the distillation stage.
     stage_modules: Dict[str, Tuple[str, ...]] = {}
 
-    def __init__(self,
-                 student: Union[dict, nn.Module],
-                 teacher: Union[dict, FrozenTeacher],
-                 classifier: Optional[str] = None,
-                 input_size: int = 224,
-                 schedule: Optional[StageSchedule] = None,
-                 data_preprocessor: Union[dict, nn.Module, None] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        student: Union[dict, nn.Module],
+        teacher: Union[dict, FrozenTeacher],
+        classifier: Optional[str] = None,
+        input_size: int = 224,
+        schedule: Optional[StageSchedule] = None,
+        data_preprocessor: Union[dict, nn.Module, None] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(
             init_cfg=init_cfg,
-            data_preprocessor=_build_preprocessor(data_preprocessor))
+            data_preprocessor=_build_preprocessor(data_preprocessor),
+        )
         self.student = _build_student(student)
         if isinstance(teacher, dict):
             teacher = MODELS.build(teacher)
         if not isinstance(teacher, FrozenTeacher):
             raise UserError(
                 f'teacher: {type(teacher).__name__} is no FrozenTeacher; name '
-                'one of TimmTeacher, MMPretrainTeacher.')
+                'one of TimmTeacher, MMPretrainTeacher.'
+            )
         self._teacher = _Held(teacher)
-        self._classifier = Student(self.student, classifier,
-                                   input_size).classifier_path
+        self._classifier = Student(
+            self.student, classifier, input_size
+        ).classifier_path
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
         self._stage: Optional[str] = None
         # Known from the start when there is only one: then a distiller also
@@ -152,7 +161,8 @@ class BaseDistiller(BaseClassifier):
         if stage not in names:
             raise UserError(
                 f'stage {stage!r} is not in the schedule of '
-                f'{type(self).__name__}, which has {names}.')
+                f'{type(self).__name__}, which has {names}.'
+            )
         self._stage = stage
         self.train(self.training)
 
@@ -179,8 +189,11 @@ class BaseDistiller(BaseClassifier):
             named = self.stage_modules[stage]
         else:
             taken = {n for names in self.stage_modules.values() for n in names}
-            named = tuple(name for name, _ in self.named_children()
-                          if name not in taken and name != 'data_preprocessor')
+            named = tuple(
+                name
+                for name, _ in self.named_children()
+                if name not in taken and name != 'data_preprocessor'
+            )
         return tuple(n for n in named if getattr(self, n, None) is not None)
 
     def _apply(self, fn, *args, **kwargs) -> BaseDistiller:
@@ -190,11 +203,13 @@ class BaseDistiller(BaseClassifier):
         self.teacher.to(next(self.student.parameters()).device)
         return self
 
-    def forward(self,
-                inputs: torch.Tensor,
-                data_samples: Optional[List[DataSample]] = None,
-                mode: str = 'tensor',
-                teacher_inputs: Optional[torch.Tensor] = None):
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[DataSample]] = None,
+        mode: str = 'tensor',
+        teacher_inputs: Optional[torch.Tensor] = None,
+    ):
         """Runs the student, or computes the losses of the current stage.
 
         Args:
@@ -216,23 +231,30 @@ class BaseDistiller(BaseClassifier):
         """Extracts the student's features, as the student itself does."""
         return self.student.extract_feat(inputs, **kwargs)
 
-    def predict(self, inputs: torch.Tensor,
-                data_samples: Optional[List[DataSample]] = None,
-                **kwargs) -> List[DataSample]:
+    def predict(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[DataSample]] = None,
+        **kwargs,
+    ) -> List[DataSample]:
         """Predicts with the student alone."""
         return self.student.predict(inputs, data_samples, **kwargs)
 
     def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
         """Gives the student's layer depth, for layer-wise learning rates."""
-        name = param_name[len('student.'):] if param_name.startswith(
-            'student.') else param_name
+        name = (
+            param_name[len('student.') :]
+            if param_name.startswith('student.')
+            else param_name
+        )
         return self.student.get_layer_depth(name)
 
-    def loss(self,
-             inputs: torch.Tensor,
-             data_samples: List[DataSample],
-             teacher_inputs: Optional[torch.Tensor] = None
-             ) -> Dict[str, torch.Tensor]:
+    def loss(
+        self,
+        inputs: torch.Tensor,
+        data_samples: List[DataSample],
+        teacher_inputs: Optional[torch.Tensor] = None,
+    ) -> Dict[str, torch.Tensor]:
         """Computes the terms of the current stage.
 
         Returns:
@@ -247,16 +269,21 @@ class BaseDistiller(BaseClassifier):
             raise UserError(
                 f'{type(self).__name__} has the stages '
                 f'{[s.name for s in self.schedule.stages]} but was told none; '
-                "add dict(type='mmkd_custom.StageHook') to custom_hooks.")
+                "add dict(type='mmkd_custom.StageHook') to custom_hooks."
+            )
         positions = [i for i, s in enumerate(data_samples) if has_label(s)]
         if not positions:
             raise UserError(
                 f'a batch of {len(data_samples)} samples holds no label, but '
                 'every training batch wants labelled samples; use '
-                'TwoStreamDataset with TwoStreamSampler.')
-        batch = Batch(inputs, data_samples,
-                      torch.tensor(positions, device=inputs.device),
-                      teacher_inputs)
+                'TwoStreamDataset with TwoStreamSampler.'
+            )
+        batch = Batch(
+            inputs,
+            data_samples,
+            torch.tensor(positions, device=inputs.device),
+            teacher_inputs,
+        )
         return getattr(self, f'loss_{self._stage}')(batch)
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
@@ -294,7 +321,9 @@ class BaseDistiller(BaseClassifier):
                 images,
                 mean=preprocessor.mean.flatten() if normalised else None,
                 std=preprocessor.std.flatten() if normalised else None,
-                to_rgb=bool(getattr(preprocessor, 'to_rgb', True))))
+                to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
+            )
+        )
         return output, torch.tensor(time.perf_counter() - start)
 
 
@@ -314,10 +343,12 @@ def top1(logits: torch.Tensor, samples: List[DataSample]) -> torch.Tensor:
 
 def hard_labels(samples: List[DataSample]) -> torch.Tensor:
     """Collects one class index per labelled sample, (N,) long."""
-    return torch.cat([
-        s.gt_label if 'gt_score' not in s else s.gt_score.argmax().view(1)
-        for s in samples
-    ])
+    return torch.cat(
+        [
+            s.gt_label if 'gt_score' not in s else s.gt_score.argmax().view(1)
+            for s in samples
+        ]
+    )
 
 
 def _build_student(student: Union[dict, nn.Module]) -> nn.Module:
@@ -331,11 +362,14 @@ def _build_student(student: Union[dict, nn.Module]) -> nn.Module:
 
 
 def _build_preprocessor(
-        cfg: Union[dict, nn.Module, None]) -> Union[dict, nn.Module]:
+    cfg: Union[dict, nn.Module, None],
+) -> Union[dict, nn.Module]:
     if isinstance(cfg, nn.Module):
         return cfg
     cfg = dict(cfg or {})
     if cfg.get('type', 'ClsDataPreprocessor') in (
-            'ClsDataPreprocessor', 'mmpretrain.ClsDataPreprocessor'):
+        'ClsDataPreprocessor',
+        'mmpretrain.ClsDataPreprocessor',
+    ):
         cfg['type'] = PREPROCESSOR
     return MODELS.build(cfg)

@@ -10,8 +10,13 @@ from mmengine.config import ConfigDict
 
 from ...errors import UserError
 from ...registry import MODELS
-from ...stages import (CUSTOMIZATION, DISTILLATION, LABELLED, Stage,
-                       StageSchedule)
+from ...stages import (
+    CUSTOMIZATION,
+    DISTILLATION,
+    LABELLED,
+    Stage,
+    StageSchedule,
+)
 from .base import BaseDistiller, Batch, top1
 
 
@@ -66,36 +71,42 @@ class CustomKD(BaseDistiller):
 
     stage_modules = {CUSTOMIZATION: ('teacher_projection', 'teacher_head')}
 
-    def __init__(self,
-                 student: Union[dict, nn.Module],
-                 teacher: Union[dict, nn.Module],
-                 general_weight: float = 1.0,
-                 specific_weight: float = 1.0,
-                 schedule: Optional[dict] = None,
-                 customization_head: str = 'student',
-                 prediction: Optional[dict] = None,
-                 prediction_weight: float = 1.0,
-                 feature_loss: Optional[dict] = None,
-                 projection: Optional[dict] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        student: Union[dict, nn.Module],
+        teacher: Union[dict, nn.Module],
+        general_weight: float = 1.0,
+        specific_weight: float = 1.0,
+        schedule: Optional[dict] = None,
+        customization_head: str = 'student',
+        prediction: Optional[dict] = None,
+        prediction_weight: float = 1.0,
+        feature_loss: Optional[dict] = None,
+        projection: Optional[dict] = None,
+        **kwargs,
+    ) -> None:
         weights = dict(
             general_weight=general_weight,
             specific_weight=specific_weight,
-            prediction_weight=prediction_weight)
+            prediction_weight=prediction_weight,
+        )
         for name, weight in weights.items():
             if weight < 0:
                 raise UserError(
-                    f'{name}={weight} is negative, but >= 0 is wanted.')
+                    f'{name}={weight} is negative, but >= 0 is wanted.'
+                )
         if customization_head not in ('student', 'teacher'):
             raise UserError(
                 f'customization_head={customization_head!r}, but '
-                "'student' or 'teacher' is wanted.")
+                "'student' or 'teacher' is wanted."
+            )
         customizes = specific_weight > 0 or prediction is not None
         super().__init__(
             student,
             teacher,
             schedule=_schedule(schedule, customizes),
-            **kwargs)
+            **kwargs,
+        )
         view = self.student_view
         d_t, d_s = self.teacher.feature_dim, view.feature_dim
         projection = projection or dict(type='mmkd_custom.LinearConnector')
@@ -104,18 +115,27 @@ class CustomKD(BaseDistiller):
         self.prediction_weight = prediction_weight
         # A part that no term uses is not built: it would only be a parameter
         # that never gets a gradient.
-        self.student_projection = _connector(
-            'student_projection', projection, d_s,
-            d_t) if general_weight > 0 else None
-        self.teacher_projection = _connector(
-            'teacher_projection', projection, d_t, d_s) if customizes else None
-        self.teacher_head = nn.Linear(
-            d_s, view.num_classes
-        ) if customizes and customization_head == 'teacher' else None
+        self.student_projection = (
+            _connector('student_projection', projection, d_s, d_t)
+            if general_weight > 0
+            else None
+        )
+        self.teacher_projection = (
+            _connector('teacher_projection', projection, d_t, d_s)
+            if customizes
+            else None
+        )
+        self.teacher_head = (
+            nn.Linear(d_s, view.num_classes)
+            if customizes and customization_head == 'teacher'
+            else None
+        )
         self.feature_loss = MODELS.build(
-            feature_loss or dict(type='mmkd_custom.FeatureMSE'))
-        self.prediction_loss = None if prediction is None else MODELS.build(
-            prediction)
+            feature_loss or dict(type='mmkd_custom.FeatureMSE')
+        )
+        self.prediction_loss = (
+            None if prediction is None else MODELS.build(prediction)
+        )
 
     def loss_customization(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Stage 1: customizes the teacher's feature (METHODS 1)."""
@@ -124,9 +144,11 @@ class CustomKD(BaseDistiller):
         logits = self._classify(self.teacher_projection(teacher.feature))
         return dict(
             loss_customization=self.student_view.supervised_loss(
-                logits, batch.labelled_samples),
+                logits, batch.labelled_samples
+            ),
             teacher_top1=top1(logits, batch.labelled_samples),
-            time_teacher=seconds)
+            time_teacher=seconds,
+        )
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Stage 2: distils both features (METHODS 1)."""
@@ -137,22 +159,28 @@ class CustomKD(BaseDistiller):
         terms = dict(loss_ce=view.supervised_loss(logits[labelled], samples))
         if self.general_weight > 0:
             terms['loss_general'] = self.general_weight * self.feature_loss(
-                self.student_projection(feature), teacher.feature)
+                self.student_projection(feature), teacher.feature
+            )
         if self.teacher_projection is not None:
             with torch.no_grad():
                 customized = self.teacher_projection(teacher.feature)
                 teacher_logits = self._classify(customized)
             if self.specific_weight > 0:
                 terms['loss_specific'] = (
-                    self.specific_weight *
-                    self.feature_loss(feature, customized))
+                    self.specific_weight
+                    * self.feature_loss(feature, customized)
+                )
             if self.prediction_loss is not None:
                 terms['loss_prediction'] = (
-                    self.prediction_weight *
-                    self.prediction_loss(logits, teacher_logits, batch.targets))
+                    self.prediction_weight
+                    * self.prediction_loss(
+                        logits, teacher_logits, batch.targets
+                    )
+                )
             terms['teacher_top1'] = top1(teacher_logits[labelled], samples)
         terms.update(
-            time_teacher=teacher_seconds, time_student=student_seconds)
+            time_teacher=teacher_seconds, time_student=student_seconds
+        )
         return terms
 
     def _classify(self, customized: torch.Tensor) -> torch.Tensor:
@@ -167,23 +195,28 @@ def _schedule(lengths: Optional[dict], customizes: bool) -> StageSchedule:
     if unknown:
         raise UserError(
             f'schedule: CustomKD has no stage {sorted(unknown)[0]!r}, only '
-            f'{CUSTOMIZATION!r} and {DISTILLATION!r}.')
-    stages = StageSchedule([
-        Stage(CUSTOMIZATION, lengths.get(CUSTOMIZATION, 0), (LABELLED, )),
-        Stage(DISTILLATION, lengths.get(DISTILLATION, 0))
-    ])
+            f'{CUSTOMIZATION!r} and {DISTILLATION!r}.'
+        )
+    stages = StageSchedule(
+        [
+            Stage(CUSTOMIZATION, lengths.get(CUSTOMIZATION, 0), (LABELLED,)),
+            Stage(DISTILLATION, lengths.get(DISTILLATION, 0)),
+        ]
+    )
     if not customizes:
         # Nothing uses the customized feature, so no epoch is spent on it.
         return StageSchedule([Stage(DISTILLATION)])
     if stages.count(CUSTOMIZATION, stages.period) == 0:
         raise UserError(
             f'schedule: {lengths} never customizes, but specific_weight > 0 '
-            'and prediction need at least one customization epoch.')
+            'and prediction need at least one customization epoch.'
+        )
     return stages
 
 
-def _connector(option: str, cfg: dict, in_channels: int,
-               out_channels: int) -> nn.Module:
+def _connector(
+    option: str, cfg: dict, in_channels: int, out_channels: int
+) -> nn.Module:
     cfg = ConfigDict(cfg).to_dict()
     wanted = dict(in_channels=in_channels, out_channels=out_channels)
     for key, value in wanted.items():
@@ -191,5 +224,6 @@ def _connector(option: str, cfg: dict, in_channels: int,
             raise UserError(
                 f'{option}: {key}={cfg[key]} does not fit, but '
                 f'{in_channels} -> {out_channels} is wanted between teacher '
-                'and student; leave the channels out to have them inferred.')
+                'and student; leave the channels out to have them inferred.'
+            )
     return MODELS.build(cfg)

@@ -54,32 +54,40 @@ class Distiller(BaseDistiller):
             teacher does not have.
     """
 
-    def __init__(self,
-                 student: Union[dict, nn.Module],
-                 teacher: Union[dict, nn.Module],
-                 terms: Dict[str, dict],
-                 probe: bool = False,
-                 supervised_weight: float = 1.0,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        student: Union[dict, nn.Module],
+        teacher: Union[dict, nn.Module],
+        terms: Dict[str, dict],
+        probe: bool = False,
+        supervised_weight: float = 1.0,
+        **kwargs,
+    ) -> None:
         super().__init__(student, teacher, **kwargs)
         view, d_t = self.student_view, self.teacher.feature_dim
         self.supervised_weight = supervised_weight
         self.terms = {
-            name: _term(name, dict(term))
-            for name, term in terms.items()
+            name: _term(name, dict(term)) for name, term in terms.items()
         }
-        self.losses = nn.ModuleDict({
-            name: MODELS.build(term['loss'])
-            for name, term in self.terms.items()
-        })
-        self.connectors = nn.ModuleDict({
-            name: MODELS.build(
-                dict(
-                    term['connector'],
-                    in_channels=view.feature_dim,
-                    out_channels=d_t))
-            for name, term in self.terms.items() if term['on'] == 'feature'
-        })
+        self.losses = nn.ModuleDict(
+            {
+                name: MODELS.build(term['loss'])
+                for name, term in self.terms.items()
+            }
+        )
+        self.connectors = nn.ModuleDict(
+            {
+                name: MODELS.build(
+                    dict(
+                        term['connector'],
+                        in_channels=view.feature_dim,
+                        out_channels=d_t,
+                    )
+                )
+                for name, term in self.terms.items()
+                if term['on'] == 'feature'
+            }
+        )
         self.probe = nn.Linear(d_t, view.num_classes) if probe else None
         needs_logits = any(t['on'] == 'logits' for t in self.terms.values())
         own = self.teacher.num_classes
@@ -87,7 +95,8 @@ class Distiller(BaseDistiller):
             raise UserError(
                 f'terms: logits are compared, but the teacher has '
                 f'{own or "no"} classes and the student {view.num_classes}; '
-                'set probe=True or give a teacher with a head for them.')
+                'set probe=True or give a teacher with a head for them.'
+            )
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Cross entropy on labelled images plus every configured term."""
@@ -96,30 +105,37 @@ class Distiller(BaseDistiller):
         feature, logits, student_seconds = self.run_student(batch)
         labelled = batch.labelled
         losses = dict(
-            loss_ce=self.supervised_weight *
-            view.supervised_loss(logits[labelled], samples))
+            loss_ce=self.supervised_weight
+            * view.supervised_loss(logits[labelled], samples)
+        )
         teacher_logits = teacher.logits
         if self.probe is not None:
             teacher_logits = self.probe(teacher.feature)
             losses['loss_probe'] = view.supervised_loss(
-                teacher_logits[labelled], samples)
+                teacher_logits[labelled], samples
+            )
             teacher_logits = teacher_logits.detach()
         for name, term in self.terms.items():
             chosen = _select(batch, term['streams'])
             if len(chosen) == 0:
                 continue
             if term['on'] == 'feature':
-                pair = (self.connectors[name](feature[chosen]),
-                        teacher.feature[chosen])
+                pair = (
+                    self.connectors[name](feature[chosen]),
+                    teacher.feature[chosen],
+                )
             else:
                 pair = logits[chosen], teacher_logits[chosen]
             losses[f'loss_{name}'] = term['weight'] * self.losses[name](
-                *pair, batch.targets[chosen])
-        if teacher_logits is not None and (teacher_logits.shape[1]
-                                           == view.num_classes):
+                *pair, batch.targets[chosen]
+            )
+        if teacher_logits is not None and (
+            teacher_logits.shape[1] == view.num_classes
+        ):
             losses['teacher_top1'] = top1(teacher_logits[labelled], samples)
         losses.update(
-            time_teacher=teacher_seconds, time_student=student_seconds)
+            time_teacher=teacher_seconds, time_student=student_seconds
+        )
         return losses
 
 
@@ -128,25 +144,30 @@ def _term(name: str, term: dict) -> dict:
     unknown = set(term) - known
     if unknown or 'loss' not in term:
         raise UserError(
-            f'terms.{name}: {sorted(unknown) or "no loss"} given, but the keys '
-            f'{sorted(known)} are known and loss is wanted.')
+            f'terms.{name}: {sorted(unknown) or "no loss"} given, but the '
+            f'keys {sorted(known)} are known and loss is wanted.'
+        )
     defaults: Dict[str, Optional[object]] = dict(
         on='feature',
         weight=1.0,
         streams='all',
-        connector=dict(type='mmkd_custom.LinearConnector'))
+        connector=dict(type='mmkd_custom.LinearConnector'),
+    )
     term = {**defaults, **term}
     for key, options in (('on', SOURCES), ('streams', STREAMS)):
         if term[key] not in options:
-            raise UserError(f'terms.{name}.{key}={term[key]!r}, but one of '
-                            f'{options} is wanted.')
+            raise UserError(
+                f'terms.{name}.{key}={term[key]!r}, but one of '
+                f'{options} is wanted.'
+            )
     return term
 
 
 def _select(batch: Batch, streams: str) -> torch.Tensor:
     """Gives the positions of a stream's images in the batch, (n,) long."""
     everything = torch.arange(
-        len(batch.data_samples), device=batch.labelled.device)
+        len(batch.data_samples), device=batch.labelled.device
+    )
     if streams == 'all':
         return everything
     if streams == 'labelled':

@@ -36,20 +36,22 @@ class DKD(nn.Module):
         UserError: If the temperature is not a positive number.
     """
 
-    def __init__(self,
-                 alpha: float = 1.0,
-                 beta: float = 8.0,
-                 temperature: float = 4.0) -> None:
+    def __init__(
+        self, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0
+    ) -> None:
         super().__init__()
         self.alpha = alpha
         self.beta = beta
         self.temperature = checked_temperature(
-            type(self).__name__, temperature)
+            type(self).__name__, temperature
+        )
 
-    def forward(self,
-                student: torch.Tensor,
-                teacher: torch.Tensor,
-                target: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        target: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """Computes the loss.
 
         Args:
@@ -81,30 +83,36 @@ class DKD(nn.Module):
         return self.temperature**2 * loss.mean()
 
     def extra_repr(self) -> str:
-        return (f'alpha={self.alpha}, beta={self.beta}, '
-                f'temperature={self.temperature}')
+        return (
+            f'alpha={self.alpha}, beta={self.beta}, '
+            f'temperature={self.temperature}'
+        )
 
-    def _target(self, teacher: torch.Tensor,
-                target: Optional[torch.Tensor]) -> torch.Tensor:
+    def _target(
+        self, teacher: torch.Tensor, target: Optional[torch.Tensor]
+    ) -> torch.Tensor:
         predicted = teacher.argmax(dim=1)
         if target is None:
             return predicted
         samples, classes = teacher.shape
-        if target.shape != (samples, ) or target.is_floating_point():
+        if target.shape != (samples,) or target.is_floating_point():
             raise UserError(
                 f'{type(self).__name__}: target is {target.dtype} of shape '
                 f'{tuple(target.shape)}, but class indices of shape '
-                f'({samples}, ) are wanted for logits {(samples, classes)}.')
+                f'({samples}, ) are wanted for logits {(samples, classes)}.'
+            )
         if target.max() >= classes:
             raise UserError(
                 f'{type(self).__name__}: target holds class '
                 f'{target.max().item()}, but logits {(samples, classes)} '
-                f'know the classes 0 to {classes - 1} only.')
+                f'know the classes 0 to {classes - 1} only.'
+            )
         return torch.where(target < 0, predicted, target.to(predicted))
 
 
-def _split(logits: torch.Tensor,
-           target: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+def _split(
+    logits: torch.Tensor, target: torch.Tensor
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """Splits (N, C) logits into (target, all others) and the others.
 
     Softmax of the (N, 2) result gives the two masses, softmax of the
@@ -116,5 +124,6 @@ def _split(logits: torch.Tensor,
     rest = torch.arange(logits.shape[1] - 1, device=logits.device)
     others = logits.gather(1, rest + (rest >= target).long())
     masses = torch.cat(
-        [logits.gather(1, target), others.logsumexp(dim=1, keepdim=True)], 1)
+        [logits.gather(1, target), others.logsumexp(dim=1, keepdim=True)], 1
+    )
     return masses, others

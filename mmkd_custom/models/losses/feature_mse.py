@@ -12,8 +12,9 @@ from ...errors import UserError
 from ...registry import MODELS
 
 
-def matched(loss: str, student: torch.Tensor,
-            teacher: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+def matched(
+    loss: str, student: torch.Tensor, teacher: torch.Tensor
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """Checks a pair of tensors and gives it in the precision of a loss.
 
     Args:
@@ -31,7 +32,8 @@ def matched(loss: str, student: torch.Tensor,
         raise UserError(
             f'{loss}: student {tuple(student.shape)} and teacher '
             f'{tuple(teacher.shape)} do not fit, but one shape '
-            '(samples, dimensions) is wanted for both.')
+            '(samples, dimensions) is wanted for both.'
+        )
     return _at_least_float32(student), _at_least_float32(teacher)
 
 
@@ -54,10 +56,12 @@ class FeatureMSE(nn.Module):
         super().__init__()
         self.normalize = normalize
 
-    def forward(self,
-                student: torch.Tensor,
-                teacher: torch.Tensor,
-                target: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        target: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """Computes the loss.
 
         Args:

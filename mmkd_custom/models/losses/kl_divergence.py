@@ -13,8 +13,9 @@ from ...registry import MODELS
 from .feature_mse import matched
 
 
-def softmax_divergence(student: torch.Tensor,
-                       teacher: torch.Tensor) -> torch.Tensor:
+def softmax_divergence(
+    student: torch.Tensor, teacher: torch.Tensor
+) -> torch.Tensor:
     """Computes KL(softmax(teacher) || softmax(student)) of each sample.
 
     Args:
@@ -42,12 +43,14 @@ def checked_temperature(loss: str, temperature: float) -> float:
     Raises:
         UserError: If it is not a positive, finite number.
     """
-    number = isinstance(temperature,
-                        (int, float)) and not isinstance(temperature, bool)
+    number = isinstance(temperature, (int, float)) and not isinstance(
+        temperature, bool
+    )
     if not number or not 0 < temperature < math.inf:
         raise UserError(
             f'{loss}: temperature={temperature!r} was set, but a positive '
-            'number is wanted.')
+            'number is wanted.'
+        )
     return float(temperature)
 
 
@@ -74,18 +77,21 @@ class KLDivergence(nn.Module):
         UserError: If the temperature is not a positive number.
     """
 
-    def __init__(self,
-                 temperature: float = 4.0,
-                 standardize: bool = False) -> None:
+    def __init__(
+        self, temperature: float = 4.0, standardize: bool = False
+    ) -> None:
         super().__init__()
         self.temperature = checked_temperature(
-            type(self).__name__, temperature)
+            type(self).__name__, temperature
+        )
         self.standardize = standardize
 
-    def forward(self,
-                student: torch.Tensor,
-                teacher: torch.Tensor,
-                target: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        target: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """Computes the loss.
 
         Args:
@@ -104,13 +110,15 @@ class KLDivergence(nn.Module):
         student, teacher = matched(type(self).__name__, student, teacher)
         if self.standardize:
             student, teacher = _standardized(student), _standardized(teacher)
-        divergence = softmax_divergence(student / self.temperature,
-                                        teacher / self.temperature)
+        divergence = softmax_divergence(
+            student / self.temperature, teacher / self.temperature
+        )
         return self.temperature**2 * divergence.sum() / max(len(student), 1)
 
     def extra_repr(self) -> str:
-        return (f'temperature={self.temperature}, '
-                f'standardize={self.standardize}')
+        return (
+            f'temperature={self.temperature}, standardize={self.standardize}'
+        )
 
 
 def _standardized(logits: torch.Tensor) -> torch.Tensor:
@@ -120,5 +128,7 @@ def _standardized(logits: torch.Tensor) -> torch.Tensor:
     centred = logits - logits.mean(dim=1, keepdim=True)
     variance = centred.square().mean(dim=1, keepdim=True)
     # A constant row has no scale to take out, and 1 / std no gradient there.
-    return centred * variance.where(variance > 0,
-                                    torch.ones_like(variance)).rsqrt()
+    return (
+        centred
+        * variance.where(variance > 0, torch.ones_like(variance)).rsqrt()
+    )

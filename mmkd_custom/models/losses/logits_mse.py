@@ -22,10 +22,12 @@ class LogitsMSE(nn.Module):
     Unlike the divergences it is not invariant to a shift of the logits.
     """
 
-    def forward(self,
-                student: torch.Tensor,
-                teacher: torch.Tensor,
-                target: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def forward(
+        self,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        target: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         """Computes the loss.
 
         Args:

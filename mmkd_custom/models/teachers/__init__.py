@@ -6,6 +6,10 @@ from .timm_teacher import TimmTeacher
 from .weights import load_state_dict, load_strict
 
 __all__ = [
-    'FrozenTeacher', 'MMPretrainTeacher', 'TeacherOutput', 'TimmTeacher',
-    'load_state_dict', 'load_strict'
+    'FrozenTeacher',
+    'MMPretrainTeacher',
+    'TeacherOutput',
+    'TimmTeacher',
+    'load_state_dict',
+    'load_strict',
 ]

@@ -74,26 +74,31 @@ class FrozenTeacher(nn.Module):
     feature_dim: int
     num_classes: Optional[int] = None
 
-    def __init__(self,
-                 mean: Sequence[float],
-                 std: Sequence[float],
-                 input_size: Union[int, Tuple[int, int], None] = None,
-                 interpolation: str = 'bicubic',
-                 patch_multiple: int = 1,
-                 dtype: str = 'float32',
-                 channels_last: bool = True) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        input_size: Union[int, Tuple[int, int], None] = None,
+        interpolation: str = 'bicubic',
+        patch_multiple: int = 1,
+        dtype: str = 'float32',
+        channels_last: bool = True,
+    ) -> None:
         super().__init__()
         self.eval()
         self.name = type(self).__name__
         self.weights = RANDOM_WEIGHTS
-        self.preparation = InputPreparation(mean, std, input_size,
-                                            interpolation, patch_multiple)
+        self.preparation = InputPreparation(
+            mean, std, input_size, interpolation, patch_multiple
+        )
         if dtype not in DTYPES:
-            raise UserError(f'teacher: dtype={dtype!r} is not one of '
-                            f'{", ".join(DTYPES)}.')
+            raise UserError(
+                f'teacher: dtype={dtype!r} is not one of {", ".join(DTYPES)}.'
+            )
         self.dtype = DTYPES[dtype]
         self.memory_format = (
-            torch.channels_last if channels_last else torch.contiguous_format)
+            torch.channels_last if channels_last else torch.contiguous_format
+        )
 
     @property
     def mean(self) -> Tuple[float, ...]:
@@ -148,19 +153,25 @@ class FrozenTeacher(nn.Module):
         """
         # no_grad, not inference_mode: an inference tensor may not be saved
         # for the backward of the projection it goes into.
-        with torch.no_grad(), torch.autocast(inputs.device.type,
-                                             enabled=False):
+        with (
+            torch.no_grad(),
+            torch.autocast(inputs.device.type, enabled=False),
+        ):
             output = self.encode(
-                inputs.to(self.dtype, memory_format=self.memory_format))
+                inputs.to(self.dtype, memory_format=self.memory_format)
+            )
         logits = output.logits
-        return TeacherOutput(output.feature.float(),
-                             None if logits is None else logits.float())
+        return TeacherOutput(
+            output.feature.float(), None if logits is None else logits.float()
+        )
 
-    def prepare(self,
-                inputs: torch.Tensor,
-                mean: Optional[Sequence[float]] = None,
-                std: Optional[Sequence[float]] = None,
-                to_rgb: bool = True) -> torch.Tensor:
+    def prepare(
+        self,
+        inputs: torch.Tensor,
+        mean: Optional[Sequence[float]] = None,
+        std: Optional[Sequence[float]] = None,
+        to_rgb: bool = True,
+    ) -> torch.Tensor:
         """Takes a batch as the student sees it to what the teacher wants.
 
         One affine per channel, (x * std + mean - mean_t) / std_t, whose scale
@@ -208,10 +219,12 @@ class FrozenTeacher(nn.Module):
             raise UserError(
                 f'teacher {self.name}: its feature for one image has shape '
                 f'{shape or type(output.feature).__name__}, but one vector '
-                '(1, D) is wanted.')
+                '(1, D) is wanted.'
+            )
         self.feature_dim = shape[1]
         self.num_classes = (
-            None if output.logits is None else output.logits.shape[1])
+            None if output.logits is None else output.logits.shape[1]
+        )
 
     def digest(self) -> str:
         """Computes the SHA-256 of names, dtypes, shapes and bytes, in order.
@@ -223,7 +236,8 @@ class FrozenTeacher(nn.Module):
         sha = hashlib.sha256()
         for name, tensor in self.state_dict().items():
             sha.update(
-                f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
+                f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode()
+            )
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             sha.update(memoryview(flat.view(torch.uint8).numpy()))
         return sha.hexdigest()
@@ -237,12 +251,20 @@ class FrozenTeacher(nn.Module):
             digits of :meth:`digest`.
         """
         count = sum(p.numel() for p in self.parameters()) / 1e6
-        size = ("the student's size" if self.input_size is None else
-                '{}x{}'.format(*self.input_size))
-        head = ('no head' if self.num_classes is None else
-                f'{self.num_classes} classes')
-        return (f'{self.name}: {count:.2f} M parameters, input {size} '
-                f'{self.preparation.interpolation}, '
-                f'{str(self.dtype)[len("torch."):]}, feature '
-                f'{self.feature_dim}, {head}, weights {self.weights} '
-                f'(sha256 {self.digest()[:12]})')
+        size = (
+            "the student's size"
+            if self.input_size is None
+            else '{}x{}'.format(*self.input_size)
+        )
+        head = (
+            'no head'
+            if self.num_classes is None
+            else f'{self.num_classes} classes'
+        )
+        return (
+            f'{self.name}: {count:.2f} M parameters, input {size} '
+            f'{self.preparation.interpolation}, '
+            f'{str(self.dtype)[len("torch.") :]}, feature '
+            f'{self.feature_dim}, {head}, weights {self.weights} '
+            f'(sha256 {self.digest()[:12]})'
+        )

@@ -64,25 +64,29 @@ class MMPretrainTeacher(FrozenTeacher):
             match.
     """
 
-    def __init__(self,
-                 model: Union[dict, str],
-                 checkpoint: Optional[str] = None,
-                 pretrained: bool = False,
-                 input_size: Union[int, Tuple[int, int], None] = None,
-                 data_preprocessor: Optional[dict] = None,
-                 interpolation: str = 'bicubic',
-                 patch_multiple: int = 1,
-                 dtype: str = 'float32',
-                 channels_last: bool = True) -> None:
+    def __init__(
+        self,
+        model: Union[dict, str],
+        checkpoint: Optional[str] = None,
+        pretrained: bool = False,
+        input_size: Union[int, Tuple[int, int], None] = None,
+        data_preprocessor: Optional[dict] = None,
+        interpolation: str = 'bicubic',
+        patch_multiple: int = 1,
+        dtype: str = 'float32',
+        channels_last: bool = True,
+    ) -> None:
         config, name, url = _resolve(model)
         if checkpoint is not None and pretrained:
             raise UserError(
                 f'teacher {name}: checkpoint={checkpoint!r} and '
-                'pretrained=True both name weights, but one is wanted.')
+                'pretrained=True both name weights, but one is wanted.'
+            )
         if pretrained and url is None:
             raise UserError(
                 f'teacher {name}: MMPretrain names no pretrained weights for '
-                'it; name a file of them with checkpoint=<path>.')
+                'it; name a file of them with checkpoint=<path>.'
+            )
         if data_preprocessor is not None:
             config.model['data_preprocessor'] = dict(data_preprocessor)
         classifier = mmpretrain.get_model(config)
@@ -90,16 +94,19 @@ class MMPretrainTeacher(FrozenTeacher):
             raise UserError(
                 f'teacher {name}: is a {type(classifier).__name__}, but an '
                 'ImageClassifier is wanted (for a model of timm, use '
-                'TimmTeacher).')
+                'TimmTeacher).'
+            )
         source = url if pretrained else checkpoint
         if source is None:
             print_log(
                 f'teacher {name}: its weights are random, because neither '
                 'checkpoint nor pretrained was given.',
-                logger='current', level=logging.WARNING)
+                logger='current',
+                level=logging.WARNING,
+            )
         else:
             state_dict, source = load_state_dict(source)
-            head = () if classifier.with_head else ('head', )
+            head = () if classifier.with_head else ('head',)
             load_strict(classifier, state_dict, source, head)
 
         mean, std, to_rgb = _normalisation(classifier, name)
@@ -110,14 +117,18 @@ class MMPretrainTeacher(FrozenTeacher):
             interpolation=interpolation,
             patch_multiple=patch_multiple,
             dtype=dtype,
-            channels_last=channels_last)
+            channels_last=channels_last,
+        )
         self.name = name
         if source is not None:
             self.weights = source
         self.to_rgb = to_rgb
         self.model = classifier
-        size = self.input_size or getattr(
-            classifier.backbone, 'img_size', None) or DRY_RUN_SIZE
+        size = (
+            self.input_size
+            or getattr(classifier.backbone, 'img_size', None)
+            or DRY_RUN_SIZE
+        )
         self.infer_dims((size, size) if isinstance(size, int) else size)
 
     def encode(self, inputs: torch.Tensor) -> TeacherOutput:
@@ -133,8 +144,9 @@ class MMPretrainTeacher(FrozenTeacher):
             inputs = inputs.flip(1)
         outputs = self.model.extract_feat(inputs, stage='neck')
         if not self.model.with_head:
-            last = outputs[-1] if isinstance(outputs,
-                                             (tuple, list)) else outputs
+            last = (
+                outputs[-1] if isinstance(outputs, (tuple, list)) else outputs
+            )
             return TeacherOutput(_pool(last))
         feature = _pool(self.model.head.pre_logits(outputs))
         return TeacherOutput(feature, self.model.head(outputs))
@@ -145,26 +157,30 @@ def _resolve(model: Union[dict, str]) -> Tuple[Config, str, Optional[str]]:
     if not isinstance(model, str):
         config = Config(dict(model=copy.deepcopy(dict(model))))
         return config, str(config.model.get('type')), None
-    name = model[len(PREFIX):] if model.startswith(PREFIX) else model
+    name = model[len(PREFIX) :] if model.startswith(PREFIX) else model
     if name.endswith('.py'):
         path = Path(name)
         if name != model:
             path = Path(mmpretrain.__file__).parent / '.mim/configs' / name
         if not path.is_file():
             raise UserError(
-                f'teacher: model={model!r} names no file: there is no {path}.')
+                f'teacher: model={model!r} names no file: there is no {path}.'
+            )
         config = Config.fromfile(str(path))
         return config, path.stem, config.get('load_from')
     known = mmpretrain.list_models()
     if name.lower() not in known:
-        raise UserError(f'teacher: MMPretrain knows no model {name!r}; '
-                        f'{nearest(name, known)}.')
+        raise UserError(
+            f'teacher: MMPretrain knows no model {name!r}; '
+            f'{nearest(name, known)}.'
+        )
     entry = ModelHub.get(name)
     return entry.config, name, entry.weights
 
 
-def _normalisation(classifier: ImageClassifier,
-                   name: str) -> Tuple[Any, Any, bool]:
+def _normalisation(
+    classifier: ImageClassifier, name: str
+) -> Tuple[Any, Any, bool]:
     """Gives means and deviations in the order R, G, B, and ``to_rgb``."""
     preprocessor = classifier.data_preprocessor
     to_rgb = bool(getattr(preprocessor, 'to_rgb', False))
@@ -173,10 +189,15 @@ def _normalisation(classifier: ImageClassifier,
             f'teacher {name}: its data_preprocessor normalises nothing, so '
             f'it sees pixels in 0-255, {"RGB" if to_rgb else "BGR"}; give '
             'data_preprocessor=dict(mean=…, std=…, to_rgb=…) if it was '
-            'trained otherwise.', logger='current', level=logging.WARNING)
-        return (0., 0., 0.), (1., 1., 1.), to_rgb
-    mean, std = (values.flatten().double().tolist()
-                 for values in (preprocessor.mean, preprocessor.std))
+            'trained otherwise.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), to_rgb
+    mean, std = (
+        values.flatten().double().tolist()
+        for values in (preprocessor.mean, preprocessor.std)
+    )
     if not to_rgb:
         mean, std = mean[::-1], std[::-1]
     return mean, std, to_rgb

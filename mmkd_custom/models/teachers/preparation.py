@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from ...errors import UserError
 
 ANTIALIASED = ('bilinear', 'bicubic')
-INTERPOLATIONS = ANTIALIASED + ('nearest', )
+INTERPOLATIONS = ANTIALIASED + ('nearest',)
 
 
 class InputPreparation:
@@ -33,52 +33,68 @@ class InputPreparation:
         UserError: If an option has no such value.
     """
 
-    def __init__(self,
-                 mean: Sequence[float],
-                 std: Sequence[float],
-                 input_size: Union[int, Sequence[int], None] = None,
-                 interpolation: str = 'bicubic',
-                 patch_multiple: int = 1) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        input_size: Union[int, Sequence[int], None] = None,
+        interpolation: str = 'bicubic',
+        patch_multiple: int = 1,
+    ) -> None:
         self.mean = _three('mean', mean)
         self.std = _three('std', std)
         if min(self.std) <= 0:
             raise UserError(
-                f'teacher: std={self.std} must be positive on 0-255 pixels.')
+                f'teacher: std={self.std} must be positive on 0-255 pixels.'
+            )
         if interpolation not in INTERPOLATIONS:
             raise UserError(
                 f'teacher: interpolation={interpolation!r} is not one of '
-                f'{", ".join(INTERPOLATIONS)}.')
+                f'{", ".join(INTERPOLATIONS)}.'
+            )
         self.interpolation = interpolation
         self.patch_multiple = patch_multiple
         self.input_size = _pair(input_size, patch_multiple)
         self._told_of_rounding = False
 
     @torch.no_grad()
-    def __call__(self,
-                 inputs: torch.Tensor,
-                 mean: Optional[Sequence[float]] = None,
-                 std: Optional[Sequence[float]] = None,
-                 to_rgb: bool = True) -> torch.Tensor:
+    def __call__(
+        self,
+        inputs: torch.Tensor,
+        mean: Optional[Sequence[float]] = None,
+        std: Optional[Sequence[float]] = None,
+        to_rgb: bool = True,
+    ) -> torch.Tensor:
         """Prepares a batch; see :meth:`FrozenTeacher.prepare`."""
         if inputs.ndim != 4 or inputs.shape[1] != 3:
             raise UserError(
                 f"the teacher's inputs have shape {tuple(inputs.shape)}, but "
-                '(N, 3, H, W) is wanted.')
+                '(N, 3, H, W) is wanted.'
+            )
         # MPS has no float64.
         device = 'cpu' if inputs.device.type == 'mps' else inputs.device
         own_mean, own_std, student_mean, student_std = (
             torch.as_tensor(values, dtype=torch.float64, device=device)
-            for values in (self.mean, self.std,
-                           (0, 0, 0) if mean is None else mean,
-                           (1, 1, 1) if std is None else std))
+            for values in (
+                self.mean,
+                self.std,
+                (0, 0, 0) if mean is None else mean,
+                (1, 1, 1) if std is None else std,
+            )
+        )
         if not to_rgb:
             inputs = inputs.flip(1)
-            student_mean, student_std = student_mean.flip(0), student_std.flip(
-                0)
+            student_mean, student_std = (
+                student_mean.flip(0),
+                student_std.flip(0),
+            )
         scale, shift = (
             values.to(inputs.device, torch.float32).view(1, 3, 1, 1)
-            for values in (student_std / own_std,
-                           (student_mean - own_mean) / own_std))
+            for values in (
+                student_std / own_std,
+                (student_mean - own_mean) / own_std,
+            )
+        )
         return self._resize(inputs.float() * scale + shift)
 
     def _resize(self, images: torch.Tensor) -> torch.Tensor:
@@ -92,14 +108,16 @@ class InputPreparation:
                 print_log(
                     f'teacher: images of {given} are resized to {size}, the '
                     f'nearest multiple of its patch of {step}.',
-                    logger='current')
+                    logger='current',
+                )
         if size == given:
             return images
         return F.interpolate(
             images,
             size,
             mode=self.interpolation,
-            antialias=self.interpolation in ANTIALIASED)
+            antialias=self.interpolation in ANTIALIASED,
+        )
 
 
 def _three(option: str, values: Sequence[float]) -> Tuple[float, ...]:
@@ -107,18 +125,24 @@ def _three(option: str, values: Sequence[float]) -> Tuple[float, ...]:
     if len(numbers) != 3:
         raise UserError(
             f'teacher: {option} has {len(numbers)} numbers, but one for each '
-            'of R, G, B is wanted.')
+            'of R, G, B is wanted.'
+        )
     return numbers
 
 
-def _pair(size: Union[int, Sequence[int], None],
-          step: int) -> Optional[Tuple[int, int]]:
+def _pair(
+    size: Union[int, Sequence[int], None], step: int
+) -> Optional[Tuple[int, int]]:
     if size is None:
         return None
     pair = (size, size) if isinstance(size, int) else size
-    if (isinstance(pair, str) or len(pair) != 2
-            or any(edge < 1 or edge % step for edge in pair)):
+    if (
+        isinstance(pair, str)
+        or len(pair) != 2
+        or any(edge < 1 or edge % step for edge in pair)
+    ):
         raise UserError(
             f'teacher: input_size={size!r} must be one or two positive '
-            f'multiples of {step}.')
+            f'multiples of {step}.'
+        )
     return tuple(pair)

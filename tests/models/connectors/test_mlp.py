@@ -16,16 +16,20 @@ def _matrices(connector):
 
 
 def _gelu(values):
-    return values * 0.5 * (
-        1 + np.vectorize(math.erf)(values / math.sqrt(2)))
+    return values * 0.5 * (1 + np.vectorize(math.erf)(values / math.sqrt(2)))
 
 
 @pytest.mark.parametrize('num_layers', [1, 2, 4])
 def test_matches_the_definition(num_layers):
     connector = MODELS.build(
         dict(
-            type='MLPConnector', in_channels=6, out_channels=4,
-            hidden_channels=5, num_layers=num_layers))
+            type='MLPConnector',
+            in_channels=6,
+            out_channels=4,
+            hidden_channels=5,
+            num_layers=num_layers,
+        )
+    )
     feature = torch.randn(3, 6)
     values = feature.double().numpy()
     matrices = _matrices(connector)
@@ -35,7 +39,8 @@ def test_matches_the_definition(num_layers):
             values = _gelu(values)
         values = values @ weight.T + bias
     np.testing.assert_allclose(
-        connector(feature).detach().numpy(), values, atol=1e-5)
+        connector(feature).detach().numpy(), values, atol=1e-5
+    )
 
 
 def test_the_hidden_width_is_the_outgoing_one():
@@ -49,15 +54,19 @@ def test_another_activation():
     feature = torch.randn(3, 6)
     hidden = np.maximum(feature.double().numpy() @ w1.T + b1, 0)
     np.testing.assert_allclose(
-        connector(feature).detach().numpy(), hidden @ w2.T + b2, atol=1e-5)
+        connector(feature).detach().numpy(), hidden @ w2.T + b2, atol=1e-5
+    )
 
 
 def test_init_cfg_is_followed():
     connector = MLPConnector(
-        6, 4, num_layers=2,
-        init_cfg=dict(type='Constant', layer='Linear', val=0., bias=3.))
+        6,
+        4,
+        num_layers=2,
+        init_cfg=dict(type='Constant', layer='Linear', val=0.0, bias=3.0),
+    )
     connector.init_weights()
-    assert torch.equal(connector(torch.ones(1, 6)), torch.full((1, 4), 3.))
+    assert torch.equal(connector(torch.ones(1, 6)), torch.full((1, 4), 3.0))
 
 
 def test_a_feature_that_does_not_fit_is_named():
@@ -67,8 +76,9 @@ def test_a_feature_that_does_not_fit_is_named():
         assert word in str(error.value)
 
 
-@pytest.mark.parametrize('option', [
-    'in_channels', 'out_channels', 'hidden_channels', 'num_layers'])
+@pytest.mark.parametrize(
+    'option', ['in_channels', 'out_channels', 'hidden_channels', 'num_layers']
+)
 @pytest.mark.parametrize('value', [0, -1, 1.5, '8'])
 def test_an_option_that_is_none_is_named(option, value):
     options = dict(in_channels=6, out_channels=4)

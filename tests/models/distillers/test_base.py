@@ -12,8 +12,12 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.models import CustomKD
 from mmkd_custom.models.distillers.base import Batch
 from mmkd_custom.stages import DISTILLATION
-from tests.helpers import (build_customkd, make_batch, student_config,
-                           teacher_config)
+from tests.helpers import (
+    build_customkd,
+    make_batch,
+    student_config,
+    teacher_config,
+)
 
 
 def test_the_teacher_is_in_nothing_that_is_trained_saved_or_copied():
@@ -54,8 +58,7 @@ def test_a_copy_views_its_own_student():
     model = build_customkd()
     twin = copy.deepcopy(model)
     assert twin.student_view.classifier is not model.student_view.classifier
-    assert twin.student_view.classifier is (
-        twin.student.head.layers[-1].fc)
+    assert twin.student_view.classifier is (twin.student.head.layers[-1].fc)
 
 
 def test_train_keeps_what_the_stage_does_not_train_in_eval():
@@ -90,7 +93,9 @@ def test_soft_labels_of_mixup_reach_the_labelled_half_only():
     model = build_customkd(
         data_preprocessor=dict(
             num_classes=5,
-            batch_augments=dict(augments=dict(type='Mixup', alpha=1.0))))
+            batch_augments=dict(augments=dict(type='Mixup', alpha=1.0)),
+        )
+    )
     model.train()
     model.set_stage(DISTILLATION)
     batch = make_batch([0, 1, None, None])
@@ -109,7 +114,8 @@ def test_teacher_inputs_are_what_the_teacher_sees():
     model.eval()
     seen = []
     model.teacher.register_forward_pre_hook(
-        lambda _, args: seen.append(args[0].shape))
+        lambda _, args: seen.append(args[0].shape)
+    )
     batch = make_batch([0, 1, None, None])
     batch['teacher_inputs'] = make_batch([0] * 4, size=64)['inputs']
     model.loss(**model.data_preprocessor(batch, True))

@@ -11,8 +11,14 @@ from torch.nn import functional as F
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import CustomKD, Distiller
 from mmkd_custom.stages import CUSTOMIZATION, DISTILLATION
-from tests.helpers import (IMAGE_SIZE, build_customkd, digests, make_batch,
-                           student_config, teacher_config)
+from tests.helpers import (
+    IMAGE_SIZE,
+    build_customkd,
+    digests,
+    make_batch,
+    student_config,
+    teacher_config,
+)
 
 LABELS = [0, 1, 2, 3, None, None, None, None]
 
@@ -21,7 +27,8 @@ def optimiser(model, **kwargs):
     cfg = dict(
         type='OptimWrapper',
         constructor='mmkd_custom.StagedOptimWrapperConstructor',
-        optimizer=dict(type='AdamW', lr=1e-2, weight_decay=0.1))
+        optimizer=dict(type='AdamW', lr=1e-2, weight_decay=0.1),
+    )
     cfg.update(kwargs)
     return build_optim_wrapper(model, cfg)
 
@@ -55,15 +62,20 @@ def test_customization_moves_the_projection_alone():
     after = digests(model.teacher_projection)
     assert all(after[name] != moved[name] for name in moved)
     assert set(logs) == {
-        'loss', 'loss_customization', 'teacher_top1', 'time_teacher'
+        'loss',
+        'loss_customization',
+        'teacher_top1',
+        'time_teacher',
     }
 
 
 def test_distillation_keeps_the_projection():
     model = build_customkd()
     wrapper = optimiser(model)
-    projection, teacher = digests(
-        model.teacher_projection), model.teacher.digest()
+    projection, teacher = (
+        digests(model.teacher_projection),
+        model.teacher.digest(),
+    )
     student = digests(model.student)
     theirs = digests(model.student_projection)
     steps(model, wrapper, DISTILLATION, LABELS)
@@ -75,17 +87,22 @@ def test_distillation_keeps_the_projection():
     assert digests(model.student_projection) != theirs
 
 
-@pytest.mark.parametrize('wrapper_cfg', [
-    dict(constructor='DefaultOptimWrapperConstructor'),
-    dict(),
-])
+@pytest.mark.parametrize(
+    'wrapper_cfg',
+    [
+        dict(constructor='DefaultOptimWrapperConstructor'),
+        dict(),
+    ],
+)
 def test_one_optimiser_for_all_keeps_the_stages_apart_too(wrapper_cfg):
     model = build_customkd()
     wrapper = optimiser(model, **wrapper_cfg)
     set_stage = getattr(wrapper, 'set_stage', lambda stage: None)
-    for stage, still in ((DISTILLATION, model.teacher_projection),
-                         (CUSTOMIZATION, model.student),
-                         (DISTILLATION, model.teacher_projection)):
+    for stage, still in (
+        (DISTILLATION, model.teacher_projection),
+        (CUSTOMIZATION, model.student),
+        (DISTILLATION, model.teacher_projection),
+    ):
         before = digests(still)
         model.train()
         model.set_stage(stage)
@@ -107,28 +124,33 @@ def test_terms_equal_the_equations():
         model.teacher.prepare(
             inputs,
             mean=model.data_preprocessor.mean.flatten(),
-            std=model.data_preprocessor.std.flatten())).feature
+            std=model.data_preprocessor.std.flatten(),
+        )
+    ).feature
     h_t, h_s = model.teacher_projection, model.student_projection
     to = lambda tensor: tensor.detach().double().numpy()  # noqa: E731
     f_s, f_t = to(f_s), to(f_t)
     z = f_s @ to(view.classifier.weight).T + to(view.classifier.bias)
     logp = z - np.log(np.exp(z).sum(1, keepdims=True))
     ce = -np.mean([logp[i, i] for i in range(4)])
-    general = np.mean((f_s @ to(h_s.fc.weight).T + to(h_s.fc.bias) - f_t)**2)
+    general = np.mean((f_s @ to(h_s.fc.weight).T + to(h_s.fc.bias) - f_t) ** 2)
     custom = f_t @ to(h_t.fc.weight).T + to(h_t.fc.bias)
-    specific = np.mean((f_s - custom)**2)
+    specific = np.mean((f_s - custom) ** 2)
     assert losses['loss_ce'].item() == pytest.approx(ce, rel=1e-5)
     assert losses['loss_general'].item() == pytest.approx(
-        3 * general, rel=1e-4)
+        3 * general, rel=1e-4
+    )
     assert losses['loss_specific'].item() == pytest.approx(
-        0.5 * specific, rel=1e-4)
+        0.5 * specific, rel=1e-4
+    )
 
     model.set_stage(CUSTOMIZATION)
     z_t = custom[:4] @ to(view.classifier.weight).T + to(view.classifier.bias)
     logp = z_t - np.log(np.exp(z_t).sum(1, keepdims=True))
     loss = model.loss(inputs, samples)['loss_customization']
     assert loss.item() == pytest.approx(
-        -np.mean([logp[i, i] for i in range(4)]), rel=1e-4)
+        -np.mean([logp[i, i] for i in range(4)]), rel=1e-4
+    )
 
 
 def test_customization_runs_the_live_head_and_never_the_encoder():
@@ -148,8 +170,9 @@ def test_customization_runs_the_live_head_and_never_the_encoder():
     assert not torch.allclose(first, second)
     second.backward()
     assert all(p.grad is None for p in model.student.parameters())
-    assert all(p.grad is not None
-               for p in model.teacher_projection.parameters())
+    assert all(
+        p.grad is not None for p in model.teacher_projection.parameters()
+    )
 
 
 def test_customized_feature_is_detached():
@@ -177,15 +200,25 @@ def test_unlabelled_images_reach_both_feature_terms_but_not_ce():
         assert not torch.allclose(base[term], other[term])
 
 
-@pytest.mark.parametrize('options, terms', [
-    (dict(), {'loss_general', 'loss_specific'}),
-    (dict(specific_weight=0.0), {'loss_general'}),
-    (dict(general_weight=0.0), {'loss_specific'}),
-    (dict(prediction=dict(type='mmkd_custom.KLDivergence')),
-     {'loss_general', 'loss_specific', 'loss_prediction'}),
-    (dict(prediction=dict(type='mmkd_custom.DKD'), customization_head='teacher'
-          ), {'loss_general', 'loss_specific', 'loss_prediction'}),
-])
+@pytest.mark.parametrize(
+    'options, terms',
+    [
+        (dict(), {'loss_general', 'loss_specific'}),
+        (dict(specific_weight=0.0), {'loss_general'}),
+        (dict(general_weight=0.0), {'loss_specific'}),
+        (
+            dict(prediction=dict(type='mmkd_custom.KLDivergence')),
+            {'loss_general', 'loss_specific', 'loss_prediction'},
+        ),
+        (
+            dict(
+                prediction=dict(type='mmkd_custom.DKD'),
+                customization_head='teacher',
+            ),
+            {'loss_general', 'loss_specific', 'loss_prediction'},
+        ),
+    ],
+)
 def test_ablation_switches(options, terms):
     model = build_customkd(**options)
     model.train()
@@ -213,12 +246,16 @@ def test_general_only_is_fitnet():
             general=dict(
                 loss=dict(type='mmkd_custom.FeatureMSE'),
                 on='feature',
-                weight=7.0)),
+                weight=7.0,
+            )
+        ),
         input_size=IMAGE_SIZE,
-        data_preprocessor=copy.deepcopy(ours.data_preprocessor))
+        data_preprocessor=copy.deepcopy(ours.data_preprocessor),
+    )
     fitnet.student.load_state_dict(ours.student.state_dict())
     fitnet.connectors['general'].load_state_dict(
-        ours.student_projection.state_dict())
+        ours.student_projection.state_dict()
+    )
     fitnet._teacher = ours._teacher
     for model in (ours, fitnet):
         model.eval()
@@ -247,7 +284,8 @@ def test_dkd_gets_labels_where_there_are_some():
     inputs, samples = processed(model)
     seen = []
     model.prediction_loss.register_forward_pre_hook(
-        lambda _, args: seen.append(args[2]))
+        lambda _, args: seen.append(args[2])
+    )
     model.loss(inputs, samples)
     assert seen[0].tolist() == [0, 1, 2, 3, -1, -1, -1, -1]
 
@@ -265,8 +303,10 @@ def test_losses_stay_finite_in_float32_under_autocast(stage):
     assert torch.isfinite(total)
     total.backward()
     assert all(
-        torch.isfinite(p.grad).all() for p in model.parameters()
-        if p.grad is not None)
+        torch.isfinite(p.grad).all()
+        for p in model.parameters()
+        if p.grad is not None
+    )
 
 
 def test_accumulation_equals_the_mean_of_the_gradients():
@@ -275,7 +315,8 @@ def test_accumulation_equals_the_mean_of_the_gradients():
         model,
         accumulative_counts=2,
         optimizer=dict(type='SGD', lr=0.0),
-        clip_grad=None)
+        clip_grad=None,
+    )
     model.train()
     model.set_stage(CUSTOMIZATION)
     wrapper.set_stage(CUSTOMIZATION)
@@ -299,25 +340,37 @@ def test_gradient_clipping_bounds_the_step():
     wrapper = optimiser(
         model,
         optimizer=dict(type='SGD', lr=1.0),
-        clip_grad=dict(max_norm=1e-3))
+        clip_grad=dict(max_norm=1e-3),
+    )
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     steps(model, wrapper, DISTILLATION, LABELS, count=1)
-    moved = sum(((p.detach() - before[n])**2).sum()
-                for n, p in model.named_parameters()).sqrt()
+    moved = sum(
+        ((p.detach() - before[n]) ** 2).sum()
+        for n, p in model.named_parameters()
+    ).sqrt()
     assert 0 < moved <= 1.001e-3
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(general_weight=-1.0), 'general_weight'),
-    (dict(customization_head='both'), 'customization_head'),
-    (dict(schedule=dict(customization=1, distillation=0)), 'distillation'),
-    (dict(schedule=dict(customization=0, distillation=1)), 'customiz'),
-    (dict(schedule=dict(warmup=1)), 'warmup'),
-    (dict(projection=dict(type='mmkd_custom.LinearConnector', in_channels=3)),
-     'in_channels'),
-    (dict(classifier='head.nothing'), 'head.nothing'),
-    (dict(classifier='backbone.layer0'), 'backbone.layer0'),
-])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(general_weight=-1.0), 'general_weight'),
+        (dict(customization_head='both'), 'customization_head'),
+        (dict(schedule=dict(customization=1, distillation=0)), 'distillation'),
+        (dict(schedule=dict(customization=0, distillation=1)), 'customiz'),
+        (dict(schedule=dict(warmup=1)), 'warmup'),
+        (
+            dict(
+                projection=dict(
+                    type='mmkd_custom.LinearConnector', in_channels=3
+                )
+            ),
+            'in_channels',
+        ),
+        (dict(classifier='head.nothing'), 'head.nothing'),
+        (dict(classifier='backbone.layer0'), 'backbone.layer0'),
+    ],
+)
 def test_wrong_options_are_named(options, words):
     with pytest.raises(UserError, match=words):
         build_customkd(**options)
@@ -340,6 +393,6 @@ def test_kl_of_the_students_own_head_is_zero_on_equal_features():
     view = build_customkd().student_view
     logits = view.classify(feature)
     torch.testing.assert_close(
-        logits, F.linear(feature, view.classifier.weight,
-                         view.classifier.bias))
+        logits, F.linear(feature, view.classifier.weight, view.classifier.bias)
+    )
     assert isinstance(build_customkd(), CustomKD)

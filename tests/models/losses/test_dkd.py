@@ -9,8 +9,9 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.models.losses import DKD, KLDivergence
 
 LOGITS = arrays(
-    np.float64, (2, 3, 5), elements=st.floats(-12, 12, allow_nan=False))
-TARGETS = arrays(np.int64, (3, ), elements=st.integers(0, 4))
+    np.float64, (2, 3, 5), elements=st.floats(-12, 12, allow_nan=False)
+)
+TARGETS = arrays(np.int64, (3,), elements=st.integers(0, 4))
 
 
 def _softmax(logits):
@@ -29,8 +30,11 @@ def _terms(student, teacher, target, temperature=1.0):
         p_s, p_t = _softmax(z_s / temperature), _softmax(z_t / temperature)
         rest_s, rest_t = np.delete(p_s, y), np.delete(p_t, y)
         tckd.append(
-            _kl(np.array([p_t[y], rest_t.sum()]),
-                np.array([p_s[y], rest_s.sum()])))
+            _kl(
+                np.array([p_t[y], rest_t.sum()]),
+                np.array([p_s[y], rest_s.sum()]),
+            )
+        )
         nckd.append(_kl(rest_t / rest_t.sum(), rest_s / rest_s.sum()))
     return np.array(tckd), np.array(nckd)
 
@@ -39,7 +43,8 @@ def _loss(student, teacher, target=None, **kwargs):
     if target is not None:
         target = torch.tensor(target)
     return DKD(**kwargs)(
-        torch.tensor(student), torch.tensor(teacher), target).item()
+        torch.tensor(student), torch.tensor(teacher), target
+    ).item()
 
 
 @pytest.fixture
@@ -54,15 +59,16 @@ def test_matches_the_definition(logits, target):
     tckd, nckd = _terms(student, teacher, target, 2.0)
     wanted = 4 * np.mean(0.5 * tckd + 3 * nckd)
     assert _loss(
-        student, teacher, target, alpha=0.5, beta=3.0,
-        temperature=2.0) == pytest.approx(wanted, rel=1e-7, abs=1e-8)
+        student, teacher, target, alpha=0.5, beta=3.0, temperature=2.0
+    ) == pytest.approx(wanted, rel=1e-7, abs=1e-8)
 
 
 def test_the_defaults(logits):
     target = np.array([0, 1, 2, 3, 4, 8])
     tckd, nckd = _terms(*logits, target, 4.0)
     assert _loss(*logits, target) == pytest.approx(
-        16 * np.mean(tckd + 8 * nckd), rel=1e-10)
+        16 * np.mean(tckd + 8 * nckd), rel=1e-10
+    )
 
 
 @settings(deadline=None)
@@ -76,7 +82,8 @@ def test_adds_up_to_the_plain_divergence(logits, target):
         mass = _softmax(teacher)[y]
         total += tckd + (1 - mass.item()) * nckd
     wanted = KLDivergence(1.0)(
-        torch.from_numpy(logits[0]), torch.from_numpy(logits[1])).item()
+        torch.from_numpy(logits[0]), torch.from_numpy(logits[1])
+    ).item()
     assert total / len(target) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
 
 
@@ -101,7 +108,8 @@ def test_ignores_shifts(logits):
     student, teacher = logits
     target = np.arange(6)
     assert _loss(student + 7, teacher - 5, target) == pytest.approx(
-        _loss(student, teacher, target), rel=1e-10)
+        _loss(student, teacher, target), rel=1e-10
+    )
 
 
 def test_gradients_for_given_targets(logits):
@@ -109,7 +117,8 @@ def test_gradients_for_given_targets(logits):
     target = torch.tensor([3, -1, 0])
     assert torch.autograd.gradcheck(
         lambda s, t: DKD()(s, t, target),
-        (student.requires_grad_(), teacher.requires_grad_()))
+        (student.requires_grad_(), teacher.requires_grad_()),
+    )
 
 
 def test_tckd_leaves_the_order_of_the_other_classes_alone(logits):
@@ -119,7 +128,8 @@ def test_tckd_leaves_the_order_of_the_other_classes_alone(logits):
     shuffled[:, 1:] = student[:, :0:-1]
     kwargs = dict(target=target, beta=0.0)
     assert _loss(shuffled, teacher, **kwargs) == pytest.approx(
-        _loss(student, teacher, **kwargs), rel=1e-12)
+        _loss(student, teacher, **kwargs), rel=1e-12
+    )
 
 
 def test_nckd_does_not_see_the_target_logit(logits):
@@ -129,7 +139,8 @@ def test_nckd_does_not_see_the_target_logit(logits):
     changed[:, 2] += 11
     kwargs = dict(target=target, alpha=0.0)
     assert _loss(changed, teacher, **kwargs) == _loss(
-        student, teacher, **kwargs)
+        student, teacher, **kwargs
+    )
 
 
 def test_two_classes_have_no_nckd(logits):
@@ -137,30 +148,31 @@ def test_two_classes_have_no_nckd(logits):
     target = [0, 1, 0, 1, -1, -1]
     assert _loss(student, teacher, target, alpha=0.0) == 0
     wanted = KLDivergence()(
-        torch.tensor(student), torch.tensor(teacher)).item()
+        torch.tensor(student), torch.tensor(teacher)
+    ).item()
     assert _loss(student, teacher, target) == pytest.approx(wanted, rel=1e-10)
 
 
 def test_a_single_class_has_nothing_to_say():
-    student = torch.tensor([[3.], [1.]], requires_grad=True)
+    student = torch.tensor([[3.0], [1.0]], requires_grad=True)
     loss = DKD()(student, torch.zeros(2, 1), torch.tensor([0, -1]))
     loss.backward()
     assert loss == 0
-    assert student.grad.tolist() == [[0.], [0.]]
+    assert student.grad.tolist() == [[0.0], [0.0]]
 
 
 def test_a_certain_teacher_still_teaches_the_other_classes():
     # p_t_target rounds to 1 in float32, so 1 - p_t_target would be 0.
-    teacher = torch.tensor([[60., 2., 0.]])
-    student = torch.tensor([[60., 0., 2.]])
+    teacher = torch.tensor([[60.0, 2.0, 0.0]])
+    student = torch.tensor([[60.0, 0.0, 2.0]])
     loss = DKD(alpha=0.0, beta=1.0, temperature=1.0)(student, teacher)
     p = 1 / (1 + np.exp(-2))
     assert loss.item() == pytest.approx(2 * (2 * p - 1), rel=1e-5)
 
 
 def test_huge_logits_keep_a_finite_gradient():
-    student = torch.tensor([[-1e4, 1e4, 0.]], requires_grad=True)
-    loss = DKD()(student, torch.tensor([[1e4, -1e4, 0.]]))
+    student = torch.tensor([[-1e4, 1e4, 0.0]], requires_grad=True)
+    loss = DKD()(student, torch.tensor([[1e4, -1e4, 0.0]]))
     loss.backward()
     # TCKD and NCKD at T = 4: the student's gap is 5000 and 2500 nats.
     assert loss.item() == pytest.approx(16 * (5000 + 8 * 2500), rel=1e-5)
@@ -172,14 +184,18 @@ def test_any_integer_labels(dtype, logits):
     student, teacher = torch.from_numpy(logits)
     target = torch.arange(6)
     assert DKD()(student, teacher, target.to(dtype)) == DKD()(
-        student, teacher, target)
+        student, teacher, target
+    )
 
 
-@pytest.mark.parametrize('target', [
-    torch.zeros(5, dtype=torch.long),
-    torch.zeros(6, 1, dtype=torch.long),
-    torch.zeros(6),
-])
+@pytest.mark.parametrize(
+    'target',
+    [
+        torch.zeros(5, dtype=torch.long),
+        torch.zeros(6, 1, dtype=torch.long),
+        torch.zeros(6),
+    ],
+)
 def test_targets_that_are_no_labels_are_named(target, logits):
     with pytest.raises(UserError) as error:
         DKD()(*torch.from_numpy(logits), target)

@@ -29,8 +29,9 @@ def loss(request):
 
 def _pair(samples=5, classes=7, dtype=torch.float64, seed=0, scale=3.0):
     generator = torch.Generator().manual_seed(seed)
-    student, teacher = (scale * torch.randn(
-        2, samples, classes, generator=generator, dtype=torch.float64))
+    student, teacher = scale * torch.randn(
+        2, samples, classes, generator=generator, dtype=torch.float64
+    )
     return student.to(dtype), teacher.to(dtype)
 
 
@@ -57,7 +58,8 @@ def test_is_zero_when_the_student_is_the_teacher(loss):
 def test_gradients_of_both_sides(loss):
     student, teacher = _pair(3, 4)
     assert torch.autograd.gradcheck(
-        loss, (student.requires_grad_(), teacher.requires_grad_()))
+        loss, (student.requires_grad_(), teacher.requires_grad_())
+    )
 
 
 def test_gradient_is_zero_when_the_student_is_the_teacher(loss):
@@ -65,16 +67,16 @@ def test_gradient_is_zero_when_the_student_is_the_teacher(loss):
     teacher = student.clone()
     loss(student.requires_grad_(), teacher).backward()
     torch.testing.assert_close(
-        student.grad, torch.zeros_like(student), rtol=0, atol=1e-12)
+        student.grad, torch.zeros_like(student), rtol=0, atol=1e-12
+    )
 
 
 def test_is_the_mean_over_samples(loss):
     student, teacher = _pair()
-    single = [
-        loss(s[None], t[None]) for s, t in zip(student, teacher)
-    ]
+    single = [loss(s[None], t[None]) for s, t in zip(student, teacher)]
     torch.testing.assert_close(
-        loss(student, teacher), torch.stack(single).mean())
+        loss(student, teacher), torch.stack(single).mean()
+    )
 
 
 def test_an_empty_batch_costs_nothing(loss):
@@ -91,8 +93,11 @@ def test_half_precision_is_computed_in_float32(loss, dtype):
     value = loss(student, teacher)
     assert value.dtype == torch.float32
     torch.testing.assert_close(
-        value.double(), loss(student.double(), teacher.double()),
-        rtol=1e-5, atol=0)
+        value.double(),
+        loss(student.double(), teacher.double()),
+        rtol=1e-5,
+        atol=0,
+    )
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -110,7 +115,7 @@ def test_finite_under_autocast_for_huge_values(loss, dtype):
     torch.testing.assert_close(value.double(), reference, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize('teacher', [(4, 6), (3, 5), (4, ), (4, 5, 1)])
+@pytest.mark.parametrize('teacher', [(4, 6), (3, 5), (4,), (4, 5, 1)])
 def test_shapes_that_differ_are_named(loss, teacher):
     with pytest.raises(UserError) as error:
         loss(torch.zeros(4, 5), torch.zeros(teacher))
@@ -126,7 +131,8 @@ def test_feature_maps_are_refused(loss):
 
 @pytest.mark.parametrize('name', ['KLDivergence', 'DKD'])
 @pytest.mark.parametrize(
-    'temperature', [0, -1.0, float('inf'), float('nan'), 'warm', True, None])
+    'temperature', [0, -1.0, float('inf'), float('nan'), 'warm', True, None]
+)
 def test_a_temperature_that_is_none_is_named(name, temperature):
     with pytest.raises(UserError) as error:
         MODELS.build(dict(type=name, temperature=temperature))

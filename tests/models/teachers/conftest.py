@@ -10,7 +10,6 @@ from mmengine.logging import MMLogger
 
 
 class _Records(logging.Handler):
-
     def __init__(self) -> None:
         super().__init__()
         self.lines: List[str] = []

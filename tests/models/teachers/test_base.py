@@ -17,9 +17,10 @@ class Small(FrozenTeacher):
     """Everything that training could move: BatchNorm, Dropout, a head."""
 
     def __init__(self, head: bool = True, **options) -> None:
-        super().__init__(mean=(0, ) * 3, std=(255, ) * 3, **options)
+        super().__init__(mean=(0,) * 3, std=(255,) * 3, **options)
         self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout(0.5))
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout(0.5)
+        )
         if head:
             self.head = nn.Linear(8, 5)
         self.seen_dtype = None
@@ -74,8 +75,11 @@ def test_training_a_projection_changes_no_byte(images, autocast):
     projection = nn.Linear(8, 3)
     start = projection.weight.detach().clone()
     optimizer = torch.optim.SGD(
-        [*projection.parameters(), *teacher.parameters()], lr=1.,
-        momentum=.9, weight_decay=.1)
+        [*projection.parameters(), *teacher.parameters()],
+        lr=1.0,
+        momentum=0.9,
+        weight_decay=0.1,
+    )
     for _ in range(3):
         teacher.train()
         with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
@@ -121,8 +125,10 @@ def test_half_precision_weights_are_the_rounded_ones():
 @pytest.mark.parametrize('channels_last', [False, True])
 def test_memory_layout(channels_last):
     weight = Small(channels_last=channels_last).body[0].weight
-    assert weight.is_contiguous(
-        memory_format=torch.channels_last) is channels_last
+    assert (
+        weight.is_contiguous(memory_format=torch.channels_last)
+        is channels_last
+    )
 
 
 def test_output_is_detached_but_no_inference_tensor(images):
@@ -166,10 +172,10 @@ def test_deep_copy_is_the_teacher_itself():
 
 def test_prepare_uses_the_teachers_own_normalisation():
     teacher = Small(input_size=4)
-    white = torch.full((1, 3, 8, 8), 2.)
-    out = teacher.prepare(white, mean=(155., ) * 3, std=(50., ) * 3)
+    white = torch.full((1, 3, 8, 8), 2.0)
+    out = teacher.prepare(white, mean=(155.0,) * 3, std=(50.0,) * 3)
     assert torch.allclose(out, torch.ones(1, 3, 4, 4))
-    assert teacher.mean == (0., 0., 0.) and teacher.std == (255., ) * 3
+    assert teacher.mean == (0.0, 0.0, 0.0) and teacher.std == (255.0,) * 3
     assert teacher.input_size == (4, 4)
 
 
@@ -177,8 +183,15 @@ def test_describe_is_one_line_of_facts():
     teacher = Small(input_size=16, dtype='bfloat16')
     text = teacher.describe()
     assert '\n' not in text
-    for fact in ('Small', '16x16', 'bfloat16', 'feature 8', '5 classes',
-                 'weights random', teacher.digest()[:12]):
+    for fact in (
+        'Small',
+        '16x16',
+        'bfloat16',
+        'feature 8',
+        '5 classes',
+        'weights random',
+        teacher.digest()[:12],
+    ):
         assert fact in text
     assert 'no head' in Small(head=False).describe()
 
@@ -191,9 +204,8 @@ def test_unknown_dtype():
 def test_feature_that_is_no_vector():
 
     class Map(FrozenTeacher):
-
         def encode(self, inputs):
             return TeacherOutput(inputs)
 
     with pytest.raises(UserError, match=r'\(1, 3, 8, 8\).*\(1, D\)'):
-        Map((0, ) * 3, (1, ) * 3).infer_dims((8, 8))
+        Map((0,) * 3, (1,) * 3).infer_dims((8, 8))

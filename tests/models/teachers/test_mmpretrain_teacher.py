@@ -22,13 +22,21 @@ STD = [58.395, 57.12, 57.375]
 
 def small(**options) -> dict:
     return dict(
-        dict(type='ImageClassifier',
-             backbone=dict(type='ResNet', depth=18, base_channels=8,
-                           stem_channels=8, out_indices=(1, 3)),
-             neck=dict(type='GlobalAveragePooling'),
-             head=dict(type='LinearClsHead', num_classes=7, in_channels=64),
-             data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True)),
-        **options)
+        dict(
+            type='ImageClassifier',
+            backbone=dict(
+                type='ResNet',
+                depth=18,
+                base_channels=8,
+                stem_channels=8,
+                out_indices=(1, 3),
+            ),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=7, in_channels=64),
+            data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True),
+        ),
+        **options,
+    )
 
 
 @pytest.fixture
@@ -73,8 +81,11 @@ def test_preprocessing_equals_the_models_own(images):
 
 @pytest.mark.parametrize('to_rgb', [True, False])
 def test_order_of_channels(images, checkpoint, to_rgb):
-    preprocessor = dict(mean=MEAN if to_rgb else MEAN[::-1],
-                        std=STD if to_rgb else STD[::-1], to_rgb=to_rgb)
+    preprocessor = dict(
+        mean=MEAN if to_rgb else MEAN[::-1],
+        std=STD if to_rgb else STD[::-1],
+        to_rgb=to_rgb,
+    )
     config = small(data_preprocessor=preprocessor)
     teacher = MMPretrainTeacher(config, checkpoint=checkpoint)
     reference = build_classifier(config).eval()
@@ -89,21 +100,24 @@ def test_order_of_channels(images, checkpoint, to_rgb):
 
 def test_given_data_preprocessor_wins(images):
     teacher = MMPretrainTeacher(
-        small(), data_preprocessor=dict(mean=[0] * 3, std=[255] * 3,
-                                        to_rgb=True))
+        small(),
+        data_preprocessor=dict(mean=[0] * 3, std=[255] * 3, to_rgb=True),
+    )
     assert torch.allclose(teacher.prepare(images), images / 255)
 
 
 def test_config_is_left_as_it_was():
     config = small()
-    MMPretrainTeacher(config, data_preprocessor=dict(mean=[0] * 3,
-                                                     std=[1] * 3))
+    MMPretrainTeacher(
+        config, data_preprocessor=dict(mean=[0] * 3, std=[1] * 3)
+    )
     assert config == small()
 
 
 def test_without_a_head_the_last_map_is_averaged(images, checkpoint):
     teacher = MMPretrainTeacher(
-        small(head=None, neck=None), checkpoint=checkpoint)
+        small(head=None, neck=None), checkpoint=checkpoint
+    )
     inputs = teacher.prepare(images)
     with torch.no_grad():
         last = teacher.model.backbone(inputs)[-1]
@@ -116,14 +130,24 @@ def test_without_a_head_the_last_map_is_averaged(images, checkpoint):
 
 
 def test_vision_transformer_and_input_size(images):
-    arch = dict(embed_dims=32, num_layers=1, num_heads=2,
-                feedforward_channels=64)
+    arch = dict(
+        embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=64
+    )
     teacher = MMPretrainTeacher(
-        small(backbone=dict(type='VisionTransformer', arch=arch,
-                            img_size=64, patch_size=16), neck=None,
-              head=dict(type='VisionTransformerClsHead', num_classes=7,
-                        in_channels=32, hidden_dim=48)),
-        input_size=48)
+        small(
+            backbone=dict(
+                type='VisionTransformer', arch=arch, img_size=64, patch_size=16
+            ),
+            neck=None,
+            head=dict(
+                type='VisionTransformerClsHead',
+                num_classes=7,
+                in_channels=32,
+                hidden_dim=48,
+            ),
+        ),
+        input_size=48,
+    )
     inputs = teacher.prepare(images)
     output = teacher(inputs)
     assert inputs.shape == (2, 3, 48, 48)
@@ -145,15 +169,19 @@ def test_stays_frozen_and_feeds_a_projection(images, checkpoint):
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-@pytest.mark.parametrize('model', [
-    f'mmpretrain::{NAME}',
-    'mmpretrain::mobilenet_v3/mobilenet-v3-small-050_8xb128_in1k.py',
-])
+@pytest.mark.parametrize(
+    'model',
+    [
+        f'mmpretrain::{NAME}',
+        'mmpretrain::mobilenet_v3/mobilenet-v3-small-050_8xb128_in1k.py',
+    ],
+)
 def test_ways_of_naming_a_model(model):
     wanted = mmpretrain.get_model(NAME).state_dict()
     found = MMPretrainTeacher(model).model.state_dict()
     assert {k: v.shape for k, v in found.items()} == {
-        k: v.shape for k, v in wanted.items()}
+        k: v.shape for k, v in wanted.items()
+    }
 
 
 def test_config_file_of_ones_own(tmp_path):
@@ -189,15 +217,18 @@ def test_config_file_that_is_missing(path):
 
 def test_model_that_is_no_image_classifier():
     with pytest.raises(UserError, match='TimmClassifier.*TimmTeacher'):
-        MMPretrainTeacher(dict(type='TimmClassifier',
-                               model_name='mobilenetv3_small_050'))
+        MMPretrainTeacher(
+            dict(type='TimmClassifier', model_name='mobilenetv3_small_050')
+        )
 
 
 def test_feature_that_is_no_vector():
-    arch = dict(embed_dims=16, num_layers=1, num_heads=2,
-                feedforward_channels=16)
-    backbone = dict(type='VisionTransformer', arch=arch, img_size=32,
-                    out_type='raw')
+    arch = dict(
+        embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16
+    )
+    backbone = dict(
+        type='VisionTransformer', arch=arch, img_size=32, out_type='raw'
+    )
     with pytest.raises(UserError, match='one vector'):
         MMPretrainTeacher(small(backbone=backbone, neck=None, head=None))
 

