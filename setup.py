@@ -83,7 +83,7 @@ setup(
         # MMEngine needs pkg_resources to resolve 'mmpretrain::' configs, and
         # setuptools 82 dropped it.
         'setuptools<82',
-        'timm>=1.0.3',
+        'timm>=1.0.9',
         'torch>=2.6',
         'torchvision>=0.21',
     ],

@@ -22,7 +22,7 @@ SUPPORTED: Dict[str, str] = {
     'torch': '>=2.6',
     'mmengine': '>=0.10.7,<1.0',
     'mmpretrain': '>=1.2.0,<2.0',
-    'timm': '>=1.0.3',
+    'timm': '>=1.0.9',
 }
 
 #: MMPretrain 1.2 takes these versions of the package ``mmcv``, which either

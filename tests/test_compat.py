@@ -20,7 +20,7 @@ GOOD = {
     'torch': '2.8.0+cu128',
     'mmengine': '0.10.7',
     'mmpretrain': '1.2.0',
-    'timm': '1.0.3',
+    'timm': '1.0.9',
     'mmcv-lite': '2.2.0',
 }
 
