@@ -10,6 +10,7 @@ import torch.nn as nn
 from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.structures import DataSample
 
+from ...compat import keep_nested_state_dict
 from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
@@ -352,13 +353,14 @@ def hard_labels(samples: List[DataSample]) -> torch.Tensor:
 
 
 def _build_student(student: Union[dict, nn.Module]) -> nn.Module:
-    if isinstance(student, nn.Module):
-        return student
-    student = dict(student)
-    # The distiller preprocesses; a second preprocessor inside the student
-    # would only hide that.
-    student.pop('data_preprocessor', None)
-    return MODELS.build(student)
+    if not isinstance(student, nn.Module):
+        student = dict(student)
+        # The distiller preprocesses; a second preprocessor inside the student
+        # would only hide that.
+        student.pop('data_preprocessor', None)
+        student = MODELS.build(student)
+    keep_nested_state_dict(student)
+    return student
 
 
 def _build_preprocessor(
