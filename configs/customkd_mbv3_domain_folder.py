@@ -20,3 +20,10 @@ model = dict(
     general_weight=20.0,
     specific_weight=5.0,
 )
+
+# The images cycle through four views, so the teacher is asked once about each
+# and not in every epoch.
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='TeacherMemoryHook'),
+]

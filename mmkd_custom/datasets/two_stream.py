@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional, Sequence, Tuple, Union
 
+import numpy as np
 from mmcv.transforms import Compose
 from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
@@ -109,6 +110,11 @@ class TwoStreamDataset(Dataset):
         if self.unlabelled is not None:
             self.unlabelled.full_init()
             self.num_unlabelled = len(self.unlabelled)
+            # Folders list their images by class, so a position in them tells
+            # the label; a position in this order does not.
+            self._order = np.random.RandomState(0).permutation(
+                self.num_unlabelled
+            )
             self._check_classes()
             self._check_distinct()
         self.metainfo = self.labelled.metainfo
@@ -185,7 +191,8 @@ class TwoStreamDataset(Dataset):
     def _data_info(self, index: int) -> dict:
         if index < self.num_labelled:
             return self.labelled.get_data_info(index)
-        info = self.unlabelled.get_data_info(index - self.num_labelled)
+        position = int(self._order[index - self.num_labelled])
+        info = self.unlabelled.get_data_info(position)
         return {
             name: value
             for name, value in info.items()

@@ -1,7 +1,13 @@
 """Runner-side parts: hooks, optimiser per stage, checkpoints, launch."""
 
 from .checkpoint import StrictLoadHook, latest_checkpoint
-from .hooks import EpochSeedHook, ProgressHook, ResultsHook, StageHook
+from .hooks import (
+    EpochSeedHook,
+    ProgressHook,
+    ResultsHook,
+    StageHook,
+    TeacherMemoryHook,
+)
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 
 __all__ = [
@@ -9,6 +15,7 @@ __all__ = [
     'ProgressHook',
     'ResultsHook',
     'StageHook',
+    'TeacherMemoryHook',
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',
     'StrictLoadHook',

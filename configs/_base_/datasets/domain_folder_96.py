@@ -58,6 +58,7 @@ train_dataloader = dict(
         labelled=64,
         unlabelled=64,
         epoch_length=epoch_length,
+        num_views=4,
     ),
     batch_sampler=dict(type='TwoStreamBatchSampler'),
 )

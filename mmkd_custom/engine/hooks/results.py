@@ -40,13 +40,16 @@ class ResultsHook(Hook):
         self.task = task
         self._since = 0.0
 
+    def before_run(self, runner: Runner) -> None:
+        """Starts the clock, before any hook prepares anything."""
+        self._since = time.time()
+
     def before_train(self, runner: Runner) -> None:
-        """Starts the clock, and makes up for an evaluation that was lost.
+        """Makes up for an evaluation that was lost.
 
         A checkpoint is written before the evaluation of its epoch, so a run
         killed in between resumes without it.
         """
-        self._since = time.time()
         loop = runner.val_loop
         history = runner.message_hub.runtime_info.get(_HISTORY, [])
         if (

@@ -16,7 +16,7 @@ from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
 from ..data_preprocessor import has_label
 from ..student import Student
-from ..teachers import FrozenTeacher, TeacherOutput
+from ..teachers import FrozenTeacher, TeacherMemory, TeacherOutput
 
 PREPROCESSOR = 'mmkd_custom.DistillDataPreprocessor'
 
@@ -134,6 +134,8 @@ class BaseDistiller(BaseClassifier):
             self.student, classifier, input_size
         ).classifier_path
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
+        #: Filled by ``TeacherMemoryHook``; None asks the teacher every time.
+        self.teacher_memory: Optional[TeacherMemory] = None
         self._stage: Optional[str] = None
         # Known from the start when there is only one: then a distiller also
         # runs in a loop that has no StageHook.
@@ -272,20 +274,29 @@ class BaseDistiller(BaseClassifier):
                 f'{[s.name for s in self.schedule.stages]} but was told none; '
                 "add dict(type='mmkd_custom.StageHook') to custom_hooks."
             )
-        positions = [i for i, s in enumerate(data_samples) if has_label(s)]
-        if not positions:
+        batch = self.make_batch(inputs, data_samples, teacher_inputs)
+        if len(batch.labelled) == 0:
             raise UserError(
                 f'a batch of {len(data_samples)} samples holds no label, but '
                 'every training batch wants labelled samples; use '
                 'TwoStreamDataset with TwoStreamSampler.'
             )
-        batch = Batch(
+        return getattr(self, f'loss_{self._stage}')(batch)
+
+    @staticmethod
+    def make_batch(
+        inputs: torch.Tensor,
+        data_samples: List[DataSample],
+        teacher_inputs: Optional[torch.Tensor] = None,
+    ) -> Batch:
+        """Puts preprocessed data together with where its labels are."""
+        positions = [i for i, s in enumerate(data_samples) if has_label(s)]
+        return Batch(
             inputs,
             data_samples,
-            torch.tensor(positions, device=inputs.device),
+            torch.tensor(positions, dtype=torch.long, device=inputs.device),
             teacher_inputs,
         )
-        return getattr(self, f'loss_{self._stage}')(batch)
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Computes the terms that train the student."""
@@ -305,7 +316,7 @@ class BaseDistiller(BaseClassifier):
         return feature, logits, torch.tensor(time.perf_counter() - start)
 
     def run_teacher(self, batch: Batch) -> Tuple[TeacherOutput, torch.Tensor]:
-        """Runs the teacher once on a batch, prepared its own way.
+        """Gives the teacher's output, from its memory if it has one.
 
         Returns:
             tuple: The teacher's output, detached by construction, and the
@@ -313,19 +324,27 @@ class BaseDistiller(BaseClassifier):
             only, since waiting would cost more than it tells).
         """
         start = time.perf_counter()
+        if self.teacher_memory is None:
+            output = self.ask_teacher(batch)
+        else:
+            output = self.teacher_memory.read(
+                batch.data_samples, batch.inputs.device
+            )
+        return output, torch.tensor(time.perf_counter() - start)
+
+    def ask_teacher(self, batch: Batch) -> TeacherOutput:
+        """Runs the teacher once on a batch, prepared its own way."""
         extra = batch.teacher_inputs
-        images = batch.inputs if extra is None else extra
         preprocessor = self.data_preprocessor
         normalised = getattr(preprocessor, '_enable_normalize', False)
-        output = self.teacher(
+        return self.teacher(
             self.teacher.prepare(
-                images,
+                batch.inputs if extra is None else extra,
                 mean=preprocessor.mean.flatten() if normalised else None,
                 std=preprocessor.std.flatten() if normalised else None,
                 to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
             )
         )
-        return output, torch.tensor(time.perf_counter() - start)
 
 
 def top1(logits: torch.Tensor, samples: List[DataSample]) -> torch.Tensor:

@@ -105,9 +105,7 @@ class Evil:
 def test_pickle_that_would_run_something_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(dict(state_dict=TENSORS, x=Evil()), 'w.pth')
-    with pytest.raises(
-        UserError, match='w.pth: holds .*mkdir, but tensors alone'
-    ):
+    with pytest.raises(UserError, match='w.pth: holds .*mkdir, but'):
         load_state_dict('w.pth')
     assert not (tmp_path / 'never').exists()
 

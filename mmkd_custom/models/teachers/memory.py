@@ -1,0 +1,104 @@
+"""Teacher outputs of every fixed view, computed once and kept in memory."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+import torch
+from mmpretrain.structures import DataSample
+
+from ...errors import UserError
+from .base import TeacherOutput
+
+
+class TeacherMemory:
+    """Outputs of a frozen teacher by (sample, view).
+
+    With seeded views of which there are K, an output is a pure function of
+    (sample, view) (DESIGN decision 7), so one pass over n K views replaces
+    the teacher in every later epoch.
+
+    Args:
+        samples (int): Number of samples n.
+        views (int): Number of views K of each.
+
+    Attributes:
+        feature (Tensor): float32 (n, K, D).
+        logits (Tensor, optional): float32 (n, K, C).
+    """
+
+    def __init__(self, samples: int, views: int) -> None:
+        self.samples = samples
+        self.views = views
+        self.feature: Optional[torch.Tensor] = None
+        self.logits: Optional[torch.Tensor] = None
+
+    def write(self, samples: List[DataSample], output: TeacherOutput) -> None:
+        """Keeps the outputs of a batch.
+
+        Args:
+            samples (list[DataSample]): B samples with ``sample_idx`` and
+                ``view`` in their metainfo.
+            output (TeacherOutput): Of these samples.
+        """
+        index, view = self._keys(samples)
+        for name in ('feature', 'logits'):
+            values = getattr(output, name)
+            if values is None:
+                continue
+            if getattr(self, name) is None:
+                shape = (self.samples, self.views, values.shape[1])
+                setattr(self, name, torch.zeros(shape))
+            getattr(self, name)[index, view] = values.cpu()
+
+    def read(
+        self, samples: List[DataSample], device: torch.device
+    ) -> TeacherOutput:
+        """Gives the outputs of a batch.
+
+        Args:
+            samples (list[DataSample]): B samples, as in :meth:`write`.
+            device (torch.device): Where the outputs are wanted.
+
+        Returns:
+            TeacherOutput: Feature (B, D) and logits (B, C).
+        """
+        index, view = self._keys(samples)
+        logits = self.logits
+        return TeacherOutput(
+            self.feature[index, view].to(device),
+            None if logits is None else logits[index, view].to(device),
+        )
+
+    def standardize(self) -> None:
+        """Takes each dimension of the feature to mean 0 and variance 1.
+
+        Over all samples and views. A dimension that hardly varies, less than
+        a tenth of the mean deviation, is scaled as if it varied that much, so
+        that noise does not become a target [ours].
+        """
+        flat = self.feature.flatten(0, 1).double()
+        deviation = flat.std(0, unbiased=False)
+        deviation = deviation.clamp_min(0.1 * float(deviation.mean()))
+        self.feature = ((self.feature - flat.mean(0)) / deviation).float()
+
+    def _keys(self, samples: List[DataSample]) -> tuple:
+        try:
+            keys = torch.tensor(
+                [
+                    (s.metainfo['sample_idx'], s.metainfo['view'])
+                    for s in samples
+                ]
+            )
+        except KeyError as error:
+            raise UserError(
+                f'a sample has no {error.args[0]} in its metainfo, but the '
+                "teacher's memory wants samples of a TwoStreamDataset."
+            ) from error
+        if int(keys[:, 1].max()) >= self.views:
+            raise UserError(
+                f'view {int(keys[:, 1].max())} was drawn, but the teacher '
+                f'remembers {self.views}; num_views of the sampler must not '
+                'change during a run.'
+            )
+        return keys[:, 0], keys[:, 1]
