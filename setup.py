@@ -6,7 +6,7 @@ Python, enough for this package). A requirement cannot say "either", so it is
 decided here: where ``mmcv`` is installed already, nothing is asked for;
 otherwise ``mmcv-lite`` is. The decision is taken when the metadata is built,
 so a wheel keeps that of the machine that built it, and an environment that
-gets ``mmcv`` later holds both: importing ``mmkd_custom`` then says so. A
+gets ``mmcv`` later holds both: the tools then say so. A
 compiled ``mmcv`` belongs to one version of torch: install torch >= 2.6 before
 it, else pip replaces torch under it.
 """

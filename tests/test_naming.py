@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmkd_custom.engine.launch import load_config, prepare
+from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.models import CustomKD
 from tests.helpers import make_domains
 

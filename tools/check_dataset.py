@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from mmkd_custom.datasets import check_domain_folder
@@ -32,9 +31,7 @@ def main() -> None:
     args = parse_args()
     if args.json and not args.json.parent.is_dir():
         raise UserError(f'--json: {args.json.parent} is no existing folder.')
-    report = check_domain_folder(
-        args.root, args.domains, args.workers, progress=sys.stderr.isatty()
-    )
+    report = check_domain_folder(args.root, args.domains, args.workers)
     print(report.summary())
     if args.json:
         args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n')

@@ -2,11 +2,14 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
-from mmkd_custom.engine.launch import load_config, prepare, test
-from mmkd_custom.errors import run_cli
+from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.launch import test
+from mmkd_custom.errors import UserError, run_cli
 from mmkd_custom.evaluation import write_json
 
 
@@ -34,6 +37,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluates."""
     args = parse_args()
+    if args.out and not Path(args.out).resolve().parent.is_dir():
+        raise UserError(
+            f'--out {args.out}: an existing folder is wanted for the file.'
+        )
     config = prepare(
         load_config(args.config, args.cfg_options),
         config_path=args.config,
@@ -41,7 +48,7 @@ def main() -> None:
         launcher=args.launcher,
     )
     metrics = test(config, args.checkpoint)
-    if args.out:
+    if args.out and is_main_process():
         write_json(metrics, args.out)
 
 

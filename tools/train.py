@@ -5,7 +5,8 @@ import os
 
 from mmengine.config import DictAction
 
-from mmkd_custom.engine.launch import load_config, prepare, train
+from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import run_cli
 
 

@@ -4,7 +4,13 @@ _base_ = '../customkd_mbv3_elpv.py'
 
 model = dict(_delete_=True, **_base_.student)
 
-train_dataloader = dict(batch_size=32, sampler=dict(streams=('labelled',)))
+train_dataloader = dict(
+    batch_size=32,
+    dataset=dict(teacher_pipeline=None),
+    sampler=dict(streams=('labelled',)),
+)
+
+auto_scale_lr = dict(base_batch_size=32)
 
 # One network, one optimiser.
 optim_wrapper = dict(

@@ -6,6 +6,8 @@ model = dict(_delete_=True, **_base_.student)
 
 train_dataloader = dict(batch_size=64, sampler=dict(streams=('labelled',)))
 
+auto_scale_lr = dict(base_batch_size=64)
+
 # One network, one optimiser.
 optim_wrapper = dict(
     _delete_=True,

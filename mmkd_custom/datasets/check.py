@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from ..errors import UserError
+from ..progress import progress_bar
 from .domain_folder import PathLike, find_domain, find_root
 from .images import (
     decode_error,
@@ -96,7 +97,6 @@ def check_domain_folder(
     root: PathLike,
     domains: Optional[Sequence[str]] = None,
     workers: Optional[int] = None,
-    progress: bool = False,
 ) -> DatasetReport:
     """Checks ``<root>/<domain>/<class>/`` folders and decodes every image.
 
@@ -106,8 +106,6 @@ def check_domain_folder(
             None, which is all of them.
         workers (int, optional): Processes that decode; up to 1 decodes in
             this one. Defaults to None, which is the number of cores.
-        progress (bool): Whether to show a progress bar on stderr. Defaults to
-            False.
 
     Returns:
         DatasetReport: What was found.
@@ -132,7 +130,7 @@ def check_domain_folder(
         for name in everything
         if name not in classes
     ]
-    report.unreadable = _decode_all(images, workers, progress)
+    report.unreadable = _decode_all(images, workers)
     return report
 
 
@@ -156,39 +154,19 @@ def _scan_domain(folder: Path, report: DatasetReport) -> List[str]:
 
 
 def _decode_all(
-    images: Sequence[str], workers: Optional[int], progress: bool
+    images: Sequence[str], workers: Optional[int]
 ) -> Dict[str, str]:
     if workers is None:
         workers = os.cpu_count() or 1
-    with _progress_bar(len(images), progress) as advance:
+    with progress_bar() as bar, ExitStack() as stack:
         if workers <= 1:
-            return _collect(images, map(decode_error, images), advance)
-        with ProcessPoolExecutor(workers) as pool:
+            errors = map(decode_error, images)
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(workers))
             errors = pool.map(decode_error, images, chunksize=CHUNK)
-            return _collect(images, errors, advance)
-
-
-def _collect(
-    images: Sequence[str],
-    errors: Iterator[Optional[str]],
-    advance: Callable[[], None],
-) -> Dict[str, str]:
-    unreadable = {}
-    for path, error in zip(images, errors):
-        advance()
-        if error is not None:
-            unreadable[path] = error
-    return unreadable
-
-
-@contextmanager
-def _progress_bar(total: int, shown: bool) -> Iterator[Callable[[], None]]:
-    if not shown:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task('decoding', total=total)
-        yield lambda: bar.advance(task)
+        tracked = bar.track(errors, total=len(images), description='decoding')
+        return {
+            path: error
+            for path, error in zip(images, tracked)
+            if error is not None
+        }

@@ -1,6 +1,6 @@
 """Runner-side parts: hooks, optimiser per stage, checkpoints, launch."""
 
-from .checkpoint import StrictLoadHook, latest_checkpoint
+from .checkpoint import AtomicBackend, StrictLoadHook
 from .hooks import (
     EpochSeedHook,
     ProgressHook,
@@ -11,6 +11,7 @@ from .hooks import (
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 
 __all__ = [
+    'AtomicBackend',
     'EpochSeedHook',
     'ProgressHook',
     'ResultsHook',
@@ -19,5 +20,4 @@ __all__ = [
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',
     'StrictLoadHook',
-    'latest_checkpoint',
 ]

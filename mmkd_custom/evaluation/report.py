@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
-import torch
 from rich.table import Table
 
 from ..errors import UserError
+from ..files import load_checkpoint
 from .summary import read_results
 
 ACCURACY = 'accuracy/top1'
@@ -26,9 +26,7 @@ def student_size(path: Union[str, Path]) -> Dict[str, float]:
         dict: ``parameters`` in millions (BatchNorm statistics included) and
         ``megabytes`` of the tensors.
     """
-    weights = torch.load(path, map_location='cpu', weights_only=True)[
-        'state_dict'
-    ].values()
+    weights = load_checkpoint(path)['state_dict'].values()
     return dict(
         parameters=sum(w.numel() for w in weights) / 1e6,
         megabytes=sum(w.numel() * w.element_size() for w in weights) / 2**20,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Dict, List, Optional, Union
+
+from ..files import write_atomic
 
 #: Distributions whose version decides what a run computes.
 VERSIONED = (
@@ -72,10 +73,8 @@ def write_json(content: dict, path: Union[str, Path]) -> None:
         content (dict): Plain values.
         path (str | Path): The destination.
     """
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(temporary, path)
+    text = json.dumps(content, indent=2) + '\n'
+    write_atomic(path, text.encode())
 
 
 def read_results(work_dir: Union[str, Path]) -> Optional[dict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Mapping, Optional, Tuple, Union
@@ -12,6 +12,13 @@ import torch.nn as nn
 from mmengine.config import Config
 
 from ..errors import UserError
+from ..files import (
+    latest_checkpoint,
+    load_checkpoint,
+    mismatches,
+    write_atomic,
+)
+from ..registry import MODELS
 
 PREFIX = 'student.'
 
@@ -71,22 +78,16 @@ def save_student(
         (key, value.detach().cpu().clone())
         for key, value in state_dict.items()
     )
-    content = dict(state_dict=weights, meta=_plain(meta or {}))
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    buffer = io.BytesIO()
+    torch.save(dict(state_dict=weights, meta=_plain(meta or {})), buffer)
     try:
-        with open(temporary, 'wb') as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_atomic(path, buffer.getvalue())
     except OSError as error:
         raise UserError(
             f'student checkpoint {path}: cannot be written '
             f'({error.strerror}); a file in an existing writable folder is '
             'wanted.'
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def export_student(
@@ -110,9 +111,6 @@ def export_student(
         UserError: If the work directory or the checkpoint is missing, or the
             checkpoint is damaged.
     """
-    # Not at the top: the engine's hooks import this module.
-    from ..engine.checkpoint import latest_checkpoint, load
-
     work_dir = Path(work_dir)
     if not work_dir.is_dir():
         raise UserError(
@@ -126,12 +124,7 @@ def export_student(
                 f'work directory {work_dir}: holds no complete checkpoint, '
                 "but a file such as 'epoch_1.pth' is wanted."
             )
-    content = load(checkpoint)
-    if not isinstance(content, dict):
-        raise UserError(
-            f'checkpoint {checkpoint}: holds a '
-            f'{type(content).__name__}, but a dict is wanted.'
-        )
+    content = load_checkpoint(checkpoint)
     weights = student_state_dict(content)
     strangers = [k for k, v in weights.items() if not torch.is_tensor(v)]
     if strangers or not weights:
@@ -165,9 +158,6 @@ def build_student(
     Raises:
         UserError: If there is no snapshot, or the weights do not fit.
     """
-    from ..engine.checkpoint import load, mismatches
-    from ..registry import MODELS
-
     snapshots = sorted(
         Path(work_dir).glob('*.py'), key=lambda file: file.stat().st_mtime
     )
@@ -180,7 +170,7 @@ def build_student(
     student = MODELS.build(
         _without_downloads(config.model.get('student', config.model))
     )
-    state_dict = load(weights)['state_dict']
+    state_dict = load_checkpoint(weights)['state_dict']
     problems = mismatches(student, state_dict)
     if problems:
         raise UserError(

@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmkd_custom.engine.launch import load_config, prepare
+from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.stages import StageSchedule
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains

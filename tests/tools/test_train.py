@@ -88,7 +88,7 @@ with torch.no_grad():
 @pytest.mark.slow
 def test_student_loads_into_plain_mmpretrain(run, tmp_path):
     root, work_dir, _ = run
-    from mmkd_custom.engine.launch import load_config
+    from mmkd_custom.engine.config import load_config
     from mmkd_custom.registry import MODELS
 
     config = load_config(work_dir / 'customkd_mbv3_domain_folder.py')

@@ -89,3 +89,6 @@ val_evaluator = [
     dict(type='SingleLabelMetric', items=['f1-score']),
 ]
 test_evaluator = val_evaluator
+
+# The learning rates of the configs are meant for one process.
+auto_scale_lr = dict(base_batch_size=128)

@@ -1,7 +1,7 @@
 """Hooks: stage, seeds, results, progress."""
 
 from .epoch_seed import EpochSeedHook
-from .progress import ProgressHook, progress_bar
+from .progress import ProgressHook
 from .results import ResultsHook
 from .stage import StageHook
 from .teacher_memory import TeacherMemoryHook
@@ -12,5 +12,4 @@ __all__ = [
     'ResultsHook',
     'StageHook',
     'TeacherMemoryHook',
-    'progress_bar',
 ]

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
+from ...progress import progress_bar
 from ...registry import HOOKS
-
-
-def progress_bar() -> Progress:
-    """Makes a bar on stderr that shows nothing unless it is a terminal.
-
-    Returns:
-        rich.progress.Progress: To be used as a context manager.
-    """
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
 
 
 @HOOKS.register_module()
@@ -50,8 +24,8 @@ class ProgressHook(Hook):
         self._task = None
 
     def before_train(self, runner: Runner) -> None:
-        """Shows the bar, on the main process of a terminal only."""
-        if is_main_process() and sys.stderr.isatty():
+        """Shows the bar, on the main process."""
+        if is_main_process():
             self._progress = progress_bar()
             self._task = self._progress.add_task(
                 'training', total=runner.max_iters, completed=runner.iter

@@ -43,27 +43,14 @@ class ResultsHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Starts the clock, before any hook prepares anything."""
         self._since = time.time()
+        runner.register_hook(_LostEvaluation())
 
+    @master_only
     def before_train(self, runner: Runner) -> None:
-        """Makes up for an evaluation that was lost.
-
-        A checkpoint is written before the evaluation of its epoch, so a run
-        killed in between resumes without it.
-        """
-        loop = runner.val_loop
-        history = runner.message_hub.runtime_info.get(_HISTORY, [])
-        if (
-            runner.epoch == 0
-            or loop is None
-            or any(entry['epoch'] == runner.epoch for entry in history)
-        ):
-            return
-        train_loop = runner.train_loop
-        due = runner.epoch % train_loop.val_interval == 0
-        if runner.epoch >= train_loop.val_begin and (
-            due or runner.epoch == runner.max_epochs
-        ):
-            loop.run()
+        """Removes the results of an older run that a fresh one replaces."""
+        if runner.epoch == 0:
+            for name in ('results.json', 'student.pth'):
+                (Path(runner.work_dir) / name).unlink(missing_ok=True)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Adds this epoch to the time spent."""
@@ -125,3 +112,26 @@ class ResultsHook(Hook):
         runner.logger.info(
             f'Wrote {work_dir / "results.json"} and {work_dir / "student.pth"}'
         )
+
+
+class _LostEvaluation(Hook):
+    """Makes up for an evaluation that a kill prevented.
+
+    A checkpoint is written before the evaluation of its epoch, so a run
+    killed in between resumes without it.
+    """
+
+    # After CheckpointHook, whose save_best wants to see the metrics.
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        loop, train_loop = runner.val_loop, runner.train_loop
+        history = runner.message_hub.runtime_info.get(_HISTORY, [])
+        done = {entry['epoch'] for entry in history}
+        if loop is None or runner.epoch == 0 or runner.epoch in done:
+            return
+        due = runner.epoch % train_loop.val_interval == 0
+        if runner.epoch >= train_loop.val_begin and (
+            due or runner.epoch == runner.max_epochs
+        ):
+            loop.run()

@@ -6,11 +6,11 @@ from typing import Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...errors import UserError
 from ...registry import HOOKS
-from ...stages import StageSchedule
+from ...stages import DISTILLATION, StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
 
 
@@ -37,6 +37,16 @@ class StageHook(Hook):
         schedule = _schedule(runner)
         if schedule is None:
             return
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise UserError(
+                f'train_cfg: a {type(runner.train_loop).__name__} has no '
+                'epochs to tell the stages by; set by_epoch=True.'
+            )
+        if schedule.count(DISTILLATION, runner.max_epochs) == 0:
+            raise UserError(
+                f'train_cfg.max_epochs={runner.max_epochs}: no epoch of '
+                f'{schedule} distils, but at least one is wanted.'
+            )
         length = len(runner.train_dataloader)
         wrapper = runner.optim_wrapper
         wrappers = (
@@ -70,6 +80,10 @@ class StageHook(Hook):
         sampler = _sampler(runner)
         if hasattr(sampler, 'set_schedule'):
             sampler.set_schedule(schedule)
+            # The sampler is built before a checkpoint brings the seed of the
+            # run that is resumed.
+            if 'seed' not in runner.cfg.train_dataloader.get('sampler', {}):
+                sampler.seed = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Enters the stage of this epoch and says so in the log."""

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 
 from ...datasets import SampleKey, TwoStreamDataset
 from ...errors import UserError
-from ...models.distillers import BaseDistiller
+from ...models.distillers import BaseDistiller, make_batch
 from ...models.teachers import TeacherMemory
+from ...progress import progress_bar
 from ...registry import HOOKS
-from .progress import progress_bar
 
 
 @HOOKS.register_module()
@@ -97,7 +97,7 @@ class TeacherMemoryHook(Hook):
                 workers, total=len(batches), description='teacher'
             ):
                 data = model.data_preprocessor(data, False)
-                batch = model.make_batch(**data)
+                batch = make_batch(**data)
                 memory.write(batch.data_samples, model.ask_teacher(batch))
         for values in (memory.feature, memory.logits):
             if values is not None:

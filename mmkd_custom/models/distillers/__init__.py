@@ -1,7 +1,8 @@
 """Ways of training a student with a teacher."""
 
-from .base import BaseDistiller, Batch
+from .base import BaseDistiller
+from .batch import Batch, make_batch
 from .customkd import CustomKD
 from .distiller import Distiller
 
-__all__ = ['BaseDistiller', 'Batch', 'CustomKD', 'Distiller']
+__all__ = ['BaseDistiller', 'Batch', 'make_batch', 'CustomKD', 'Distiller']

@@ -3,68 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 import torch.nn as nn
 from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.structures import DataSample
 
-from ...compat import keep_nested_state_dict
 from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
-from ..data_preprocessor import has_label
 from ..student import Student
 from ..teachers import FrozenTeacher, TeacherMemory, TeacherOutput
-
-PREPROCESSOR = 'mmkd_custom.DistillDataPreprocessor'
-
-
-class Batch(NamedTuple):
-    """One training batch as a distiller sees it.
-
-    Attributes:
-        inputs (Tensor): Images as the student wants them (B, 3, H, W).
-        data_samples (list[DataSample]): B samples.
-        labelled (Tensor): Positions of the samples whose label may be used,
-            (B_L,) long.
-        teacher_inputs (Tensor, optional): The same crops at the teacher's
-            size (B, 3, H_t, W_t), normalised like ``inputs``.
-    """
-
-    inputs: torch.Tensor
-    data_samples: List[DataSample]
-    labelled: torch.Tensor
-    teacher_inputs: Optional[torch.Tensor]
-
-    @property
-    def labelled_samples(self) -> List[DataSample]:
-        """list[DataSample]: The samples whose label may be used."""
-        return [self.data_samples[i] for i in self.labelled.tolist()]
-
-    @property
-    def targets(self) -> torch.Tensor:
-        """Tensor: Class index of each sample (B,), -1 where unlabelled."""
-        targets = torch.full(
-            (len(self.data_samples),), -1, device=self.labelled.device
-        )
-        targets[self.labelled] = hard_labels(self.labelled_samples).to(
-            targets.device
-        )
-        return targets
-
-    def only_labelled(self) -> Batch:
-        """Gives the labelled part alone."""
-        if len(self.labelled) == len(self.data_samples):
-            return self
-        extra = self.teacher_inputs
-        return Batch(
-            self.inputs[self.labelled],
-            self.labelled_samples,
-            torch.arange(len(self.labelled), device=self.labelled.device),
-            None if extra is None else extra[self.labelled],
-        )
+from .batch import Batch, make_batch
+from .parts import build_preprocessor, build_student
 
 
 class _Held:
@@ -119,9 +71,9 @@ class BaseDistiller(BaseClassifier):
     ) -> None:
         super().__init__(
             init_cfg=init_cfg,
-            data_preprocessor=_build_preprocessor(data_preprocessor),
+            data_preprocessor=build_preprocessor(data_preprocessor),
         )
-        self.student = _build_student(student)
+        self.student = build_student(student)
         if isinstance(teacher, dict):
             teacher = MODELS.build(teacher)
         if not isinstance(teacher, FrozenTeacher):
@@ -274,7 +226,7 @@ class BaseDistiller(BaseClassifier):
                 f'{[s.name for s in self.schedule.stages]} but was told none; '
                 "add dict(type='mmkd_custom.StageHook') to custom_hooks."
             )
-        batch = self.make_batch(inputs, data_samples, teacher_inputs)
+        batch = make_batch(inputs, data_samples, teacher_inputs)
         if len(batch.labelled) == 0:
             raise UserError(
                 f'a batch of {len(data_samples)} samples holds no label, but '
@@ -282,21 +234,6 @@ class BaseDistiller(BaseClassifier):
                 'TwoStreamDataset with TwoStreamSampler.'
             )
         return getattr(self, f'loss_{self._stage}')(batch)
-
-    @staticmethod
-    def make_batch(
-        inputs: torch.Tensor,
-        data_samples: List[DataSample],
-        teacher_inputs: Optional[torch.Tensor] = None,
-    ) -> Batch:
-        """Puts preprocessed data together with where its labels are."""
-        positions = [i for i, s in enumerate(data_samples) if has_label(s)]
-        return Batch(
-            inputs,
-            data_samples,
-            torch.tensor(positions, dtype=torch.long, device=inputs.device),
-            teacher_inputs,
-        )
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Computes the terms that train the student."""
@@ -345,52 +282,3 @@ class BaseDistiller(BaseClassifier):
                 to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
             )
         )
-
-
-def top1(logits: torch.Tensor, samples: List[DataSample]) -> torch.Tensor:
-    """Computes accuracy in percent against single labels.
-
-    Args:
-        logits (Tensor): (N, C).
-        samples (list[DataSample]): N labelled samples.
-
-    Returns:
-        Tensor: Scalar in [0, 100].
-    """
-    labels = hard_labels(samples).to(logits.device)
-    return (logits.argmax(1) == labels).float().mean() * 100
-
-
-def hard_labels(samples: List[DataSample]) -> torch.Tensor:
-    """Collects one class index per labelled sample, (N,) long."""
-    return torch.cat(
-        [
-            s.gt_label if 'gt_score' not in s else s.gt_score.argmax().view(1)
-            for s in samples
-        ]
-    )
-
-
-def _build_student(student: Union[dict, nn.Module]) -> nn.Module:
-    if not isinstance(student, nn.Module):
-        student = dict(student)
-        # The distiller preprocesses; a second preprocessor inside the student
-        # would only hide that.
-        student.pop('data_preprocessor', None)
-        student = MODELS.build(student)
-    keep_nested_state_dict(student)
-    return student
-
-
-def _build_preprocessor(
-    cfg: Union[dict, nn.Module, None],
-) -> Union[dict, nn.Module]:
-    if isinstance(cfg, nn.Module):
-        return cfg
-    cfg = dict(cfg or {})
-    if cfg.get('type', 'ClsDataPreprocessor') in (
-        'ClsDataPreprocessor',
-        'mmpretrain.ClsDataPreprocessor',
-    ):
-        cfg['type'] = PREPROCESSOR
-    return MODELS.build(cfg)

@@ -6,7 +6,6 @@ from typing import Dict, Optional, Union
 
 import torch
 import torch.nn as nn
-from mmengine.config import ConfigDict
 
 from ...errors import UserError
 from ...registry import MODELS
@@ -17,7 +16,9 @@ from ...stages import (
     Stage,
     StageSchedule,
 )
-from .base import BaseDistiller, Batch, top1
+from .base import BaseDistiller
+from .batch import Batch, top1
+from .parts import build_connector
 
 
 @MODELS.register_module()
@@ -116,12 +117,12 @@ class CustomKD(BaseDistiller):
         # A part that no term uses is not built: it would only be a parameter
         # that never gets a gradient.
         self.student_projection = (
-            _connector('student_projection', projection, d_s, d_t)
+            build_connector('student_projection', projection, d_s, d_t)
             if general_weight > 0
             else None
         )
         self.teacher_projection = (
-            _connector('teacher_projection', projection, d_t, d_s)
+            build_connector('teacher_projection', projection, d_t, d_s)
             if customizes
             else None
         )
@@ -212,18 +213,3 @@ def _schedule(lengths: Optional[dict], customizes: bool) -> StageSchedule:
             'and prediction need at least one customization epoch.'
         )
     return stages
-
-
-def _connector(
-    option: str, cfg: dict, in_channels: int, out_channels: int
-) -> nn.Module:
-    cfg = ConfigDict(cfg).to_dict()
-    wanted = dict(in_channels=in_channels, out_channels=out_channels)
-    for key, value in wanted.items():
-        if cfg.setdefault(key, value) != value:
-            raise UserError(
-                f'{option}: {key}={cfg[key]} does not fit, but '
-                f'{in_channels} -> {out_channels} is wanted between teacher '
-                'and student; leave the channels out to have them inferred.'
-            )
-    return MODELS.build(cfg)

@@ -9,7 +9,9 @@ import torch.nn as nn
 
 from ...errors import UserError
 from ...registry import MODELS
-from .base import BaseDistiller, Batch, top1
+from .base import BaseDistiller
+from .batch import Batch, top1
+from .parts import build_connector
 
 SOURCES = ('feature', 'logits')
 STREAMS = ('all', 'labelled', 'unlabelled')
@@ -77,12 +79,11 @@ class Distiller(BaseDistiller):
         )
         self.connectors = nn.ModuleDict(
             {
-                name: MODELS.build(
-                    dict(
-                        term['connector'],
-                        in_channels=view.feature_dim,
-                        out_channels=d_t,
-                    )
+                name: build_connector(
+                    f'terms.{name}.connector',
+                    term['connector'],
+                    view.feature_dim,
+                    d_t,
                 )
                 for name, term in self.terms.items()
                 if term['on'] == 'feature'
@@ -147,6 +148,11 @@ def _term(name: str, term: dict) -> dict:
             f'terms.{name}: {sorted(unknown) or "no loss"} given, but the '
             f'keys {sorted(known)} are known and loss is wanted.'
         )
+    if name in ('ce', 'probe'):
+        raise UserError(
+            f'terms.{name}: this name is taken by a term that is always '
+            'there; give another.'
+        )
     defaults: Dict[str, Optional[object]] = dict(
         on='feature',
         weight=1.0,
@@ -154,6 +160,11 @@ def _term(name: str, term: dict) -> dict:
         connector=dict(type='mmkd_custom.LinearConnector'),
     )
     term = {**defaults, **term}
+    if term['weight'] < 0:
+        raise UserError(
+            f'terms.{name}.weight={term["weight"]} is negative, but >= 0 is '
+            'wanted.'
+        )
     for key, options in (('on', SOURCES), ('streams', STREAMS)):
         if term[key] not in options:
             raise UserError(

@@ -4,8 +4,10 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmkd_custom.engine.launch import build_runner, load_config, prepare
+from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.launch import build_runner
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.distillers import make_batch
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
@@ -21,11 +23,14 @@ def build(tmp_path, monkeypatch):
 
     def make(name='customkd_mbv3_domain_folder.py', **options):
         path = REPOSITORY / 'configs' / name
+        teacher = {
+            'model.teacher.model_name': 'test_efficientnet',
+            'model.teacher.checkpoint': None,
+        }
         config = load_config(
             path,
             {
-                'model.teacher.model_name': 'test_efficientnet',
-                'model.teacher.checkpoint': None,
+                **({} if 'source_only' in name else teacher),
                 'train_dataloader.batch_size': 4,
                 'train_dataloader.num_workers': 0,
                 'train_dataloader.sampler.labelled': 2,
@@ -60,7 +65,7 @@ def test_memory_equals_the_live_teacher(build):
     assert memory.feature.shape[:2] == (18, 4)
     for batch in runner.train_dataloader:
         data = model.data_preprocessor(batch, False)
-        batch = model.make_batch(**data)
+        batch = make_batch(**data)
         live = model.ask_teacher(batch).feature
         kept, _ = model.run_teacher(batch)
         torch.testing.assert_close(kept.feature, live, rtol=1e-5, atol=1e-5)
@@ -74,9 +79,7 @@ def test_standardized_features_reach_the_losses(build):
         feature.mean(0), torch.zeros_like(feature[0]), rtol=0, atol=1e-5
     )
     batch = next(iter(runner.train_dataloader))
-    batch = runner.model.make_batch(
-        **runner.model.data_preprocessor(batch, False)
-    )
+    batch = make_batch(**runner.model.data_preprocessor(batch, False))
     kept, _ = runner.model.run_teacher(batch)
     key = batch.data_samples[0].metainfo
     torch.testing.assert_close(

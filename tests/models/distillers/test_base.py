@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import CustomKD
-from mmkd_custom.models.distillers.base import Batch
+from mmkd_custom.models.distillers import Batch
 from mmkd_custom.stages import DISTILLATION
 from tests.helpers import (
     build_customkd,

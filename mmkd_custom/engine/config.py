@@ -1,0 +1,190 @@
+"""From a config file and switches to the config that a runner takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Union
+
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
+
+from ..compat import check_versions
+from ..errors import UserError
+from ..files import latest_checkpoint, load_checkpoint
+from ..registry import DATASETS
+
+AUTO = 'auto'
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+_LOADER_DEFAULTS = dict(
+    pin_memory=True,
+    persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
+)
+
+
+def load_config(
+    path: Union[str, Path], options: Optional[dict] = None
+) -> Config:
+    """Reads a config file and merges ``--cfg-options`` into it.
+
+    Args:
+        path (str | Path): The config, plain or lazy.
+        options (dict, optional): Dotted keys to new values. Defaults to None.
+
+    Returns:
+        Config: With ``num_classes='auto'`` resolved.
+
+    Raises:
+        UserError: If an installed package does not fit, the file is missing
+            or cannot be read as a config, or an option does not fit it.
+    """
+    check_versions()
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'config {path}: there is no such file.')
+    try:
+        config = Config.fromfile(str(path))
+    # A config is Python that the user wrote: anything can come out of it.
+    except Exception as error:
+        raise UserError(
+            f'config {path}: cannot be read '
+            f'({type(error).__name__}: {error}); DATA_ROOT, SOURCE, TARGET, '
+            'SEED and other variables of the '
+            'environment become part of it.'
+        ) from error
+    try:
+        config.merge_from_dict(options or {})
+    except Exception as error:
+        raise UserError(
+            f'--cfg-options {options}: do not fit the config '
+            f'({type(error).__name__}: {error}).'
+        ) from error
+    _resolve_classes(config)
+    _check_batch_sizes(config)
+    return config
+
+
+def prepare(
+    config: Config,
+    *,
+    config_path: Union[str, Path],
+    work_dir: Optional[str] = None,
+    launcher: str = 'none',
+    amp: bool = False,
+    resume: Optional[str] = None,
+    auto_scale_lr: bool = False,
+    validate: bool = True,
+) -> Config:
+    """Applies MMPretrain's command-line switches to a config.
+
+    Args:
+        config (Config): From :func:`load_config`.
+        config_path (str | Path): Its file; names the default work directory.
+        work_dir (str, optional): Defaults to the config's, else
+            ``work_dirs/<config name>``.
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to
+            'none'.
+        amp (bool): Automatic mixed precision. Defaults to False.
+        resume (str, optional): 'auto' continues from the newest complete
+            checkpoint of the work directory, or starts when there is none; a
+            path continues from that file. Defaults to None.
+        auto_scale_lr (bool): Scale the learning rate to the batch size.
+            Defaults to False.
+        validate (bool): Evaluate during training. Defaults to True.
+
+    Returns:
+        Config: The same object.
+
+    Raises:
+        UserError: If a switch cannot be followed.
+    """
+    config.launcher = launcher
+    config.work_dir = (
+        work_dir
+        or config.get('work_dir')
+        or str(Path('work_dirs') / Path(config_path).stem)
+    )
+    if not validate:
+        config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    if amp:
+        if get_device() == 'cpu':
+            raise UserError(
+                '--amp: MMEngine mixes precisions on accelerators only, but '
+                'none was found; leave it out.'
+            )
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if auto_scale_lr:
+        if 'auto_scale_lr' not in config:
+            raise UserError(
+                '--auto-scale-lr: the config has no auto_scale_lr, but '
+                'auto_scale_lr=dict(base_batch_size=...) is wanted.'
+            )
+        config.auto_scale_lr.enable = True
+    if resume == 'auto':
+        newest = latest_checkpoint(config.work_dir)
+        config.resume = newest is not None
+        config.load_from = str(newest) if newest else None
+    elif resume is not None:
+        load_checkpoint(resume)
+        config.resume, config.load_from = True, resume
+    for name in _LOADERS:
+        if config.get(name) is not None:
+            loader = ConfigDict({**_LOADER_DEFAULTS, **config[name]})
+            if loader.get('num_workers', 0) == 0:
+                loader.persistent_workers = False
+            config[name] = loader
+    return config
+
+
+def _resolve_classes(config: Config) -> None:
+    """Replaces ``num_classes='auto'`` by the labelled dataset's classes."""
+    if not _contains_auto(config._cfg_dict):
+        return
+    dataset = config.train_dataloader.dataset
+    labelled = dataset.get('labelled', dataset)
+    with DefaultScope.overwrite_default_scope(
+        config.get('default_scope', 'mmkd_custom')
+    ):
+        built = DATASETS.build(dict(labelled, pipeline=[]))
+    classes = built.metainfo.get('classes')
+    if classes is None:
+        raise UserError(
+            "num_classes='auto' wants a labelled dataset with class names, "
+            f'but {type(built).__name__} has none; give the number.'
+        )
+    _replace_auto(config._cfg_dict, len(classes))
+
+
+def _contains_auto(node: object) -> bool:
+    if isinstance(node, dict):
+        return any(
+            (key == 'num_classes' and value == AUTO) or _contains_auto(value)
+            for key, value in node.items()
+        )
+    if isinstance(node, (list, tuple)):
+        return any(_contains_auto(value) for value in node)
+    return False
+
+
+def _replace_auto(node: object, count: int) -> None:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == 'num_classes' and value == AUTO:
+                node[key] = count
+            else:
+                _replace_auto(value, count)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _replace_auto(value, count)
+
+
+def _check_batch_sizes(config: Config) -> None:
+    for name in _LOADERS:
+        size = (config.get(name) or {}).get('batch_size', 1)
+        if not isinstance(size, int) or size < 1:
+            raise UserError(
+                f'{name}.batch_size={size!r}, but a whole number '
+                '>= 1 is wanted.'
+            )
