@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmkd_custom.errors import UserError, run_cli
+from mmkd_custom.engine.config import load_config
+from mmkd_custom.errors import EXIT_USER_ERROR, UserError, run_cli
 from mmkd_custom.evaluation import comparison_table, plot_curves, read_results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,14 +18,39 @@ METHODS = {
 }
 
 
-def train(name: str, work_dir: Path) -> None:
-    """Trains one method, or leaves a finished run as it is."""
-    if read_results(work_dir) is not None:
-        print(f'{name}: reusing {work_dir}', flush=True)
-        return
-    print(f'{name}: training, log in {work_dir / "train.log"}', flush=True)
+def is_finished(name: str, work_dir: Path) -> bool:
+    """Says whether a folder holds the run that would be trained now.
+
+    Args:
+        name (str): The method.
+        work_dir (Path): Its folder.
+
+    Returns:
+        bool: False when no run has finished there.
+
+    Raises:
+        UserError: If the finished run is one of another seed or task.
+    """
+    results = read_results(work_dir)
+    if results is None:
+        return False
+    config = load_config(ROOT / 'configs' / METHODS[name])
+    wanted = dict(seed=config.randomness.seed, task=config.task)
+    found = {key: results.get(key) for key in wanted}
+    if found != wanted:
+        raise UserError(
+            f'{work_dir}: holds another run ({found}) than the one asked for '
+            f'({wanted}); choose another --work-dir or delete this folder.'
+        )
+    return True
+
+
+def train(name: str, work_dir: Path) -> int:
+    """Trains one method and gives the exit code of the training."""
+    log_file = work_dir / 'train.log'
+    print(f'{name}: training, log in {log_file}', flush=True)
     work_dir.mkdir(parents=True, exist_ok=True)
-    with open(work_dir / 'train.log', 'a') as log:
+    with open(log_file, 'a') as log:
         code = subprocess.call(
             [
                 sys.executable,
@@ -37,15 +63,23 @@ def train(name: str, work_dir: Path) -> None:
             ],
             stdout=log,
         )
-    if code:
-        raise UserError(
-            f'{name}: training ended with exit code {code}; its '
-            f'log is {work_dir / "train.log"}.'
+    # Killed by a signal: the code that a shell gives.
+    code = code if code >= 0 else 128 - code
+    # A mistake of the user's was said by the training itself.
+    if code not in (0, EXIT_USER_ERROR):
+        print(
+            f'{name}: training ended with exit code {code}, log in {log_file}',
+            file=sys.stderr,
         )
+    return code
 
 
-def main() -> None:
-    """Runs the demo."""
+def main() -> int:
+    """Runs the demo.
+
+    Returns:
+        int: The exit code: that of a training that failed, else 0.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/demo')
@@ -55,12 +89,20 @@ def main() -> None:
         name: args.work_dir / name.replace(' ', '_').lower()
         for name in METHODS
     }
+    # All are looked at before the first is trained.
+    finished = {name: is_finished(name, runs[name]) for name in runs}
     for name, work_dir in runs.items():
-        train(name, work_dir)
+        if finished[name]:
+            print(f'{name}: reusing {work_dir}', flush=True)
+            continue
+        code = train(name, work_dir)
+        if code:
+            return code
     Console(width=100).print(comparison_table(runs))
     picture = plot_curves(runs, args.work_dir / 'curves.png')
     print(f'curves: {picture}')
     print(f'the model to ship: {runs["CustomKD"] / "student.pth"}')
+    return 0
 
 
 if __name__ == '__main__':

@@ -1,22 +1,16 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them all: lint, format, pytest.
-# Further arguments go to pytest. Without an active virtual environment it
-# makes .venv, with $PYTHON or python3.
+# Further arguments go to pytest. Without an active environment it makes
+# .venv, with $PYTHON or python3.
 set -euo pipefail
 exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if [ -z "${VIRTUAL_ENV:-}" ]; then
-    VIRTUAL_ENV="$PWD/.venv"
-    # A venv whose making was interrupted has no pip.
-    [ -x "$VIRTUAL_ENV/bin/pip" ] ||
-        "${PYTHON:-python3}" -m venv --clear "$VIRTUAL_ENV"
-    export VIRTUAL_ENV PATH="$VIRTUAL_ENV/bin:$PATH"
-fi
-PYTHON="$VIRTUAL_ENV/bin/python"
+# shellcheck source=tools/_venv.sh
+. tools/_venv.sh
 
 # Written last, so an interrupted installation is done again.
-STAMP="$VIRTUAL_ENV/.mmkd_custom_test"
+STAMP="$VENV/.mmkd_custom_test"
 WANTED="$PWD $(sha256sum setup.py pyproject.toml | sha256sum)"
 if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
     "$PYTHON" -m pip install --quiet --upgrade pip

@@ -4,7 +4,10 @@ _base_ = '../customkd_mbv3_domain_folder.py'
 
 model = dict(_delete_=True, **_base_.student)
 
-train_dataloader = dict(batch_size=64, sampler=dict(streams=('labelled',)))
+# No teacher, no need to fix the views: every image is augmented anew.
+train_dataloader = dict(
+    batch_size=64, sampler=dict(streams=('labelled',), num_views=None)
+)
 
 auto_scale_lr = dict(base_batch_size=64)
 

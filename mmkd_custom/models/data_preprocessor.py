@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Union
 
 import torch
+import torch.nn.functional as F
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
@@ -61,7 +62,9 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
             if group
         ]
         order = torch.tensor(labelled + unlabelled)
-        inputs = torch.cat([part['inputs'] for part in parts])
+        inputs = torch.cat(
+            _one_size([part['inputs'] for part in parts], self.pad_value)
+        )
         if (order != torch.arange(len(order))).any():
             inputs = inputs[order.argsort().to(inputs.device)]
         # Convolutions run up to twice as fast on this layout; values and
@@ -79,6 +82,22 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
                 dict(inputs=data['teacher_inputs'])
             )['inputs']
         return result
+
+
+def _one_size(parts: List[torch.Tensor], value: float) -> List[torch.Tensor]:
+    """Pads stacks of images, right and below, to the largest of them."""
+    if len({part.shape[-2:] for part in parts}) == 1:
+        return parts
+    height = max(part.shape[-2] for part in parts)
+    width = max(part.shape[-1] for part in parts)
+    return [
+        F.pad(
+            part,
+            (0, width - part.shape[-1], 0, height - part.shape[-2]),
+            value=value,
+        )
+        for part in parts
+    ]
 
 
 def _take(

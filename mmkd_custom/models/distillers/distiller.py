@@ -65,6 +65,11 @@ class Distiller(BaseDistiller):
         supervised_weight: float = 1.0,
         **kwargs,
     ) -> None:
+        if supervised_weight < 0:
+            raise UserError(
+                f'supervised_weight={supervised_weight} is negative, but >= 0 '
+                'is wanted.'
+            )
         super().__init__(student, teacher, **kwargs)
         view, d_t = self.student_view, self.teacher.feature_dim
         self.supervised_weight = supervised_weight
@@ -147,6 +152,11 @@ def _term(name: str, term: dict) -> dict:
         raise UserError(
             f'terms.{name}: {sorted(unknown) or "no loss"} given, but the '
             f'keys {sorted(known)} are known and loss is wanted.'
+        )
+    if not name or '.' in name or hasattr(nn.ModuleDict, name):
+        raise UserError(
+            f'terms: {name!r} cannot be the name of a term; give another, '
+            'such as kd.'
         )
     if name in ('ce', 'probe'):
         raise UserError(

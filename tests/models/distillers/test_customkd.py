@@ -9,7 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from torch.nn import functional as F
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models import CustomKD, Distiller
+from mmkd_custom.models import Distiller
 from mmkd_custom.stages import CUSTOMIZATION, DISTILLATION
 from tests.helpers import (
     IMAGE_SIZE,
@@ -314,25 +314,32 @@ def test_accumulation_equals_the_mean_of_the_gradients():
     wrapper = optimiser(
         model,
         accumulative_counts=2,
-        optimizer=dict(type='SGD', lr=0.0),
+        optimizer=dict(type='SGD', lr=0.1),
         clip_grad=None,
     )
     model.train()
     model.set_stage(CUSTOMIZATION)
     wrapper.set_stage(CUSTOMIZATION)
-    grads = []
-    weight = next(model.teacher_projection.parameters())
+    parameters = list(model.teacher_projection.parameters())
+    single = []
     for seed in (0, 1):
-        model.zero_grad()
         data = model.data_preprocessor(make_batch(LABELS, seed), True)
-        model.parse_losses(model.loss(**data))[0].backward()
-        grads.append(weight.grad.clone())
-    model.zero_grad()
+        loss = model.parse_losses(model.loss(**data))[0]
+        single.append(torch.autograd.grad(loss, parameters))
+    mean = [(a + b) / 2 for a, b in zip(*single)]
+    assert not any(torch.allclose(a, b) for a, b in zip(*single))
+
+    stepped = []
+    wrapper[CUSTOMIZATION].optimizer.register_step_pre_hook(
+        lambda *_: stepped.append([p.grad.clone() for p in parameters])
+    )
+    before = digests(model.teacher_projection)
     model.train_step(make_batch(LABELS, 0), wrapper)
+    assert not stepped and digests(model.teacher_projection) == before
     model.train_step(make_batch(LABELS, 1), wrapper)
-    # The second call stepped and cleared; repeat its first half to look.
-    model.train_step(make_batch(LABELS, 0), wrapper)
-    torch.testing.assert_close(weight.grad, grads[0] / 2)
+    assert len(stepped) == 1
+    torch.testing.assert_close(stepped[0], mean)
+    assert digests(model.teacher_projection) != before
 
 
 def test_gradient_clipping_bounds_the_step():
@@ -388,11 +395,29 @@ def test_period():
     assert names == ([CUSTOMIZATION] * 2 + [DISTILLATION] * 3) * 2
 
 
-def test_kl_of_the_students_own_head_is_zero_on_equal_features():
-    feature = torch.randn(4, 64)
-    view = build_customkd().student_view
-    logits = view.classify(feature)
-    torch.testing.assert_close(
-        logits, F.linear(feature, view.classifier.weight, view.classifier.bias)
-    )
-    assert isinstance(build_customkd(), CustomKD)
+def test_prediction_vanishes_where_the_customized_feature_is_the_students():
+    model = build_customkd(prediction=dict(type='mmkd_custom.KLDivergence'))
+    model.set_stage(DISTILLATION)
+    model.eval()
+    batch = make_batch(LABELS)
+    # One image eight times has one feature, which a projection of bias alone
+    # gives whatever the teacher says.
+    batch['inputs'] = batch['inputs'][:1].repeat(len(LABELS), 1, 1, 1)
+    data = model.data_preprocessor(batch, True)
+    with torch.no_grad():
+        feature, logits = model.student_view.forward(data['inputs'])
+        projection = model.teacher_projection.fc
+        projection.weight.zero_()
+        projection.bias.copy_(feature[0])
+        same = model.loss(**data)
+        projection.bias.add_(torch.randn_like(feature[0]))
+        other = model.loss(**data)
+        classifier = model.student_view.classifier
+        z_t = F.linear(projection.bias, classifier.weight, classifier.bias)
+    for term in ('loss_prediction', 'loss_specific'):
+        assert same[term].item() == pytest.approx(0, abs=1e-6)
+    log_t = (z_t.double() / 4).log_softmax(0)
+    log_s = (logits[0].double() / 4).log_softmax(0)
+    expected = 16 * (log_t.exp() * (log_t - log_s)).sum().item()
+    assert expected > 1e-4
+    assert other['loss_prediction'].item() == pytest.approx(expected, rel=1e-3)

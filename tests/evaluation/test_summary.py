@@ -1,0 +1,70 @@
+"""What a run leaves for machines to read."""
+
+import json
+import platform
+from importlib import metadata
+
+import pytest
+
+from mmkd_custom.evaluation import (
+    read_results,
+    summarize,
+    versions,
+    write_json,
+)
+
+
+def test_last_is_the_result_and_oracle_the_best_of_each_metric():
+    summary = summarize(
+        [
+            dict(epoch=2, accuracy=50.0, f1=48.0),
+            dict(epoch=4, accuracy=70.0, f1=40.0),
+            dict(epoch=6, accuracy=60.0, f1=45.0),
+        ]
+    )
+    assert summary == dict(
+        last=dict(accuracy=60.0, f1=45.0),
+        oracle=dict(accuracy=70.0, f1=48.0),
+    )
+
+
+def test_a_metric_that_came_late_and_one_below_zero():
+    summary = summarize(
+        [dict(epoch=1, score=-3.0), dict(epoch=2, score=-5.0, late=1.0)]
+    )
+    assert summary['oracle'] == dict(score=-3.0, late=1.0)
+
+
+def test_a_run_without_evaluation():
+    assert summarize([]) == dict(last={}, oracle={})
+
+
+def test_versions_are_those_of_the_installed_packages():
+    found = versions()
+    assert found['python'] == platform.python_version()
+    for name in ('torch', 'mmengine', 'mmpretrain', 'timm', 'numpy'):
+        assert found[name] == metadata.version(name)
+    for name, version in found.items():
+        assert isinstance(version, str) and version, name
+    # Two packages with the same content: either is enough.
+    assert {'mmcv', 'mmcv-lite'} & set(found)
+
+
+def test_results_round_trip(tmp_path):
+    results = dict(
+        task='Art->Café', seed=0, last=dict(a=1.5), split_sha256=None
+    )
+    assert read_results(tmp_path) is None
+    write_json(results, tmp_path / 'results.json')
+    assert read_results(str(tmp_path)) == results
+    text = (tmp_path / 'results.json').read_text()
+    assert json.loads(text) == results and text.endswith('}\n')
+    assert [path.name for path in tmp_path.iterdir()] == ['results.json']
+
+
+def test_what_cannot_be_written_leaves_the_old_results(tmp_path):
+    path = tmp_path / 'results.json'
+    write_json(dict(seed=0), path)
+    with pytest.raises(TypeError):
+        write_json(dict(seed=object()), path)
+    assert read_results(tmp_path) == dict(seed=0)

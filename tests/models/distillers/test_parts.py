@@ -1,0 +1,76 @@
+"""What a distiller is made of."""
+
+import pytest
+import torch
+from mmpretrain.models import build_classifier
+from mmpretrain.models.utils import ClsDataPreprocessor
+
+from mmkd_custom.errors import UserError
+from mmkd_custom.models import DistillDataPreprocessor, MLPConnector
+from mmkd_custom.models.distillers.parts import (
+    build_connector,
+    build_preprocessor,
+    build_student,
+)
+from tests.helpers import student_config
+
+
+@pytest.mark.parametrize('given', [dict(), dict(in_channels=3)])
+def test_widths_are_inferred(given):
+    cfg = dict(type='LinearConnector', **given)
+    connector = build_connector('hint', cfg, 3, 5)
+    assert connector(torch.zeros(2, 3)).shape == (2, 5)
+    assert cfg == dict(type='LinearConnector', **given)
+
+
+def test_any_registered_connector():
+    connector = build_connector('hint', dict(type='MLPConnector'), 3, 5)
+    assert isinstance(connector, MLPConnector)
+    assert connector(torch.zeros(2, 3)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    'given, words',
+    [
+        (dict(in_channels=4), 'hint: in_channels=4 .*3 -> 5'),
+        (dict(out_channels=6), 'hint: out_channels=6 .*3 -> 5'),
+    ],
+)
+def test_widths_that_do_not_fit_are_named(given, words):
+    with pytest.raises(UserError, match=words):
+        build_connector('hint', dict(type='LinearConnector', **given), 3, 5)
+
+
+def test_a_students_own_preprocessor_is_left_out():
+    cfg = dict(student_config(), data_preprocessor=dict(mean=[1.0] * 3))
+    cfg['data_preprocessor']['std'] = [1.0] * 3
+    student = build_student(cfg)
+    assert not getattr(student.data_preprocessor, '_enable_normalize', False)
+    assert 'data_preprocessor' in cfg
+
+
+def test_a_built_student_is_taken_as_it_is():
+    student = build_classifier(student_config())
+    assert build_student(student) is student
+
+
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        None,
+        dict(),
+        dict(type='ClsDataPreprocessor', num_classes=5),
+        dict(type='mmpretrain.ClsDataPreprocessor', num_classes=5),
+    ],
+)
+def test_mmpretrains_preprocessor_becomes_ours(cfg):
+    built = build_preprocessor(cfg)
+    assert type(built) is DistillDataPreprocessor
+    assert built.num_classes == (cfg or {}).get('num_classes')
+
+
+def test_any_other_preprocessor_is_kept():
+    built = ClsDataPreprocessor()
+    assert build_preprocessor(built) is built
+    other = build_preprocessor(dict(type='mmengine.ImgDataPreprocessor'))
+    assert type(other).__name__ == 'ImgDataPreprocessor'

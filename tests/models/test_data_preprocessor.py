@@ -1,0 +1,163 @@
+"""The preprocessor against MMPretrain's own."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmpretrain.models.utils import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
+
+from mmkd_custom.errors import UserError
+from mmkd_custom.models import DistillDataPreprocessor
+from tests.helpers import make_batch
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+NORMALISE = dict(mean=MEAN, std=STD, to_rgb=True, num_classes=5)
+MIXUP = dict(augments=dict(type='Mixup', alpha=1.0))
+MIXED = [3, None, None, 0, None, 1]
+
+
+def by_hand(images):
+    """RGB images, normalised one channel at a time."""
+    return torch.stack(
+        [
+            (images[:, 2 - c].double() - MEAN[c]) / STD[c]
+            for c in range(len(MEAN))
+        ],
+        1,
+    ).float()
+
+
+def test_order_is_kept_when_streams_are_interleaved():
+    batch = make_batch(MIXED)
+    data = DistillDataPreprocessor(**NORMALISE)(copy.deepcopy(batch), True)
+    torch.testing.assert_close(
+        data['inputs'], by_hand(batch['inputs']), rtol=1e-5, atol=1e-5
+    )
+    found = [
+        s.gt_label.item() if 'gt_label' in s else None
+        for s in data['data_samples']
+    ]
+    assert found == MIXED
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize(
+    'options',
+    [
+        NORMALISE,
+        dict(),
+        dict(NORMALISE, to_onehot=True, pad_size_divisor=24, pad_value=7),
+        dict(NORMALISE, batch_augments=MIXUP),
+    ],
+)
+def test_a_labelled_batch_is_as_mmpretrain_makes_it(options, training):
+    batch = make_batch([0, 4, 2, 2])
+    results = []
+    for kind in (ClsDataPreprocessor, DistillDataPreprocessor):
+        np.random.seed(0)
+        torch.manual_seed(0)
+        results.append(kind(**options)(copy.deepcopy(batch), training))
+    theirs, ours = results
+    assert torch.equal(ours['inputs'], theirs['inputs'])
+    for a, b in zip(ours['data_samples'], theirs['data_samples']):
+        assert torch.equal(a.gt_label, b.gt_label)
+        assert ('gt_score' in a) == ('gt_score' in b)
+        if 'gt_score' in b:
+            assert torch.equal(a.gt_score, b.gt_score)
+
+
+def test_mixup_mixes_the_labelled_with_each_other_only():
+    batch = make_batch(MIXED)
+    # Labelled pixels are multiples of 100, unlabelled ones are 7: what
+    # they are mixed with shows.
+    labelled = torch.tensor([0, 3, 5])
+    batch['inputs'][:] = 7
+    for value, position in enumerate(labelled):
+        batch['inputs'][position] = 100 * value
+    data = DistillDataPreprocessor(num_classes=5, batch_augments=MIXUP)(
+        batch, True
+    )
+    rest = torch.tensor([1, 2, 4])
+    assert (data['inputs'][rest] == 7).all()
+    mixed = data['inputs'][labelled][:, 0, 0, 0]
+    scores = torch.stack([data['data_samples'][i].gt_score for i in labelled])
+    # The same mixture in image and label: pixels follow from the scores.
+    torch.testing.assert_close(
+        mixed, scores @ torch.tensor([100.0, 200.0, 0.0, 0.0, 0.0])
+    )
+    assert not any('gt_score' in data['data_samples'][i] for i in rest)
+    assert ((scores > 0).sum(1) > 1).any()
+
+
+def test_nothing_is_mixed_outside_training():
+    batch = make_batch(MIXED)
+    data = DistillDataPreprocessor(num_classes=5, batch_augments=MIXUP)(
+        copy.deepcopy(batch), False
+    )
+    assert torch.equal(data['inputs'], batch['inputs'].float())
+
+
+def test_teacher_inputs_are_normalised_like_the_inputs():
+    batch = make_batch(MIXED)
+    large = make_batch(MIXED, seed=1, size=48)['inputs']
+    data = DistillDataPreprocessor(**NORMALISE)(
+        dict(batch, teacher_inputs=large), True
+    )
+    torch.testing.assert_close(
+        data['teacher_inputs'], by_hand(large), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_teacher_inputs_exclude_batch_augmentations():
+    batch = make_batch(MIXED)
+    batch['teacher_inputs'] = batch['inputs']
+    preprocessor = DistillDataPreprocessor(num_classes=5, batch_augments=MIXUP)
+    with pytest.raises(UserError, match='teacher_inputs.*augments'):
+        preprocessor(copy.deepcopy(batch), True)
+    # Evaluation augments nothing, so nothing is in the way.
+    assert 'teacher_inputs' in preprocessor(batch, False)
+
+
+@pytest.mark.parametrize('sizes', [[32] * 6, [32, 24, 28, 20, 40, 32]])
+def test_lists_of_images_are_stacked_and_padded(sizes):
+    samples = make_batch(MIXED)['data_samples']
+    images = [
+        make_batch([0], seed=i, size=size)['inputs'][0]
+        for i, size in enumerate(sizes)
+    ]
+    data = DistillDataPreprocessor(pad_value=9, **NORMALISE)(
+        dict(inputs=images, data_samples=samples), True
+    )
+    edge = max(sizes)
+    assert data['inputs'].shape == (6, 3, edge, edge)
+    for got, image, size in zip(data['inputs'], images, sizes):
+        torch.testing.assert_close(
+            got[:, :size, :size], by_hand(image[None])[0], rtol=1e-5, atol=1e-5
+        )
+        assert (got[:, size:] == 9).all() and (got[:, :, size:] == 9).all()
+
+
+def test_layout_is_channels_last():
+    data = DistillDataPreprocessor(**NORMALISE)(make_batch(MIXED), True)
+    inputs = data['inputs']
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    assert not inputs.is_contiguous()
+
+
+@pytest.mark.parametrize('samples', [dict(), dict(data_samples=None)])
+def test_images_without_samples(samples):
+    images = make_batch([0, 1])['inputs']
+    data = DistillDataPreprocessor(**NORMALISE)(dict(inputs=images, **samples))
+    torch.testing.assert_close(
+        data['inputs'], by_hand(images), rtol=1e-5, atol=1e-5
+    )
+    assert data['data_samples'] is None
+
+
+def test_an_unlabelled_batch_stays_unlabelled():
+    batch = make_batch([None, None])
+    data = DistillDataPreprocessor(to_onehot=True, **NORMALISE)(batch, True)
+    assert all(type(s) is DataSample for s in data['data_samples'])
+    assert not any(s.keys() for s in data['data_samples'])
