@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Optional
 
 import numpy as np
 import torch
@@ -24,11 +25,22 @@ class EpochSeedHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Reseeds for the epoch that is about to start."""
-        words = np.random.SeedSequence(
-            [runner.seed, get_rank(), runner.epoch]
-        ).generate_state(3)
-        random.seed(int(words[0]))
-        np.random.seed(int(words[1]))
-        torch.manual_seed(int(words[2]))
+    def before_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+    ) -> None:
+        """Reseeds before the first iteration of an epoch.
+
+        Not before the epoch: a DataLoader draws from the global generator
+        when it starts its workers, which a resumed run does at another epoch
+        than the one it continues.
+        """
+        if batch_idx == 0:
+            words = np.random.SeedSequence(
+                [runner.seed, get_rank(), runner.epoch]
+            ).generate_state(3)
+            random.seed(int(words[0]))
+            np.random.seed(int(words[1]))
+            torch.manual_seed(int(words[2]))
