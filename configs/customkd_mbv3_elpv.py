@@ -22,9 +22,13 @@ model = dict(
     specific_weight=5.0,
 )
 
-# The images cycle through four views, so the teacher is asked once about each
-# and not in every epoch.
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='TeacherMemoryHook', standardize=True),
+max_epochs = 28
+param_scheduler = [
+    dict(_base_.param_scheduler[0]),
+    dict(
+        _base_.param_scheduler[1],
+        end=max_epochs,
+        T_max=max_epochs - _base_.warmup_epochs,
+    ),
 ]
+train_cfg = dict(max_epochs=max_epochs)

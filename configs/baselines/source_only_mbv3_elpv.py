@@ -4,12 +4,7 @@ _base_ = '../customkd_mbv3_elpv.py'
 
 model = dict(_delete_=True, **_base_.student)
 
-# No teacher, no need to fix the views: every image is augmented anew.
-train_dataloader = dict(
-    batch_size=32,
-    dataset=dict(teacher_pipeline=None),
-    sampler=dict(streams=('labelled',), num_views=None),
-)
+train_dataloader = dict(batch_size=32, sampler=dict(streams=('labelled',)))
 
 auto_scale_lr = dict(base_batch_size=32)
 

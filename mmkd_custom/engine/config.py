@@ -142,7 +142,12 @@ def _resolve_classes(config: Config) -> None:
     """Replaces ``num_classes='auto'`` by the labelled dataset's classes."""
     if not _contains_auto(config._cfg_dict):
         return
-    dataset = config.train_dataloader.dataset
+    dataset = (config.get('train_dataloader') or {}).get('dataset')
+    if dataset is None:
+        raise UserError(
+            "num_classes='auto' wants a labelled dataset with class names, "
+            'but the config has no train_dataloader.dataset; give the number.'
+        )
     labelled = dataset.get('labelled', dataset)
     with DefaultScope.overwrite_default_scope(
         config.get('default_scope', 'mmkd_custom')

@@ -21,6 +21,9 @@ from ..errors import UserError
 from ..export.student import PREFIX
 from ..files import load_checkpoint
 
+#: What a fresh run takes away of an older one before its first epoch.
+_REPLACED = ('results.json', 'student.pth')
+
 
 def train(config: Config) -> Dict[str, float]:
     """Trains what a prepared config describes.
@@ -128,12 +131,17 @@ def _untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
     """Takes back what a runner wrote when the user's input was wrong.
 
     The runner makes its directory and its config snapshot before it looks at
-    model and data. What it made is removed and what it overwrote restored,
+    model and data, and ResultsHook removes the results of an older run. What
+    was made is removed and what was overwritten or removed is restored,
     unless the list that is yielded holds a finished epoch.
     """
     existed = work_dir.is_dir()
     before = set(work_dir.iterdir()) if existed else set()
-    snapshots = {p: p.read_bytes() for p in before if p.suffix == '.py'}
+    snapshots = {
+        p: p.read_bytes()
+        for p in before
+        if p.is_file() and (p.suffix == '.py' or p.name in _REPLACED)
+    }
     missing = [p for p in (work_dir, *work_dir.parents) if not p.exists()]
     trained: List[int] = []
     try:

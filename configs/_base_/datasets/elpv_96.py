@@ -9,8 +9,6 @@ what the protocol and the weights were chosen on.
 task = 'elpv, {{$LABEL_FRACTION:0.05}} of the labels'
 eval_split = '{{$EVAL_SPLIT:test}}'
 image_size = 96
-# The same crop from the original photograph, larger: cracks are thin.
-teacher_image_size = 160
 epoch_length = 'longer'
 
 data_preprocessor = dict(
@@ -28,17 +26,6 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='ColorJitter', brightness=0.2, contrast=0.2, backend='cv2'),
-    dict(type='PackInputs'),
-]
-teacher_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='RandomResizedCrop',
-        scale=teacher_image_size,
-        crop_ratio_range=(0.5, 1.0),
-    ),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
@@ -61,14 +48,12 @@ train_dataloader = dict(
             pipeline=train_pipeline,
         ),
         unlabelled=dict(type='ELPV', split='train', pipeline=train_pipeline),
-        teacher_pipeline=teacher_pipeline,
     ),
     sampler=dict(
         type='TwoStreamSampler',
         labelled=32,
         unlabelled=64,
         epoch_length=epoch_length,
-        num_views=4,
     ),
     batch_sampler=dict(type='TwoStreamBatchSampler'),
 )

@@ -1,0 +1,187 @@
+"""What a run leaves behind: results.json and student.pth."""
+
+import copy
+import json
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.registry import METRICS
+
+SCRIPT = [40.0, 70.0, 60.0, 55.0]
+
+
+@METRICS.register_module(force=True)
+class ScriptedMetric(BaseMetric):
+    """Says what :data:`SCRIPT` says, one value an evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = 0
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        self.said += 1
+        return dict(up=SCRIPT[self.said - 1], down=-SCRIPT[self.said - 1])
+
+
+def scripted(config):
+    config.val_evaluator = [dict(type='ScriptedMetric')]
+    config.train_cfg.val_interval = 1
+
+
+def results(work_dir):
+    return json.loads((work_dir / 'results.json').read_text())
+
+
+def student(work_dir):
+    content = torch.load(work_dir / 'student.pth', weights_only=True)
+    return content['state_dict']
+
+
+def test_last_oracle_and_history(small_runner, tmp_path):
+    small_runner(
+        epochs=4,
+        validate=True,
+        seed=3,
+        edit=scripted,
+        **{'train_dataloader.sampler.epoch_length': 1},
+    ).train()
+    found = results(tmp_path / 'work')
+    assert found['last'] == dict(up=55.0, down=-55.0)
+    assert found['oracle'] == dict(up=70.0, down=-40.0)
+    assert found['history'] == [
+        dict(epoch=number, up=value, down=-value)
+        for number, value in enumerate(SCRIPT, 1)
+    ]
+    assert found['epochs'] == 4
+    assert found['seed'] == 3
+    assert found['task'] == 'art->photo'
+    assert found['config'] == 'customkd_mbv3_domain_folder.py'
+    assert found['wall_seconds'] > 0
+
+
+def test_the_last_metrics_are_those_of_the_student_that_is_left(
+    small_runner, tmp_path
+):
+    runner = small_runner(validate=True)
+    runner.train()
+    classifier = copy.deepcopy(runner.model.student)
+    for tensor in classifier.state_dict().values():
+        tensor.zero_()
+    classifier.load_state_dict(student(tmp_path / 'work'))
+    classifier.eval()
+    right = total = 0
+    mean = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
+    std = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1)
+    for batch in runner.val_dataloader:
+        inputs = torch.stack(list(batch['inputs'])).flip(1).float()
+        with torch.no_grad():
+            guesses = classifier((inputs - mean) / std).argmax(1)
+        labels = torch.cat([s.gt_label for s in batch['data_samples']])
+        right += (guesses == labels).sum().item()
+        total += len(labels)
+    assert total == 9
+    top1 = results(tmp_path / 'work')['last']['accuracy/top1']
+    assert top1 == pytest.approx(100 * right / total, abs=1e-3)
+
+
+class Look(Hook):
+    """Notes which result files are there once training has begun."""
+
+    priority = 'LOWEST'
+
+    def before_train_epoch(self, runner):
+        folder = runner.work_dir
+        self.seen = {
+            name
+            for name in ('results.json', 'student.pth')
+            if (type(self).root / folder / name).exists()
+        }
+
+
+def test_results_of_an_older_run_go_when_a_fresh_one_starts(
+    small_runner, tmp_path, monkeypatch
+):
+    Look.root = tmp_path
+    look = Look()
+    short = {'train_dataloader.sampler.epoch_length': 1}
+    runner = small_runner(**short)
+    names = {'results.json', 'student.pth'}
+    for name in names:
+        (tmp_path / 'work' / name).write_text('of an older run')
+    runner.register_hook(look)
+    runner.train()
+    assert look.seen == set()
+    assert results(tmp_path / 'work')['epochs'] == 2
+    # A run that continues keeps what it has until it has something newer.
+    runner = small_runner(epochs=4, resume='work/epoch_2.pth', **short)
+    runner.register_hook(look)
+    runner.train()
+    assert look.seen == names
+    assert results(tmp_path / 'work')['epochs'] == 4
+
+
+class Average(Hook):
+    """An exponential moving average of the student, by hand."""
+
+    priority = 'LOWEST'
+    momentum = 0.3
+
+    def __init__(self):
+        self.value = None
+
+    def after_train_iter(self, runner, *_, **__):
+        now = {
+            name: parameter.detach().double().clone()
+            for name, parameter in runner.model.student.named_parameters()
+        }
+        if self.value is None:
+            self.value = now
+        for name, value in self.value.items():
+            value += self.momentum * (now[name] - value)
+
+
+def averaged(config):
+    config.custom_hooks.append(dict(type='EMAHook', momentum=Average.momentum))
+
+
+@pytest.mark.parametrize('validate', [False, True])
+def test_student_holds_the_averaged_weights(small_runner, tmp_path, validate):
+    runner = small_runner(edit=averaged, validate=validate)
+    average = Average()
+    runner.register_hook(average)
+    runner.train()
+    found = student(tmp_path / 'work')
+    raw = dict(runner.model.student.named_parameters())
+    for name, value in average.value.items():
+        torch.testing.assert_close(
+            found[name].double(), value, rtol=1e-4, atol=1e-5
+        )
+    same = [name for name in raw if torch.equal(found[name], raw[name])]
+    assert not same
+    # The checkpoint of the same epoch says the same.
+    checkpoint = torch.load(
+        tmp_path / 'work' / 'epoch_2.pth', weights_only=True
+    )
+    for name, value in found.items():
+        assert torch.equal(checkpoint['state_dict'][f'student.{name}'], value)
+
+
+def test_a_lost_evaluation_is_made_up_for(small_runner, tmp_path):
+    options = dict(epochs=4, validate=True)
+    small_runner('whole', **options).train()
+    whole = results(tmp_path / 'whole')
+    assert [entry['epoch'] for entry in whole['history']] == [2, 4]
+    # A checkpoint of epoch 2 or 4 is written before their evaluation; that of
+    # epoch 3 has the one of epoch 2 and owes none.
+    for epoch in (2, 3, 4):
+        name = f'resumed_{epoch}'
+        checkpoint = f'whole/epoch_{epoch}.pth'
+        small_runner(name, resume=checkpoint, **options).train()
+        resumed = results(tmp_path / name)
+        for key in ('history', 'last', 'oracle', 'epochs'):
+            assert resumed[key] == whole[key], (epoch, key)
