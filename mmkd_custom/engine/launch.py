@@ -86,6 +86,8 @@ def _distribute_on_cpu(config: Config) -> None:
     if config.get('model_wrapper_cfg') is None:
         config.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
+            # Else MMEngine gives the rank's, which a CPU model must not have.
+            device_ids=None,
             broadcast_buffers=False,
             find_unused_parameters=config.get('find_unused_parameters', False),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import Optional
 
 from mmengine.dist import is_main_process
@@ -31,6 +32,9 @@ class ProgressHook(Hook):
                 'training', total=runner.max_iters, completed=runner.iter
             )
             self._progress.start()
+            # An aborted run never reaches after_run, and would leave the
+            # terminal without a cursor.
+            atexit.register(self._progress.stop)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
@@ -48,4 +52,5 @@ class ProgressHook(Hook):
         """Takes it away."""
         if self._progress is not None:
             self._progress.stop()
+            atexit.unregister(self._progress.stop)
             self._progress = None
