@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -150,7 +151,7 @@ def _untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
         yield trained
     except UserError:
         if not trained and is_main_process():
-            logging.shutdown()
+            _close_logs(work_dir)
             for path in set(work_dir.glob('*')) - before:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             for path, content in snapshots.items():
@@ -159,3 +160,15 @@ def _untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
                 if folder.is_dir():
                     folder.rmdir()
         raise
+
+
+def _close_logs(work_dir: Path) -> None:
+    """Closes the runner's log files, lest the next line wants them back."""
+    logger = MMLogger.get_current_instance()
+    for handler in list(logger.handlers):
+        if (
+            isinstance(handler, logging.FileHandler)
+            and work_dir.absolute() in Path(handler.baseFilename).parents
+        ):
+            handler.close()
+            logger.removeHandler(handler)

@@ -188,16 +188,78 @@ def test_weights_that_cannot_be_tested_leave_no_file(
     assert not (tmp_path / 'a').exists()
 
 
+def test_weights_that_cannot_be_downloaded_are_named(
+    make, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    # A port that nobody listens at.
+    url = f'http://127.0.0.1:{free_port()}/weights/small-1a2b3c4d.pth'
+    options = {
+        'model.student.backbone.init_cfg': dict(
+            type='Pretrained', checkpoint=url
+        )
+    }
+    with pytest.raises(UserError, match='cannot be downloaded') as error:
+        train(make(tmp_path / 'run', options))
+    folder = tmp_path / 'torch' / 'hub' / 'checkpoints'
+    for word in (f'put small-1a2b3c4d.pth from {url}', f'into {folder}.'):
+        assert word in str(error.value)
+    assert not (tmp_path / 'run').exists()
+    # Put there by hand, it is found.
+    model = MODELS.build(make(tmp_path / 'unused').model.student)
+    weights = model.backbone.state_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(weights, folder / 'small-1a2b3c4d.pth')
+    config = make(tmp_path / 'run', options, validate=False)
+    config.optim_wrapper.optimizer.lr = 0.0
+    train(config)
+    student = torch.load(tmp_path / 'run' / 'student.pth', weights_only=True)
+    name = 'layer0.conv.weight'
+    assert torch.equal(
+        student['state_dict'][f'backbone.{name}'], weights[name]
+    )
+
+
 def free_port():
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         return sock.getsockname()[1]
 
 
+RANK_DIGESTS = """
+import json, os
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from tests.helpers import digests
+
+@HOOKS.register_module()
+class RankDigests(Hook):
+    def after_train(self, runner):
+        names = dict(runner.model.module.named_parameters())
+        values = digests(runner.model.module)
+        path = os.path.join(os.environ['DIGESTS'], f'{get_rank()}.json')
+        with open(path, 'w') as file:
+            json.dump({name: values[name] for name in names}, file)
+"""
+
+
 @pytest.mark.slow
 def test_two_processes_finish_a_run(tmp_path):
     root = make_domains(tmp_path / 'data')
     work_dir = tmp_path / 'run'
+    # The shipped config with a hook that tells each rank's parameters.
+    modules, ranks = tmp_path / 'modules', tmp_path / 'ranks'
+    modules.mkdir()
+    ranks.mkdir()
+    (modules / 'rank_digests.py').write_text(RANK_DIGESTS)
+    config = tmp_path / CONFIG.name
+    config.write_text(f"""
+_base_ = {str(CONFIG)!r}
+custom_imports = dict(imports=['rank_digests'])
+custom_hooks = [*_base_.custom_hooks, dict(type='RankDigests')]
+""")
     arguments = [
         *('--work-dir', work_dir, '--cfg-options'),
         *(*TINY, 'train_cfg.max_epochs=2'),
@@ -206,14 +268,16 @@ def test_two_processes_finish_a_run(tmp_path):
         DATA_ROOT=str(root),
         PORT=str(free_port()),
         CUDA_VISIBLE_DEVICES='',
+        DIGESTS=str(ranks),
         **DOMAINS,
     )
+    env['PYTHONPATH'] = os.pathsep.join([str(modules), env['PYTHONPATH']])
     # The script takes the python of the path.
     folder = str(Path(sys.executable).parent)
     env['PATH'] = os.pathsep.join([folder, env['PATH']])
     script = REPOSITORY / 'tools' / 'dist_train.sh'
     process = subprocess.Popen(
-        ['bash', str(script), str(CONFIG), '2', *map(str, arguments)],
+        ['bash', str(script), str(config), '2', *map(str, arguments)],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -234,3 +298,8 @@ def test_two_processes_finish_a_run(tmp_path):
     student = torch.load(work_dir / 'student.pth', weights_only=True)
     assert not [k for k in student['state_dict'] if k.startswith('module.')]
     assert all(torch.isfinite(v).all() for v in student['state_dict'].values())
+    first, second = (
+        json.loads((ranks / f'{rank}.json').read_text()) for rank in (0, 1)
+    )
+    assert first
+    assert first == second

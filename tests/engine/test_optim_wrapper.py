@@ -5,8 +5,11 @@ import io
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import (
@@ -15,7 +18,12 @@ from mmkd_custom.stages import (
     Stage,
     StageSchedule,
 )
-from tests.helpers import build_customkd, digests, make_batch
+from tests.helpers import (
+    build_customkd,
+    digests,
+    make_batch,
+    student_config,
+)
 
 LABELS = [0, 1, None, None]
 
@@ -251,3 +259,106 @@ def test_a_resumed_run_continues_the_count_of_the_stage():
     # update from here is its eighth.
     stepped = counted(2, 5, 6, 4, updates=6)
     assert [number for number, _ in stepped] == [2, 6]
+
+
+def run(model, wrapper, work_dir, hook, length=2, **options):
+    """Trains four epochs, two of each stage, in MMEngine's runner."""
+    batches = [make_batch(LABELS, seed=i) for i in range(length)]
+    runner = Runner(
+        model,
+        work_dir=str(work_dir),
+        train_dataloader=DataLoader(batches, collate_fn=lambda one: one[0]),
+        train_cfg=dict(by_epoch=True, max_epochs=4),
+        optim_wrapper=wrapper,
+        default_hooks=dict(checkpoint=None),
+        custom_hooks=[dict(type='StageHook')],
+        default_scope='mmkd_custom',
+        experiment_name=work_dir.name,
+        log_level='ERROR',
+        **options,
+    )
+    runner.register_hook(hook)
+    runner.train()
+
+
+class Rates(Hook):
+    """Notes the learning rate of each stage at every iteration."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_train_iter(self, runner, *_, **__):
+        wrapper = runner.optim_wrapper
+        self.seen.append(
+            [set(rates(wrapper, stage).values()) for stage in wrapper.keys()]
+        )
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_schedulers_reach_both_stages_in_every_epoch(tmp_path, by_epoch):
+    model = build_customkd()
+    stages = dict(customization=dict(optimizer=dict(type='SGD', lr=0.5)))
+    wrapper = build(model, stages=stages)
+    hook = Rates()
+    scheduler = dict(type='ExponentialLR', gamma=0.5, by_epoch=by_epoch)
+    run(model, wrapper, tmp_path, hook, param_scheduler=[scheduler])
+    assert len(hook.seen) == 8
+    for number, (first, second) in enumerate(hook.seen):
+        factor = 0.5 ** (number // 2 if by_epoch else number)
+        assert list(first) == pytest.approx([0.5 * factor])
+        assert list(second) == pytest.approx([1e-2 * factor])
+
+
+def test_a_stage_steps_once_per_accumulated_iterations(tmp_path):
+    model = build_customkd()
+    wrapper = build(model, accumulative_counts=3)
+    steps = []
+
+    class Count(Hook):
+        def before_train(self, runner):
+            for name, each in wrapper.items():
+                each.optimizer.register_step_post_hook(
+                    lambda *_, name=name: steps.append((name, runner.iter))
+                )
+
+    run(model, wrapper, tmp_path, Count(), length=6)
+    stages = [CUSTOMIZATION, DISTILLATION] * 2
+    assert steps == [
+        (stage, 6 * epoch + last)
+        for epoch, stage in enumerate(stages)
+        for last in (2, 5)
+    ]
+
+
+def test_the_accumulated_gradient_is_the_mean_of_the_parts():
+    student = student_config()
+    student['head']['dropout_rate'] = 0.0
+    model = build_customkd(student=student)
+    wrapper = build(
+        model, accumulative_counts=2, optimizer=dict(type='SGD', lr=0.1)
+    )
+    wrapper.start_counting(model, model.schedule, 0, 2, 2)
+    model.train()
+    model.set_stage(DISTILLATION)
+    wrapper.set_stage(DISTILLATION)
+    parameters = [
+        *model.student.parameters(),
+        *model.student_projection.parameters(),
+    ]
+    parts = []
+    for seed in (0, 1):
+        data = model.data_preprocessor(make_batch(LABELS, seed), True)
+        loss, _ = model.parse_losses(model.loss(**data))
+        parts.append(torch.autograd.grad(loss, parameters))
+    used = []
+    wrapper.active.optimizer.register_step_pre_hook(
+        lambda *_: used.append([p.grad.clone() for p in parameters])
+    )
+    for seed in (0, 1):
+        assert not used
+        model.train_step(make_batch(LABELS, seed), wrapper)
+    assert len(used) == 1
+    for gradient, first, second in zip(used[0], *parts):
+        torch.testing.assert_close(
+            gradient, (first + second) / 2, rtol=1e-4, atol=1e-6
+        )

@@ -1,13 +1,36 @@
 """Dropout of an epoch is the same whether the run was interrupted or not."""
 
+import random
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from mmkd_custom.engine import EpochSeedHook
+from mmkd_custom.registry import HOOKS
 from tests.helpers import digests
 
 # Starting a worker draws from the global generator, and a persistent one is
 # started once: in the first epoch of the process, whichever that is.
 WORKERS = {'train_dataloader.num_workers': 1}
+
+
+@HOOKS.register_module(force=True)
+class EarlySeedHook(EpochSeedHook):
+    """Seeds before an epoch's workers are started, which is too early."""
+
+    def before_train_epoch(self, runner):
+        super().before_train_iter(runner, 0)
+
+    def before_train_iter(self, *_, **__):
+        pass
+
+
+def seeded_early(config):
+    for hook in config.custom_hooks:
+        if hook['type'] == 'EpochSeedHook':
+            hook['type'] = 'EarlySeedHook'
 
 
 def without_seeds(config):
@@ -48,31 +71,34 @@ def test_resumed_epochs_draw_as_uninterrupted_ones(small_runner):
 
 
 @pytest.mark.slow
-def test_it_is_the_seeding_that_makes_them_equal(small_runner):
-    options = dict(epochs=4, edit=without_seeds, **WORKERS)
+@pytest.mark.parametrize(
+    'edit, epoch', [(without_seeds, 2), (seeded_early, 1)]
+)
+def test_it_is_the_seeding_that_makes_them_equal(small_runner, edit, epoch):
+    options = dict(epochs=4, edit=edit, **WORKERS)
     whole = train(small_runner('whole', **options))
-    runner = small_runner('resumed', resume='whole/epoch_1.pth', **options)
-    got = train(runner)
-    assert (
-        got['student.head.layers.1.fc.weight']
-        != (whole['student.head.layers.1.fc.weight'])
-    )
+    checkpoint = f'whole/epoch_{epoch}.pth'
+    got = train(small_runner('resumed', resume=checkpoint, **options))
+    assert [key for key in whole if got[key] != whole[key]]
 
 
-def test_ranks_epochs_and_seeds_draw_differently(small_runner):
-    from mmkd_custom.engine import EpochSeedHook
-
+def test_epochs_and_seeds_draw_differently():
     drawn = []
+    hook = EpochSeedHook()
     for seed in (0, 1):
-        runner = small_runner(seed=seed)
-        runner.train()
         for epoch in (0, 1):
-            runner.train_loop._epoch = epoch
-            EpochSeedHook().before_train_iter(runner, 0)
-            drawn.append(torch.rand(4).tolist())
-            state = torch.get_rng_state()
-            EpochSeedHook().before_train_iter(runner, 1)
-            assert torch.equal(torch.get_rng_state(), state)
-            EpochSeedHook().before_train_iter(runner, 0)
-            assert torch.rand(4).tolist() == drawn[-1]
-    assert len({tuple(values) for values in drawn}) == 4
+            runner = SimpleNamespace(seed=seed, epoch=epoch)
+            hook.before_train_iter(runner, 0)
+            first = _draw()
+            # The later iterations of an epoch go on drawing.
+            hook.before_train_iter(runner, 1)
+            assert not set(_draw()) & set(first)
+            hook.before_train_iter(runner, 0)
+            assert _draw() == first
+            drawn.extend(first)
+    assert len(set(drawn)) == len(drawn) == 12
+
+
+def _draw():
+    """One number of each global generator."""
+    return [random.random(), np.random.rand(), torch.rand(1).item()]

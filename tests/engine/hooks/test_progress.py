@@ -65,6 +65,7 @@ def test_a_terminal_is_drawn_on(small_runner, terminal, monkeypatch):
     assert text.rindex(SHOW) > text.rindex(HIDE)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_starts_where_it_left(
     small_runner, terminal, monkeypatch
 ):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,18 +96,18 @@ class Look(Hook):
     priority = 'LOWEST'
 
     def before_train_epoch(self, runner):
-        folder = runner.work_dir
+        folder = Path(runner.work_dir)
         self.seen = {
             name
             for name in ('results.json', 'student.pth')
-            if (type(self).root / folder / name).exists()
+            if (folder / name).exists()
         }
 
 
+@pytest.mark.slow
 def test_results_of_an_older_run_go_when_a_fresh_one_starts(
-    small_runner, tmp_path, monkeypatch
+    small_runner, tmp_path
 ):
-    Look.root = tmp_path
     look = Look()
     short = {'train_dataloader.sampler.epoch_length': 1}
     runner = small_runner(**short)
@@ -149,6 +150,7 @@ def averaged(config):
     config.custom_hooks.append(dict(type='EMAHook', momentum=Average.momentum))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('validate', [False, True])
 def test_student_holds_the_averaged_weights(small_runner, tmp_path, validate):
     runner = small_runner(edit=averaged, validate=validate)
@@ -171,6 +173,7 @@ def test_student_holds_the_averaged_weights(small_runner, tmp_path, validate):
         assert torch.equal(checkpoint['state_dict'][f'student.{name}'], value)
 
 
+@pytest.mark.slow
 def test_a_lost_evaluation_is_made_up_for(small_runner, tmp_path):
     options = dict(epochs=4, validate=True)
     small_runner('whole', **options).train()
@@ -185,3 +188,39 @@ def test_a_lost_evaluation_is_made_up_for(small_runner, tmp_path):
         resumed = results(tmp_path / name)
         for key in ('history', 'last', 'oracle', 'epochs'):
             assert resumed[key] == whole[key], (epoch, key)
+
+
+class Kill(Hook):
+    """Ends the run between a checkpoint and its evaluation."""
+
+    def before_val(self, runner):
+        raise KeyboardInterrupt
+
+
+def test_an_evaluation_made_up_for_counts_for_save_best(
+    small_runner, tmp_path
+):
+    options = {
+        'validate': True,
+        'edit': scripted,
+        'train_dataloader.sampler.epoch_length': 1,
+        'default_hooks.checkpoint.save_best': 'down',
+        'default_hooks.checkpoint.rule': 'greater',
+    }
+    runner = small_runner(**options)
+    runner.register_hook(Kill())
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    work_dir = tmp_path / 'work'
+    assert [path.name for path in work_dir.glob('*.pth')] == ['epoch_1.pth']
+    weights = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
+    small_runner(resume='work/epoch_1.pth', **options).train()
+    # -40 after epoch 1, -70 after epoch 2: the one that was lost is the best.
+    history = results(work_dir)['history']
+    assert [(e['epoch'], e['down']) for e in history] == [(1, -40), (2, -70)]
+    (best,) = work_dir.glob('best_*')
+    assert best.name == 'best_down_epoch_1.pth'
+    best = torch.load(best, weights_only=True)['state_dict']
+    assert best.keys() == weights['state_dict'].keys()
+    for key, value in weights['state_dict'].items():
+        assert torch.equal(best[key], value), key

@@ -61,6 +61,7 @@ def test_stages_take_turns(small_runner):
     assert watch.drawn == [2, 4, 2, 4]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_in_the_stage_of_its_epoch(small_runner):
     small_runner(epochs=2).train()
     runner = small_runner(epochs=4, resume='work/epoch_1.pth')
@@ -102,7 +103,10 @@ def plain(config):
         (dict(edit=iterations), 'IterBasedTrainLoop.*by_epoch'),
         (dict(epochs=1), 'max_epochs=1'),
         (
-            {'epochs': 3, 'model.schedule': dict(customization=3)},
+            {
+                'epochs': 3,
+                'model.schedule': dict(customization=3, distillation=1),
+            },
             'max_epochs=3',
         ),
         (dict(edit=staged), 'accumulative_counts=2.* 5 iterations'),
@@ -128,17 +132,20 @@ def test_accumulation_that_divides_the_epoch_is_taken(small_runner, edit):
     assert runner.epoch == 2
 
 
+@pytest.mark.slow
 def test_the_sampler_walks_with_the_seed_of_the_run(small_runner):
-    runner = small_runner(seed=7)
+    short = {'train_dataloader.sampler.epoch_length': 1}
+    runner = small_runner(seed=7, **short)
     runner.train()
     assert runner.seed == 7
     assert runner.train_dataloader.batch_sampler.sampler.seed == 7
-    # The seed of a run is in its checkpoints.
-    runner = small_runner(seed=5, resume='work/epoch_2.pth')
-    assert runner.train_dataloader['sampler'].get('seed') is None
+    # The checkpoints know the seed of a run, whatever the config says later.
+    runner = small_runner(seed=5, resume='work/epoch_2.pth', **short)
+    sampler = runner.train_dataloader.batch_sampler.sampler
+    assert sampler.seed == 5
     runner.train()
     assert runner.seed == 7
-    assert runner.train_dataloader.batch_sampler.sampler.seed == 7
+    assert sampler.seed == 7
 
 
 def test_a_seed_in_the_config_is_kept(small_runner):
