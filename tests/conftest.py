@@ -14,6 +14,7 @@ from hypothesis import settings
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from mmpretrain.visualization import UniversalVisualizer
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -31,7 +32,13 @@ def isolation() -> Iterator[None]:
     np.random.seed(0)
     torch.manual_seed(0)
     yield
-    for manager in (DefaultScope, MessageHub, MMLogger, Visualizer):
+    for manager in (
+        DefaultScope,
+        MessageHub,
+        MMLogger,
+        Visualizer,
+        UniversalVisualizer,
+    ):
         manager._instance_dict.clear()
 
 

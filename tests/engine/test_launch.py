@@ -188,6 +188,7 @@ def test_weights_that_cannot_be_tested_leave_no_file(
     assert not (tmp_path / 'a').exists()
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_downloaded_are_named(
     make, tmp_path, monkeypatch
 ):

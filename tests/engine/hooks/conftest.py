@@ -6,6 +6,7 @@ import pytest
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from mmpretrain.visualization import UniversalVisualizer
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import build_runner
@@ -62,7 +63,13 @@ def small_runner(tmp_path, monkeypatch):
         )
         # Runners made within one second share their name, and with it what
         # MMEngine keeps by name.
-        for manager in (DefaultScope, MessageHub, MMLogger, Visualizer):
+        for manager in (
+            DefaultScope,
+            MessageHub,
+            MMLogger,
+            Visualizer,
+            UniversalVisualizer,
+        ):
             manager._instance_dict.clear()
         return build_runner(config)
 

@@ -197,6 +197,7 @@ class Kill(Hook):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_evaluation_made_up_for_counts_for_save_best(
     small_runner, tmp_path
 ):
