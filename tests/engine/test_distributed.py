@@ -50,6 +50,8 @@ class TestDistributed(MultiProcessTestCase):
 
     def _init(self):
         torch.set_num_threads(1)
+        # A group that is still open when the process ends aborts it.
+        self.addCleanup(dist.destroy_process_group)
         dist.init_process_group(
             backend='gloo',
             rank=self.rank,

@@ -59,7 +59,7 @@ def hook_of(runner):
 
 
 def test_memory_equals_the_live_teacher(build):
-    runner = build(**{'custom_hooks.5.standardize': False})
+    runner = build()
     runner.train()
     model, memory = runner.model, runner.model.teacher_memory
     assert memory.feature.shape[:2] == (18, 4)
@@ -72,7 +72,7 @@ def test_memory_equals_the_live_teacher(build):
 
 
 def test_standardized_features_reach_the_losses(build):
-    runner = build()
+    runner = build(**{'custom_hooks.5.standardize': True})
     runner.train()
     feature = runner.model.teacher_memory.feature.flatten(0, 1).double()
     torch.testing.assert_close(
