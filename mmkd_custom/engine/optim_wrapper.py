@@ -165,14 +165,13 @@ class StagedOptimWrapperConstructor:
 
     def _build(self, module: nn.Module, override: dict) -> OptimWrapper:
         cfg = {**copy.deepcopy(self.cfg), **copy.deepcopy(override)}
-        optimizer_cfg = cfg.pop('optimizer')
         paramwise = cfg.pop('paramwise_cfg', self.paramwise_cfg)
         # MMEngine's own constructor groups the parameters; only the module
         # it sees is narrowed to the stage.
         constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
             dict(
                 type='DefaultOptimWrapperConstructor',
-                optim_wrapper_cfg=dict(cfg, optimizer=optimizer_cfg),
+                optim_wrapper_cfg=cfg,
                 paramwise_cfg=paramwise,
             )
         )

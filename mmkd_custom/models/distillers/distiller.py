@@ -121,8 +121,9 @@ class Distiller(BaseDistiller):
                 teacher_logits[labelled], samples
             )
             teacher_logits = teacher_logits.detach()
+        targets = batch.targets
         for name, term in self.terms.items():
-            chosen = _select(batch, term['streams'])
+            chosen = _select(batch, targets, term['streams'])
             if len(chosen) == 0:
                 continue
             if term['on'] == 'feature':
@@ -133,7 +134,7 @@ class Distiller(BaseDistiller):
             else:
                 pair = logits[chosen], teacher_logits[chosen]
             losses[f'loss_{name}'] = term['weight'] * self.losses[name](
-                *pair, batch.targets[chosen]
+                *pair, targets[chosen]
             )
         if teacher_logits is not None and (
             teacher_logits.shape[1] == view.num_classes
@@ -184,7 +185,7 @@ def _term(name: str, term: dict) -> dict:
     return term
 
 
-def _select(batch: Batch, streams: str) -> torch.Tensor:
+def _select(batch: Batch, targets: torch.Tensor, streams: str) -> torch.Tensor:
     """Gives the positions of a stream's images in the batch, (n,) long."""
     everything = torch.arange(
         len(batch.data_samples), device=batch.labelled.device
@@ -193,4 +194,4 @@ def _select(batch: Batch, streams: str) -> torch.Tensor:
         return everything
     if streams == 'labelled':
         return batch.labelled
-    return everything[batch.targets < 0]
+    return everything[targets < 0]
