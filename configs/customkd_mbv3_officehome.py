@@ -5,18 +5,12 @@ schedule it used: all of those here are [ours], and not tuned on OfficeHome.
 """
 
 _base_ = [
-    './_base_/datasets/officehome_224.py',
-    './_base_/students/mobilenet_v3_large_in1k.py',
-    './_base_/teachers/dinov2_vitb14.py',
-    './_base_/schedules/adamw_finetune.py',
-    './_base_/default_runtime.py',
+    './_base_/tasks/officehome_mbv3.py',
+    './_base_/schedules/adamw_finetune_alternating.py',
 ]
 
 model = dict(
     type='CustomKD',
-    student=_base_.student,
-    teacher=_base_.teacher,
-    input_size=_base_.image_size,
     general_weight=1.0,
     specific_weight=1.0,
 )

@@ -14,6 +14,10 @@ from mmengine.logging import print_log
 
 from .errors import UserError
 
+#: What a finished run leaves in its work directory.
+RESULTS_FILE = 'results.json'
+STUDENT_FILE = 'student.pth'
+
 _NUMBERED = re.compile(r'^(?:epoch|iter)_(\d+)\.pth$')
 
 

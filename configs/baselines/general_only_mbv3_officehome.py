@@ -1,19 +1,8 @@
-"""CustomKD without customization on OfficeHome: the general term only."""
+"""CustomKD's task-general term alone on OfficeHome."""
 
-_base_ = '../customkd_mbv3_officehome.py'
-
-model = dict(specific_weight=0.0)
-
-# As many epochs as CustomKD trains its student in: every second one.
-max_epochs = _base_.max_epochs // 2
-warmup_epochs = 1
-param_scheduler = [
-    dict(_base_.param_scheduler[0], end=warmup_epochs),
-    dict(
-        _base_.param_scheduler[1],
-        begin=warmup_epochs,
-        end=max_epochs,
-        T_max=max_epochs - warmup_epochs,
-    ),
+_base_ = [
+    '../_base_/tasks/officehome_mbv3.py',
+    '../_base_/schedules/adamw_finetune.py',
 ]
-train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+
+model = dict(type='CustomKD', general_weight=1.0, specific_weight=0.0)

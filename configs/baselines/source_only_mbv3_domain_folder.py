@@ -1,6 +1,9 @@
 """The student alone on the labelled images of a folder of domains."""
 
-_base_ = '../customkd_mbv3_domain_folder.py'
+_base_ = [
+    '../_base_/tasks/domain_folder_mbv3.py',
+    '../_base_/schedules/adamw_short.py',
+]
 
 model = dict(_delete_=True, **_base_.student)
 
@@ -18,17 +21,3 @@ optim_wrapper = dict(
     optimizer=_base_.optim_wrapper.optimizer,
 )
 find_unused_parameters = False
-
-# As many epochs as CustomKD trains its student in: every second one.
-max_epochs = _base_.max_epochs // 2
-warmup_epochs = 1
-param_scheduler = [
-    dict(_base_.param_scheduler[0], end=warmup_epochs),
-    dict(
-        _base_.param_scheduler[1],
-        begin=warmup_epochs,
-        end=max_epochs,
-        T_max=max_epochs - warmup_epochs,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs, val_interval=1)

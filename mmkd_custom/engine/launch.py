@@ -20,10 +20,10 @@ from mmengine.runner import Runner
 
 from ..errors import UserError
 from ..export.student import PREFIX
-from ..files import load_checkpoint
+from ..files import RESULTS_FILE, STUDENT_FILE, load_checkpoint
 
 #: What a fresh run takes away of an older one before its first epoch.
-_REPLACED = ('results.json', 'student.pth')
+_REPLACED = (RESULTS_FILE, STUDENT_FILE)
 
 
 def train(config: Config) -> Dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence, Union
 from rich.table import Table
 
 from ..errors import UserError
-from ..files import load_checkpoint
+from ..files import STUDENT_FILE, load_checkpoint
 from .summary import read_results
 
 ACCURACY = 'accuracy/top1'
@@ -83,7 +83,7 @@ def comparison_table(
     table.add_column('minutes', justify='right')
     table.add_column('student', justify='right')
     for name, results in results_of(runs).items():
-        size = student_size(Path(runs[name]) / 'student.pth')
+        size = student_size(Path(runs[name]) / STUDENT_FILE)
         table.add_row(
             name,
             *(

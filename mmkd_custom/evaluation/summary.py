@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
-from ..files import write_atomic
+from ..files import RESULTS_FILE, write_atomic
 
 #: Distributions whose version decides what a run computes.
 VERSIONED = (
@@ -79,5 +79,5 @@ def write_json(content: dict, path: Union[str, Path]) -> None:
 
 def read_results(work_dir: Union[str, Path]) -> Optional[dict]:
     """Reads the ``results.json`` of a run, None when it has not finished."""
-    path = Path(work_dir) / 'results.json'
+    path = Path(work_dir) / RESULTS_FILE
     return json.loads(path.read_text()) if path.is_file() else None

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from ..errors import UserError
 from ..files import (
+    STUDENT_FILE,
     latest_checkpoint,
     load_checkpoint,
     mismatches,
@@ -134,7 +135,7 @@ def export_student(
             + ", but a 'state_dict' of tensors is wanted."
         )
     meta = content.get('meta', {})
-    out = work_dir / 'student.pth' if out is None else Path(out)
+    out = work_dir / STUDENT_FILE if out is None else Path(out)
     save_student(
         weights, out, {key: meta[key] for key in KEPT_META if key in meta}
     )

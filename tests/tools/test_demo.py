@@ -12,7 +12,7 @@ from mmkd_custom.evaluation import write_json
 from mmkd_custom.evaluation.report import ACCURACY, MACRO_F1
 from tests.cli import REPOSITORY
 
-TASK = 'elpv, 0.05 of the labels'
+TASK = 'elpv test cells, 0.05 of the labels'
 FOLDERS = ('labelled_only', 'customkd')
 
 
@@ -98,6 +98,7 @@ def test_finished_runs_are_compared_and_not_trained_again(demo, tmp_path):
         (dict(), dict(SEED='3'), ["'seed': 3", "'seed': 0"]),
         (dict(seed=1), dict(), ["'seed': 1", "'seed': 0"]),
         (dict(), dict(LABEL_FRACTION='0.1'), ['0.1 of the labels']),
+        (dict(), dict(EVAL_SPLIT='val'), ['elpv val cells']),
         (dict(task='art->photo'), dict(), ['art->photo']),
     ],
 )
@@ -114,7 +115,7 @@ def test_another_run_is_refused(demo, tmp_path, kept, variables, words):
 
 def test_the_same_seed_and_task_asked_for_otherwise(demo, tmp_path):
     for folder in FOLDERS:
-        finish(tmp_path / folder, seed=3, task='elpv, 0.1 of the labels')
+        finish(tmp_path / folder, seed=3, task='elpv test cells, 0.1 of the labels')
     code, _, err, calls = demo(SEED='3', LABEL_FRACTION='0.1')
     assert code == 0 and calls == [], err
 

@@ -6,8 +6,8 @@ neither. EVAL_SPLIT=val evaluates on the validation cells instead, which is
 what the protocol and the weights were chosen on.
 """
 
-task = 'elpv, {{$LABEL_FRACTION:0.05}} of the labels'
 eval_split = '{{$EVAL_SPLIT:test}}'
+task = f'elpv {eval_split} cells, {{$LABEL_FRACTION:0.05}} of the labels'
 image_size = 96
 epoch_length = 'longer'
 

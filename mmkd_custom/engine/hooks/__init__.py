@@ -4,6 +4,7 @@ from .epoch_seed import EpochSeedHook
 from .progress import ProgressHook
 from .results import ResultsHook
 from .stage import StageHook
+from .standardize_teacher import StandardizeTeacherHook
 from .teacher_memory import TeacherMemoryHook
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     'ProgressHook',
     'ResultsHook',
     'StageHook',
+    'StandardizeTeacherHook',
     'TeacherMemoryHook',
 ]

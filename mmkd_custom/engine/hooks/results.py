@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ...evaluation import summarize, versions, write_json
 from ...export.student import save_student, student_state_dict
+from ...files import RESULTS_FILE, STUDENT_FILE
 from ...registry import HOOKS
 
 _HISTORY = 'evaluation_history'
@@ -49,7 +50,7 @@ class ResultsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Removes the results of an older run that a fresh one replaces."""
         if runner.epoch == 0:
-            for name in ('results.json', 'student.pth'):
+            for name in (RESULTS_FILE, STUDENT_FILE):
                 (Path(runner.work_dir) / name).unlink(missing_ok=True)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -88,7 +89,7 @@ class ResultsHook(Hook):
         )
         save_student(
             student_state_dict(checkpoint),
-            work_dir / 'student.pth',
+            work_dir / STUDENT_FILE,
             dict(classes=classes, epoch=runner.epoch, seed=runner.seed),
         )
         info = runner.message_hub.runtime_info
@@ -107,10 +108,10 @@ class ResultsHook(Hook):
                 history=history,
                 versions=versions(),
             ),
-            work_dir / 'results.json',
+            work_dir / RESULTS_FILE,
         )
         runner.logger.info(
-            f'Wrote {work_dir / "results.json"} and {work_dir / "student.pth"}'
+            f'Wrote {work_dir / RESULTS_FILE} and {work_dir / STUDENT_FILE}'
         )
 
 

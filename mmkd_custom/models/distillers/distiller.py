@@ -164,6 +164,11 @@ def _term(name: str, term: dict) -> dict:
             f'terms.{name}: this name is taken by a term that is always '
             'there; give another.'
         )
+    if term.get('on') == 'logits' and 'connector' in term:
+        raise UserError(
+            f'terms.{name}: a connector is given, but logits need none; drop '
+            "it, or compare on='feature'."
+        )
     defaults: Dict[str, Optional[object]] = dict(
         on='feature',
         weight=1.0,

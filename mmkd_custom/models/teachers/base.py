@@ -66,6 +66,8 @@ class FrozenTeacher(nn.Module):
         num_classes (int, optional): Number of classes C; None if headless.
         name (str): Name of the network.
         weights (str): Where its weights came from.
+        feature_mean (Tensor, optional): (D,), set by :meth:`standardize`.
+        feature_std (Tensor, optional): (D,), likewise.
 
     Raises:
         UserError: If an option has no such value.
@@ -99,6 +101,9 @@ class FrozenTeacher(nn.Module):
         self.memory_format = (
             torch.channels_last if channels_last else torch.contiguous_format
         )
+        # Not persistent: they are no weights, and a run computes them anew.
+        self.register_buffer('feature_mean', None, persistent=False)
+        self.register_buffer('feature_std', None, persistent=False)
 
     @property
     def mean(self) -> Tuple[float, ...]:
@@ -160,10 +165,44 @@ class FrozenTeacher(nn.Module):
             output = self.encode(
                 inputs.to(self.dtype, memory_format=self.memory_format)
             )
-        logits = output.logits
+        feature, logits = output.feature.float(), output.logits
+        if self.feature_mean is not None:
+            feature = (feature - self.feature_mean) / self.feature_std
         return TeacherOutput(
-            output.feature.float(), None if logits is None else logits.float()
+            feature, None if logits is None else logits.float()
         )
+
+    def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Gives (f_t - mean) / std as the feature from now on.
+
+        A dimension that hardly varies, less than a tenth of the mean
+        deviation, is divided as if it varied that much, so that noise does
+        not become a target [ours].
+
+        Args:
+            mean (Tensor): (D,) means of the feature over some images.
+            std (Tensor): (D,) standard deviations over them.
+
+        Raises:
+            UserError: If a shape does not fit, a value is not finite, or no
+                dimension varies.
+        """
+        for name, values in dict(mean=mean, std=std).items():
+            if tuple(values.shape) != (self.feature_dim,):
+                raise UserError(
+                    f'teacher {self.name}: the {name} of its feature has '
+                    f'shape {tuple(values.shape)}, but ({self.feature_dim},) '
+                    'is wanted.'
+                )
+        least = 0.1 * std.double().mean()
+        if not (torch.isfinite(mean).all() and 0 < least < float('inf')):
+            raise UserError(
+                f'teacher {self.name}: its feature is the same for all '
+                'images, or not finite, so it cannot be standardised.'
+            )
+        device = next(self.parameters()).device
+        self.feature_mean = mean.float().to(device)
+        self.feature_std = std.double().clamp_min(least).float().to(device)
 
     def prepare(
         self,

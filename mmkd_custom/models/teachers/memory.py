@@ -70,18 +70,6 @@ class TeacherMemory:
             None if logits is None else logits[index, view].to(device),
         )
 
-    def standardize(self) -> None:
-        """Takes each dimension of the feature to mean 0 and variance 1.
-
-        Over all samples and views. A dimension that hardly varies, less than
-        a tenth of the mean deviation, is scaled as if it varied that much, so
-        that noise does not become a target [ours].
-        """
-        flat = self.feature.flatten(0, 1).double()
-        deviation = flat.std(0, unbiased=False)
-        deviation = deviation.clamp_min(0.1 * float(deviation.mean()))
-        self.feature = ((self.feature - flat.mean(0)) / deviation).float()
-
     def _keys(self, samples: List[DataSample]) -> tuple:
         try:
             keys = torch.tensor(

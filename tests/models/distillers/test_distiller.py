@@ -264,6 +264,10 @@ def test_a_term_of_weight_zero_is_zero():
         (dict(HINT, streams='both'), r"terms\.t\.streams='both'.*labelled"),
         (dict(HINT, weight=-1), r'terms\.t\.weight=-1'),
         (
+            dict(HINT, on='logits', connector=dict(type='LinearConnector')),
+            r'terms\.t: a connector',
+        ),
+        (
             dict(HINT, connector=dict(type='LinearConnector', out_channels=7)),
             r'terms\.t\.connector: out_channels=7',
         ),

@@ -209,3 +209,39 @@ def test_feature_that_is_no_vector():
 
     with pytest.raises(UserError, match=r'\(1, 3, 8, 8\).*\(1, D\)'):
         Map((0,) * 3, (1,) * 3).infer_dims((8, 8))
+
+
+def test_standardize_is_an_affine_of_the_feature(images):
+    teacher = Small()
+    plain = teacher(images).feature
+    mean, std = torch.rand(2, teacher.feature_dim, dtype=torch.float64) + 0.5
+    teacher.standardize(mean, std)
+    torch.testing.assert_close(
+        teacher(images).feature, ((plain - mean) / std).float()
+    )
+    assert not [k for k in teacher.state_dict() if 'feature' in k]
+
+
+def test_a_dead_dimension_stays_quiet(images):
+    teacher = Small()
+    plain = teacher(images).feature
+    std = torch.ones(teacher.feature_dim)
+    std[0] = 1e-9
+    teacher.standardize(torch.zeros(teacher.feature_dim), std)
+    least = 0.1 * float(std.mean())
+    torch.testing.assert_close(
+        teacher(images).feature[:, 0], plain[:, 0] / least
+    )
+
+
+@pytest.mark.parametrize(
+    'mean, std, words',
+    [
+        (torch.zeros(3), torch.ones(3), r'mean.*\(3,\)'),
+        (torch.zeros(8), torch.zeros(8), 'same for all images'),
+        (torch.full((8,), float('nan')), torch.ones(8), 'not finite'),
+    ],
+)
+def test_statistics_that_do_not_fit(mean, std, words):
+    with pytest.raises(UserError, match=words):
+        Small().standardize(mean, std)

@@ -37,22 +37,6 @@ def test_without_logits():
     assert memory.read(samples((0, 0)), torch.device('cpu')).logits is None
 
 
-def test_standardized_over_samples_and_views():
-    memory, _, output = filled()
-    expected = output.feature.double()
-    expected = (expected - expected.mean(0)) / expected.std(0, unbiased=False)
-    memory.standardize()
-    torch.testing.assert_close(memory.feature.flatten(0, 1), expected.float())
-
-
-def test_a_dead_dimension_stays_quiet():
-    memory, _, _ = filled()
-    memory.feature[..., 0] = 3 + 1e-6 * torch.randn(3, 2)
-    memory.standardize()
-    assert memory.feature[..., 0].abs().max() < 1e-3
-    assert torch.isfinite(memory.feature).all()
-
-
 def test_an_unknown_view_is_refused():
     memory, _, _ = filled(views=2)
     with pytest.raises(UserError, match='num_views'):

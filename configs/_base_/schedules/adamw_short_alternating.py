@@ -1,0 +1,11 @@
+"""The same with a customization epoch before each of the 20 [ours]."""
+
+_base_ = './adamw_short.py'
+
+param_scheduler = [
+    dict(_base_.param_scheduler[0], end=2),
+    dict(_base_.param_scheduler[1], begin=2),
+]
+
+# The student changes in every second epoch.
+train_cfg = dict(max_epochs=40, val_interval=2)

@@ -1,0 +1,14 @@
+"""Solar cells: EfficientNet-Lite2 teaches MobileNetV3-small at 96 px."""
+
+_base_ = [
+    '../datasets/elpv_96.py',
+    '../students/mobilenet_v3_small.py',
+    '../teachers/efficientnet_lite2.py',
+    '../default_runtime.py',
+]
+
+model = dict(
+    student=_base_.student,
+    teacher=_base_.teacher,
+    input_size=_base_.image_size,
+)

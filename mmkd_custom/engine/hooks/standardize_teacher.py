@@ -1,0 +1,55 @@
+"""Standardises the teacher's feature by statistics of the training images."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...registry import HOOKS
+from ..teacher_pass import ask_about, distiller_of
+
+
+@HOOKS.register_module()
+class StandardizeTeacherHook(Hook):
+    """Takes each dimension of the teacher's feature to mean 0, variance 1.
+
+    The statistics are those of one view of every training image, labelled and
+    unlabelled, and are computed before training; a resumed run computes the
+    same. A weight of a feature term then means the same for every teacher.
+    Does nothing for a model without a teacher.
+
+    Args:
+        batch_size (int): Images the teacher sees at once. Defaults to 64.
+    """
+
+    # Before TeacherMemoryHook, which then remembers standardised features.
+    priority = 'HIGH'
+
+    def __init__(self, batch_size: int = 64) -> None:
+        self.batch_size = batch_size
+
+    def before_train(self, runner: Runner) -> None:
+        """Computes the statistics and hands them to the teacher."""
+        model = distiller_of(runner, type(self).__name__)
+        if model is None:
+            return
+        width = model.teacher.feature_dim
+        count = torch.zeros(1, dtype=torch.float64)
+        total, squares = torch.zeros(2, width, dtype=torch.float64)
+        for _, output in ask_about(runner, model, [0], self.batch_size):
+            # float64: a difference of large sums follows.
+            feature = output.feature.double().cpu()
+            count += len(feature)
+            total += feature.sum(0)
+            squares += feature.square().sum(0)
+        for values in (count, total, squares):
+            all_reduce(values)
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp_min(0)
+        model.teacher.standardize(mean, variance.sqrt())
+        runner.logger.info(
+            f'Teacher: feature standardised by one view of {int(count)} '
+            'training images.'
+        )
