@@ -115,7 +115,11 @@ def test_another_run_is_refused(demo, tmp_path, kept, variables, words):
 
 def test_the_same_seed_and_task_asked_for_otherwise(demo, tmp_path):
     for folder in FOLDERS:
-        finish(tmp_path / folder, seed=3, task='elpv test cells, 0.1 of the labels')
+        finish(
+            tmp_path / folder,
+            seed=3,
+            task='elpv test cells, 0.1 of the labels',
+        )
     code, _, err, calls = demo(SEED='3', LABEL_FRACTION='0.1')
     assert code == 0 and calls == [], err
 

@@ -16,7 +16,7 @@ optim_wrapper = dict(
     ),
 )
 
-# Warm-up, then cosine decay to the last epoch, whichever that is.
+# Warm-up times a cosine decay to the last epoch, whichever that is.
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -29,7 +29,7 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
-        begin=1,
+        begin=0,
         convert_to_iter_based=True,
     ),
 ]

@@ -4,7 +4,7 @@ _base_ = './adamw_short.py'
 
 param_scheduler = [
     dict(_base_.param_scheduler[0], end=2),
-    dict(_base_.param_scheduler[1], begin=2),
+    _base_.param_scheduler[1],
 ]
 
 # The student changes in every second epoch.
