@@ -35,7 +35,7 @@ def test_one_view_has_mean_0_and_variance_1(build):
 
 def test_the_memory_keeps_standardised_features(build):
     # In place of the progress display; the sixth hook is the memory's.
-    runner = build(**{'custom_hooks.4': dict(HOOK, _delete_=True)})
+    runner = build(**{'custom_hooks.4': HOOK})
     runner.train()
     first_view = runner.model.teacher_memory.feature[:, 0]
     torch.testing.assert_close(
