@@ -15,3 +15,6 @@ model = dict(
     general_weight=20.0,
     specific_weight=5.0,
 )
+
+# Short enough for a demo on two cores.
+train_cfg = dict(max_epochs=28)

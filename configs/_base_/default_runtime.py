@@ -8,7 +8,8 @@ randomness = dict(seed=seed, deterministic=False)
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
-    param_scheduler=dict(type='ParamSchedulerHook'),
+    # Like MMEngine's, but each stage walks through its own schedule.
+    param_scheduler=dict(type='StageParamSchedulerHook'),
     # Atomic files, and one more than the newest: a kill never leaves a run
     # without a checkpoint to continue from.
     checkpoint=dict(

@@ -6,3 +6,5 @@ _base_ = [
 ]
 
 model = dict(type='CustomKD', general_weight=20.0, specific_weight=0.0)
+
+train_cfg = dict(max_epochs=14)

@@ -7,3 +7,5 @@ _base_ = [
 ]
 
 model = dict(**_base_.method)
+
+train_cfg = dict(max_epochs=14)

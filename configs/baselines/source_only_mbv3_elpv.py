@@ -18,3 +18,5 @@ optim_wrapper = dict(
     optimizer=_base_.optim_wrapper.optimizer,
 )
 find_unused_parameters = False
+
+train_cfg = dict(max_epochs=14)

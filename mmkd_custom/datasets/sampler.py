@@ -149,8 +149,11 @@ class TwoStreamSampler(Sampler):
             yield from batch
 
     def __len__(self) -> int:
-        """Number of batches an epoch (not of samples)."""
-        return self.epoch_length
+        """Number of this rank's samples in the current epoch."""
+        streams = self.schedule(self.epoch).streams
+        return self.epoch_length * sum(
+            count for name, count in self.counts.items() if name in streams
+        )
 
     def _draw(self, stage: str, stream: str) -> Tuple[np.ndarray, np.ndarray]:
         """Gives indices and views, both (epoch_length, count)."""
@@ -245,7 +248,7 @@ class TwoStreamBatchSampler:
         return self.sampler.batches()
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return self.sampler.epoch_length
 
 
 def _is_positive(value: Any) -> bool:

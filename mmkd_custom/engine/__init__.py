@@ -6,6 +6,8 @@ from .hooks import (
     ProgressHook,
     ResultsHook,
     StageHook,
+    StageParamSchedulerHook,
+    StandardizeTeacherHook,
     TeacherMemoryHook,
 )
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
@@ -16,6 +18,8 @@ __all__ = [
     'ProgressHook',
     'ResultsHook',
     'StageHook',
+    'StageParamSchedulerHook',
+    'StandardizeTeacherHook',
     'TeacherMemoryHook',
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',

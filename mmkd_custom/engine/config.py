@@ -13,6 +13,7 @@ from ..compat import check_versions
 from ..errors import UserError
 from ..files import latest_checkpoint, load_checkpoint
 from ..registry import DATASETS
+from .misspelt import naming_misspelt
 
 AUTO = 'auto'
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -152,7 +153,8 @@ def _resolve_classes(config: Config) -> None:
     with DefaultScope.overwrite_default_scope(
         config.get('default_scope', 'mmkd_custom')
     ):
-        built = DATASETS.build(dict(labelled, pipeline=[]))
+        with naming_misspelt():
+            built = DATASETS.build(dict(labelled, pipeline=[]))
     classes = built.metainfo.get('classes')
     if classes is None:
         raise UserError(

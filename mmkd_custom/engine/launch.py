@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Union
 from urllib.error import URLError
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.hooks import Hook
@@ -20,10 +21,8 @@ from mmengine.runner import Runner
 
 from ..errors import UserError
 from ..export.student import PREFIX
-from ..files import RESULTS_FILE, STUDENT_FILE, load_checkpoint
-
-#: What a fresh run takes away of an older one before its first epoch.
-_REPLACED = (RESULTS_FILE, STUDENT_FILE)
+from ..files import bring_back, is_aside, is_replaced, load_checkpoint
+from .misspelt import naming_misspelt
 
 
 def train(config: Config) -> Dict[str, float]:
@@ -39,21 +38,29 @@ def train(config: Config) -> Dict[str, float]:
         UserError: If anything the user gave is wrong. Unless an epoch was
             finished, the work directory is then as it was before.
     """
+    _check_start(config)
     with _untouched_on_error(Path(config.work_dir)) as trained:
-        runner = _naming_downloads(lambda: build_runner(config), config)
-        runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
-        _naming_downloads(runner.train, config)
+        # Datasets, optimisers and schedules are built by runner.train() only.
+        with naming_misspelt():
+            runner = _naming_downloads(lambda: build_runner(config), config)
+            runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
+            _naming_downloads(runner.train, config)
     history = runner.message_hub.runtime_info.get('evaluation_history', [])
     return dict(history[-1]) if history else {}
 
 
-def test(config: Config, checkpoint: Union[str, Path]) -> Dict[str, float]:
+def test(
+    config: Config, checkpoint: Union[str, Path], tta: bool = False
+) -> Dict[str, float]:
     """Evaluates a checkpoint.
 
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.prepare`.
         checkpoint (str | Path): A run's checkpoint, or a plain student's: for
             that the student alone is built, and no teacher is needed.
+        tta (bool): Augment at test time, as the config's ``tta_model`` and
+            ``tta_pipeline`` say; without them scores are averaged over the
+            image and its mirror image, as MMPretrain does. Defaults to False.
 
     Returns:
         dict[str, float]: Metrics.
@@ -63,12 +70,40 @@ def test(config: Config, checkpoint: Union[str, Path]) -> Dict[str, float]:
     """
     content = load_checkpoint(checkpoint)
     weights = content.get('state_dict', content)
-    plain = not any(key.startswith(PREFIX) for key in weights)
-    if plain and 'student' in config.model:
-        config.model = config.model.student
+    # A config may name a test-time augmentation as its model itself.
+    if tta and 'module' not in config.model:
+        _augment(config)
+    owner, key = config, 'model'
+    if 'module' in config.model:
+        owner, key = config.model, 'module'
+    plain = not any(name.startswith(PREFIX) for name in weights)
+    if plain and 'student' in owner[key]:
+        owner[key] = owner[key].student
     config.load_from, config.resume = str(checkpoint), False
-    with _untouched_on_error(Path(config.work_dir)):
+    with _untouched_on_error(Path(config.work_dir)), naming_misspelt():
         return build_runner(config).test()
+
+
+def _augment(config: Config) -> None:
+    """Wraps model and pipeline as MMPretrain's ``tools/test.py --tta``."""
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    pipeline = dataset.get('pipeline')
+    if not pipeline:
+        raise UserError(
+            '--tta: the config has no test_dataloader.dataset.pipeline, but '
+            'one whose last step packs the image is wanted.'
+        )
+    wrapper = config.get('tta_model') or dict(
+        type='mmpretrain.AverageClsScoreTTA'
+    )
+    config.model = ConfigDict(**wrapper, module=config.model)
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
+    dataset.pipeline = config.get('tta_pipeline') or [
+        *pipeline[:-1],
+        dict(
+            type='TestTimeAug', transforms=[flips, [copy.copy(pipeline[-1])]]
+        ),
+    ]
 
 
 def build_runner(config: Config) -> Runner:
@@ -78,6 +113,18 @@ def build_runner(config: Config) -> Runner:
     if 'runner_type' in config:
         return RUNNERS.build(config)
     return Runner.from_cfg(config)
+
+
+def _check_start(config: Config) -> None:
+    """Refuses to start from weights that the run itself would delete."""
+    if config.get('resume') or not config.get('load_from'):
+        return
+    start, work_dir = Path(config.load_from), Path(config.work_dir)
+    if start.resolve().parent == work_dir.resolve() and is_replaced(start):
+        raise UserError(
+            f'load_from={start}: a fresh run in this folder replaces the '
+            'checkpoints there; choose another --work-dir.'
+        )
 
 
 def _distribute_on_cpu(config: Config) -> None:
@@ -120,12 +167,15 @@ def _urls(node: object) -> Iterator[str]:
 
 
 class _NoteEpoch(Hook):
-    """Notes that an epoch is done: from then on files stay."""
+    """Notes an epoch, or a checkpoint: from then on files stay."""
 
     def __init__(self, trained: List[int]) -> None:
         self.trained = trained
 
     def after_train_epoch(self, runner: Runner) -> None:
+        self.trained.append(runner.epoch)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         self.trained.append(runner.epoch)
 
 
@@ -134,16 +184,14 @@ def _untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
     """Takes back what a runner wrote when the user's input was wrong.
 
     The runner makes its directory and its config snapshot before it looks at
-    model and data, and ResultsHook removes the results of an older run. What
-    was made is removed and what was overwritten or removed is restored,
+    model and data, and ResultsHook sets aside what an older run left. What
+    was made is removed and what was overwritten or set aside is restored,
     unless the list that is yielded holds a finished epoch.
     """
     existed = work_dir.is_dir()
     before = set(work_dir.iterdir()) if existed else set()
     snapshots = {
-        p: p.read_bytes()
-        for p in before
-        if p.is_file() and (p.suffix == '.py' or p.name in _REPLACED)
+        p: p.read_bytes() for p in before if p.is_file() and p.suffix == '.py'
     }
     missing = [p for p in (work_dir, *work_dir.parents) if not p.exists()]
     trained: List[int] = []
@@ -153,7 +201,12 @@ def _untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
         if not trained and is_main_process():
             _close_logs(work_dir)
             for path in set(work_dir.glob('*')) - before:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if is_aside(path):
+                    bring_back(path)
+                elif path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
             for path, content in snapshots.items():
                 path.write_bytes(content)
             for folder in missing:

@@ -66,7 +66,8 @@ def test_batches_hold_labelled_then_unlabelled():
     made = TwoStreamSampler(Sizes(10, 23), 3, 4, seed=0)
     batches = list(made.batches())
     # 23 unlabelled images in fours take 6 batches, 10 in threes take 4.
-    assert len(made) == len(batches) == 6
+    assert made.epoch_length == len(batches) == 6
+    assert len(made) == len(list(made)) == 6 * 7
     for batch in batches:
         assert len(batch) == 7
         assert all(isinstance(key, SampleKey) for key in batch)
@@ -85,12 +86,13 @@ def test_batches_hold_labelled_then_unlabelled():
     ],
 )
 def test_longer_stream_goes_through_once(sizes, counts, length):
-    assert len(TwoStreamSampler(Sizes(*sizes), *counts, seed=0)) == length
+    made = TwoStreamSampler(Sizes(*sizes), *counts, seed=0)
+    assert made.epoch_length == length
 
 
 def test_epoch_length_counts_all_ranks(ranks):
     made = ranks(2, Sizes(10, 23), 3, 4)
-    assert [len(one) for one in made] == [3, 3]
+    assert [one.epoch_length for one in made] == [3, 3]
     made = ranks(2, Sizes(10, 23), 3, 4, epoch_length=5)
     assert [len(list(one.batches())) for one in made] == [5, 5]
 
@@ -160,7 +162,7 @@ def test_stages_draw_their_streams_only():
     assert {len(batch) for batch in customization} == {3}
     assert all(key.index < 10 for batch in customization for key in batch)
     assert {len(batch) for batch in distillation} == {7}
-    assert len(customization) == len(distillation) == len(made)
+    assert len(customization) == len(distillation) == made.epoch_length
 
 
 def test_each_stage_continues_its_own_walk():
@@ -274,7 +276,7 @@ def test_stage_without_any_stream_is_refused():
 
 def test_batch_sampler_refuses_another_batch_size():
     made = TwoStreamSampler(Sizes(10, 10), 2, 3, seed=0)
-    assert len(TwoStreamBatchSampler(made, 5)) == len(made)
+    assert len(TwoStreamBatchSampler(made, 5)) == made.epoch_length
     with pytest.raises(UserError, match='batch_size: 5 is wanted.* got 8'):
         TwoStreamBatchSampler(made, 8)
 
@@ -396,7 +398,7 @@ def test_labelled_stream_alone_in_epochs_of_the_same_length():
     alone = TwoStreamSampler(
         Sizes(10, 60), 4, 5, seed=1, streams=('labelled',)
     )
-    assert len(alone) == len(both) == 12
+    assert alone.epoch_length == both.epoch_length == 12
     for ours, theirs in zip(alone.batches(), both.batches()):
         assert ours == theirs[:4]
     TwoStreamBatchSampler(alone, 4)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,11 +12,12 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
+from mmpretrain.models import AverageClsScoreTTA
 from torch.utils.data import DataLoader
 
 from mmkd_custom.engine.checkpoint import AtomicBackend, StrictLoadHook
 from mmkd_custom.errors import UserError
-from mmkd_custom.files import latest_checkpoint, load_checkpoint
+from mmkd_custom.files import RUN_KEY, latest_checkpoint, load_checkpoint
 
 BACKEND = dict(backend='atomic')
 
@@ -154,13 +156,13 @@ def test_a_run_that_dies_while_it_saves_can_be_continued(
 def load(tmp_path):
     """Loads a state dict with a runner, as load_from of a config does."""
 
-    def run(content):
+    def run(content, wrap=lambda model: model):
         path = tmp_path / 'weights.pth'
         torch.save(content, path)
         model = Toy()
         before = {k: v.clone() for k, v in model.state_dict().items()}
         runner = Runner(
-            model,
+            wrap(model),
             work_dir=str(tmp_path / 'work'),
             load_from=str(path),
             custom_hooks=[dict(type='StrictLoadHook')],
@@ -213,3 +215,72 @@ def test_what_does_not_fit_is_refused(load, change, words):
         load(dict(state_dict=state, meta={}))
     for word in ['weights.pth', 'Toy', *words]:
         assert word in str(error.value)
+
+
+def test_the_model_within_a_test_time_augmentation_counts(load):
+    def wrap(model):
+        return AverageClsScoreTTA(module=model)
+
+    state = Toy().state_dict()
+    loaded = load(dict(state_dict=state), wrap)
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+    state.pop('fc.bias')
+    with pytest.raises(UserError, match=r'does not match Toy \(missing fc'):
+        load(dict(state_dict=state), wrap)
+
+
+THIS = dict(config='a.py', seed=0, task='art->photo', split_sha256='f00')
+
+
+@pytest.fixture
+def resume():
+    """Asks the hook whether a run may go on from another run's checkpoint."""
+
+    def ask(written, asked, resume=True):
+        runner = SimpleNamespace(
+            model=Toy(),
+            message_hub=SimpleNamespace(runtime_info={RUN_KEY: asked}),
+            _load_from='epoch_3.pth',
+            _resume=resume,
+        )
+        info = {} if written is None else {RUN_KEY: written}
+        StrictLoadHook().after_load_checkpoint(
+            runner,
+            dict(
+                state_dict=Toy().state_dict(),
+                message_hub=dict(runtime_info=info),
+            ),
+        )
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    'field, value',
+    [
+        ('config', 'b.py'),
+        ('seed', 1),
+        ('task', 'photo->art'),
+        ('split_sha256', 'ba4'),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_not_resumed(resume, field, value):
+    other = {**THIS, field: value}
+    with pytest.raises(UserError) as error:
+        resume(other, THIS)
+    for words in (
+        'checkpoint epoch_3.pth',
+        f'with {field}={value!r}, but {field}={THIS[field]!r} is asked for',
+        '--work-dir',
+        '--resume',
+    ):
+        assert words in str(error.value)
+    # Its weights may be started from, or tested.
+    resume(other, THIS, resume=False)
+
+
+def test_a_checkpoint_that_does_not_tell_its_run_is_resumed(resume):
+    resume(THIS, THIS)
+    resume(None, THIS)
+    # Without a seed of its own a run takes that of the checkpoint.
+    resume(THIS, dict(THIS, seed=None, task=None))

@@ -257,3 +257,11 @@ def test_no_validation(plain):
         assert config[name] is None
     assert config.train_dataloader.batch_size == 4
     assert config.test_dataloader.batch_size == 4
+
+
+def test_the_labelled_dataset_is_built_with_known_arguments(data):
+    option = 'train_dataloader.dataset.labelled.'
+    with pytest.raises(UserError, match="no argument 'domian'.*'domain'"):
+        load_config(FLAGSHIP, {option + 'domian': 'art'})
+    with pytest.raises(UserError, match="'DomainFoldr'.*'DomainFolder'"):
+        load_config(FLAGSHIP, {option + 'type': 'DomainFoldr'})

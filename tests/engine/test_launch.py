@@ -7,14 +7,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, METRICS
+from PIL import Image
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import test as run_test
 from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import UserError
 from mmkd_custom.export.student import save_student
+from mmkd_custom.files import (
+    RUN_KEY,
+    latest_checkpoint,
+    load_checkpoint,
+    run_of,
+)
+from mmkd_custom.models import CustomKD
 from mmkd_custom.registry import MODELS
 from tests.cli import REPOSITORY, TINY, environment
 from tests.helpers import make_domains
@@ -68,6 +80,11 @@ def tree(folder):
     }
 
 
+def without_logs(folder):
+    """The same, less what the first runner of this process still writes."""
+    return {k: v for k, v in tree(folder).items() if not k.endswith('.log')}
+
+
 def spoil(root, domain):
     """Makes one image of a domain unreadable."""
     (root / domain / 'owl' / '000.jpg').write_bytes(b'no jpeg')
@@ -97,8 +114,15 @@ def test_a_wrong_option_leaves_an_old_run_as_it_was(make, tmp_path):
 def test_a_mistake_met_in_the_first_epoch_too(make, root, tmp_path):
     work_dir = tmp_path / 'run'
     work_dir.mkdir()
-    # A fresh run replaces these when it starts.
-    for name in (CONFIG.name, 'results.json', 'student.pth'):
+    # A fresh run replaces these.
+    for name in (
+        CONFIG.name,
+        'results.json',
+        'student.pth',
+        'epoch_1.pth',
+        'epoch_40.pth',
+        'last_checkpoint',
+    ):
         (work_dir / name).write_text(f'old {name}')
     before = tree(work_dir)
     config = make(work_dir)
@@ -127,6 +151,172 @@ def test_files_stay_once_an_epoch_is_done(make, tmp_path):
     assert (work_dir / CONFIG.name).read_text() != 'old'
     assert list(work_dir.glob('*/*.log'))
     assert not (work_dir / 'results.json').exists()
+
+
+@pytest.fixture
+def finished(make, tmp_path):
+    """The folder of a run of two epochs, art to photo, seed 0."""
+    train(make(tmp_path / 'run', validate=False))
+    return tmp_path / 'run'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(SEED='1'), ['seed=0', 'seed=1']),
+        (
+            dict(SOURCE='photo', TARGET='art'),
+            ["task='art->photo'", "task='photo->art'"],
+        ),
+        ('an image less', ['split_sha256=']),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(
+    make, finished, root, monkeypatch, change, words
+):
+    if change == 'an image less':
+        (root / 'art' / 'owl' / '000.jpg').unlink()
+    else:
+        for name, value in change.items():
+            monkeypatch.setenv(name, value)
+    before = without_logs(finished)
+    options = {'train_cfg.max_epochs': 4}
+    with pytest.raises(UserError) as error:
+        train(make(finished, options, validate=False, resume='auto'))
+    for word in ['epoch_2.pth', *words]:
+        assert word in str(error.value)
+    assert without_logs(finished) == before
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_does_not_tell_its_run_is_resumed(
+    make, finished, monkeypatch
+):
+    path = finished / 'epoch_2.pth'
+    older = load_checkpoint(path)
+    del older['message_hub']['runtime_info'][RUN_KEY]
+    torch.save(older, path)
+    monkeypatch.setenv('TARGET', 'photo')
+    monkeypatch.setenv('SEED', '1')
+    options = {'train_cfg.max_epochs': 4}
+    train(make(finished, options, validate=False, resume='auto'))
+    results = json.loads((finished / 'results.json').read_text())
+    assert results['epochs'] == 4
+    # MMEngine takes over the checkpoint's seed, and the results say so.
+    assert results['seed'] == 0
+    assert run_of(load_checkpoint(finished / 'epoch_4.pth'))['seed'] == 0
+
+
+@HOOKS.register_module(force=True)
+class Stop(Hook):
+    """Ends the process, as far as files go, in the first epoch."""
+
+    def after_train_iter(self, runner, **_):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_its_first_epoch_does_not_become_the_older_one(
+    make, finished
+):
+    old = torch.load(finished / 'student.pth', weights_only=True)
+    options = {'optim_wrapper.optimizer.lr': 0.001}
+    config = make(finished, options, validate=False)
+    config.custom_hooks.append(dict(type='Stop'))
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    assert latest_checkpoint(finished) is None
+    assert not (finished / 'results.json').exists()
+    # It starts from the beginning, and ends with a student of its own.
+    train(make(finished, options, validate=False, resume='auto'))
+    new = torch.load(finished / 'student.pth', weights_only=True)
+    assert new['state_dict'].keys() == old['state_dict'].keys()
+    assert not all(
+        torch.equal(new['state_dict'][key], value)
+        for key, value in old['state_dict'].items()
+    )
+    assert not [path for path in finished.iterdir() if path.name[0] == '.']
+
+
+def test_weights_that_the_run_would_replace_are_no_start(make, tmp_path):
+    work_dir = tmp_path / 'run'
+    work_dir.mkdir()
+    (work_dir / 'epoch_2.pth').write_text('old')
+    before = tree(work_dir)
+    start = {'load_from': str(tmp_path / 'here' / '..' / 'run/epoch_2.pth')}
+    with pytest.raises(UserError, match='load_from=.*--work-dir'):
+        train(make(work_dir, start))
+    assert tree(work_dir) == before
+
+
+@pytest.mark.parametrize(
+    'option, words',
+    [
+        ('model.genral_weight', ['CustomKD', "'general_weight'"]),
+        ('model.student.backbone.archh', ['MobileNetV3', "'arch'"]),
+        ('custom_hooks.3.tusk', ['ResultsHook', "'task'"]),
+        ('train_dataloader.sampler.labeled', ['TwoStream', "'labelled'"]),
+        ('train_dataloader.num_worker', ['DataLoader', "'num_workers'"]),
+        ('train_cfg.max_epoch', ['EpochBasedTrainLoop', "'max_epochs'"]),
+        ('optim_wrapper.optimizer.weigth_decay', ['AdamW', "'weight_decay'"]),
+        ('param_scheduler.0.start_facter', ['LinearLR', "'start_factor'"]),
+        ('val_evaluator.0.topkk', ['Accuracy', "'topk'"]),
+    ],
+)
+def test_a_misspelt_argument_is_named(make, tmp_path, option, words):
+    with pytest.raises(UserError) as error:
+        train(make(tmp_path / 'run', {option: 3}))
+    for word in [f"takes no argument '{option.split('.')[-1]}'", *words]:
+        assert word in str(error.value)
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+    'option, name, words',
+    [
+        ('model', 'CustomKDD', ['model', "'CustomKD'"]),
+        ('model.teacher', 'TimTeacher', ['model', "'TimmTeacher'"]),
+        ('custom_hooks.1', 'EpochSedHook', ['hook', "'EpochSeedHook'"]),
+        (
+            'train_dataloader.sampler',
+            'mmkd_custom.TwoStreamSamplr',
+            ['sampler', "'TwoStreamSampler'"],
+        ),
+        ('optim_wrapper.optimizer', 'AdamWW', ['optimizer', "'AdamW'"]),
+        ('param_scheduler.0', 'LinarLR', ['scheduler', "'LinearLR'"]),
+        ('val_evaluator.0', 'Acuracy', ['metric', "'Accuracy'"]),
+    ],
+)
+def test_a_misspelt_type_is_named(make, tmp_path, option, name, words):
+    with pytest.raises(UserError) as error:
+        train(make(tmp_path / 'run', {f'{option}.type': name}))
+    for word in [f'type={name!r}', *words]:
+        assert word in str(error.value)
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+    'defect',
+    [
+        TypeError("forward() got an unexpected keyword argument 'student'"),
+        TypeError("f() missing 1 required positional argument: 'teacher'"),
+        KeyError('general_weight'),
+    ],
+)
+@pytest.mark.parametrize('where', ['forward', '__init__'])
+def test_a_defect_of_a_model_is_no_mistake_of_the_user(
+    make, tmp_path, monkeypatch, where, defect
+):
+    def broken(*args, **kwargs):
+        raise defect
+
+    config = make(tmp_path / 'run')
+    # Within the constructor: what it calls, not the constructor itself.
+    name = 'forward' if where == 'forward' else 'set_stage'
+    monkeypatch.setattr(CustomKD, name, broken)
+    with pytest.raises(type(defect)):
+        train(config)
 
 
 def test_train_gives_the_metrics_of_the_last_evaluation(make, tmp_path):
@@ -162,6 +352,92 @@ def test_a_plain_student_is_tested_without_its_teacher(
     # A third of the images are owls; F1 is 1/2 for them, else 0.
     assert metrics['accuracy/top1'] == pytest.approx(100 / 3, abs=1e-3)
     assert metrics['single-label/f1-score'] == pytest.approx(100 / 6, abs=1e-3)
+
+
+@METRICS.register_module(force=True)
+class KeepScores(BaseMetric):
+    """Gives the scores of every image, in the order of the files."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [
+            sample['pred_score'].tolist() for sample in data_samples
+        ]
+
+    def compute_metrics(self, results):
+        return dict(scores=results)
+
+
+@pytest.fixture
+def scores(make, root, tmp_path):
+    """Gives a student and what it says of every image and its mirror image."""
+    rng = np.random.RandomState(0)
+    files = sorted((root / 'photo').glob('*/*.jpg'))
+    # As large as tested, lossless: what remains is the normalisation.
+    pixels = rng.randint(0, 256, (len(files), 4, 4, 3), dtype=np.uint8)
+    pixels = pixels.repeat(24, 1).repeat(24, 2)
+    for file, image in zip(files, pixels):
+        Image.fromarray(image).save(file, 'PNG')
+    mean = torch.tensor([123.675, 116.28, 103.53])
+    std = torch.tensor([58.395, 57.12, 57.375])
+    inputs = (torch.tensor(pixels) - mean) / std
+    inputs = inputs.permute(0, 3, 1, 2).contiguous()
+    model = MODELS.build(make(tmp_path / 'unused').model.student)
+    with torch.no_grad():
+        # Fresh statistics call all images the same.
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        model.train()
+        model(inputs)
+        model.eval()
+        model.head.layers[-1].fc.weight.mul_(50)
+        plain, mirrored = (
+            model(x).softmax(1) for x in (inputs, inputs.flip(3))
+        )
+    path = tmp_path / 'student.pth'
+    save_student(model.state_dict(), path)
+    return path, plain, mirrored
+
+
+def test_a_student_is_tested_on_mirror_images_too(make, scores, tmp_path):
+    path, plain, mirrored = scores
+    found = []
+    for tta in (False, True):
+        config = make(tmp_path / 'test', NO_TEACHER)
+        config.test_evaluator = [dict(type='KeepScores')]
+        metrics = run_test(config, path, tta=tta)
+        found.append(torch.tensor(metrics['scores']))
+    torch.testing.assert_close(found[0], plain, rtol=1e-4, atol=1e-5)
+    assert (plain - mirrored).abs().max() > 0.01
+    torch.testing.assert_close(
+        found[1], (plain + mirrored) / 2, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_config_says_how_to_augment(make, scores, tmp_path):
+    path, _, mirrored = scores
+    config = make(tmp_path / 'test', NO_TEACHER)
+    config.test_evaluator = [dict(type='KeepScores')]
+    load, resize, pack = config.test_dataloader.dataset.pipeline
+    flip = dict(type='RandomFlip', prob=1.0)
+    config.tta_pipeline = [
+        *(load, resize),
+        dict(type='TestTimeAug', transforms=[[flip], [pack]]),
+    ]
+    # Or as the model itself.
+    for tta in (True, False, True):
+        metrics = run_test(config, path, tta=tta)
+        found = torch.tensor(metrics['scores'])
+        torch.testing.assert_close(found, mirrored, rtol=1e-4, atol=1e-5)
+        assert config.model.type == 'mmpretrain.AverageClsScoreTTA'
+        assert config.model.module.type == 'ImageClassifier'
+
+
+def test_augmenting_wants_a_pipeline(make, student, tmp_path):
+    config = make(tmp_path / 'test')
+    del config.test_dataloader.dataset['pipeline']
+    with pytest.raises(UserError, match='--tta: .*dataset.pipeline'):
+        run_test(config, student, tta=True)
 
 
 def test_a_checkpoint_of_a_run_builds_the_teacher(make, student, tmp_path):

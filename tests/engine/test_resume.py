@@ -8,7 +8,13 @@ import time
 import pytest
 import torch
 
-from tests.cli import command, environment, run_tool, train_arguments
+from tests.cli import (
+    REPOSITORY,
+    command,
+    environment,
+    run_tool,
+    train_arguments,
+)
 from tests.helpers import make_domains
 
 DOMAINS = dict(SOURCE='art', TARGET='photo', SEED='3')
@@ -20,13 +26,14 @@ def student(work_dir):
     return torch.load(path, weights_only=True)['state_dict']
 
 
-def kill_when(work_dir, root, condition, delay):
+def log(work_dir):
+    return ''.join(path.read_text() for path in work_dir.glob('*/*.log'))
+
+
+def kill_when(condition, delay, arguments, root):
     """Starts the run and sends SIGKILL some time after a condition holds."""
     process = subprocess.Popen(
-        command(
-            'train.py',
-            *train_arguments(work_dir, EPOCHS, extra=['--resume', 'auto']),
-        ),
+        command('train.py', *arguments),
         env=environment(DATA_ROOT=str(root), **DOMAINS),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -43,39 +50,60 @@ def kill_when(work_dir, root, condition, delay):
     return killed
 
 
+# A live teacher that is asked in every iteration, about views that are never
+# met again.
+FRESH_VIEWS = """
+_base_ = {config!r}
+custom_hooks = [
+    hook for hook in _base_.custom_hooks if hook.type != 'TeacherMemoryHook'
+]
+train_dataloader = dict(sampler=dict(num_views=None))
+"""
+
+
 @pytest.mark.slow
-def test_killed_and_resumed_runs_end_with_the_same_student(tmp_path):
+@pytest.mark.parametrize(
+    'views, epochs, kills',
+    [('fixed', EPOCHS, (0, 1, 2, 4)), ('fresh', 4, (0, 2))],
+)
+def test_killed_and_resumed_runs_end_with_the_same_student(
+    tmp_path, views, epochs, kills
+):
     root = make_domains(tmp_path / 'data', per_class=8)
-    whole = tmp_path / 'whole'
+    whole, work_dir = tmp_path / 'whole', tmp_path / 'killed'
+    config = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
+    if views == 'fresh':
+        shipped, config = config, tmp_path / config.name
+        config.write_text(FRESH_VIEWS.format(config=str(shipped)))
+
+    def arguments(folder, *extra):
+        # An absolute path takes the place of the folder of configs.
+        return train_arguments(folder, epochs, str(config), extra=extra)
+
     result = run_tool(
-        'train.py',
-        *train_arguments(whole, EPOCHS),
-        DATA_ROOT=str(root),
-        **DOMAINS,
+        'train.py', *arguments(whole), DATA_ROOT=str(root), **DOMAINS
     )
     assert result.returncode == 0, result.stderr
+    assert ('asking it about' in log(whole)) == (views == 'fixed')
 
-    work_dir = tmp_path / 'killed'
+    resume = arguments(work_dir, '--resume', 'auto')
     rng = random.Random(0)
-    kills = 0
-    for epoch in (1, 2, 4):
+    for epoch in kills:
 
         def reached(number=epoch):
+            if number == 0:
+                return 'Epoch 1/' in log(work_dir)
             return (work_dir / f'epoch_{number}.pth').exists()
 
         # At once (evaluation, the next epoch's first batches) or later.
-        kills += kill_when(work_dir, root, reached, rng.uniform(0, 0.5))
-    assert kills == 3
+        delay = rng.uniform(0, 0.5) if epoch else 0
+        assert kill_when(reached, delay, resume, root)
+        assert epoch or not (work_dir / 'epoch_1.pth').exists()
     # What a crash of the machine could leave: a newest file cut short.
     torn = work_dir / 'epoch_99.pth'
     newest = sorted(work_dir.glob('epoch_?.pth'))[-1]
     torn.write_bytes(newest.read_bytes()[:1000])
-    result = run_tool(
-        'train.py',
-        *train_arguments(work_dir, EPOCHS, extra=['--resume', 'auto']),
-        DATA_ROOT=str(root),
-        **DOMAINS,
-    )
+    result = run_tool('train.py', *resume, DATA_ROOT=str(root), **DOMAINS)
     assert result.returncode == 0, result.stderr
 
     expected, got = student(whole), student(work_dir)
@@ -84,7 +112,7 @@ def test_killed_and_resumed_runs_end_with_the_same_student(tmp_path):
     assert not different
     # Optimisers and schedules agree too, not only where they led.
     checkpoints = [
-        torch.load(d / f'epoch_{EPOCHS}.pth', weights_only=True)
+        torch.load(d / f'epoch_{epochs}.pth', weights_only=True)
         for d in (whole, work_dir)
     ]
     for key in ('optimizer', 'param_schedulers'):

@@ -10,9 +10,10 @@ import torch
 
 from mmkd_custom.evaluation import write_json
 from mmkd_custom.evaluation.report import ACCURACY, MACRO_F1
+from mmkd_custom.files import RUN_KEY
 from tests.cli import REPOSITORY
 
-TASK = 'elpv test cells, 0.05 of the labels'
+TASK = 'elpv test cells, 0.02 of the labels'
 FOLDERS = ('labelled_only', 'customkd')
 
 
@@ -48,6 +49,14 @@ def finish(work_dir, seed=0, task=TASK, accuracy=80.0):
         dict(state_dict=dict(weight=torch.zeros(1000))),
         work_dir / 'student.pth',
     )
+
+
+def interrupt(work_dir, seed=0, task=TASK, **known):
+    """Writes what an interrupted run leaves."""
+    work_dir.mkdir(parents=True)
+    run = dict(seed=seed, task=task, **known)
+    hub = dict(runtime_info={RUN_KEY: run} if run['task'] else {})
+    torch.save(dict(message_hub=hub), work_dir / 'epoch_1.pth')
 
 
 @pytest.fixture
@@ -102,9 +111,10 @@ def test_finished_runs_are_compared_and_not_trained_again(demo, tmp_path):
         (dict(task='art->photo'), dict(), ['art->photo']),
     ],
 )
-def test_another_run_is_refused(demo, tmp_path, kept, variables, words):
+@pytest.mark.parametrize('leave', [finish, interrupt])
+def test_another_run_is_refused(demo, tmp_path, leave, kept, variables, words):
     # Before anything is trained, though it is the second folder.
-    finish(tmp_path / 'customkd', **kept)
+    leave(tmp_path / 'customkd', **kept)
     code, _, err, calls = demo(**variables)
     assert code == 2 and calls == []
     last = err.strip().splitlines()[-1]
@@ -122,6 +132,17 @@ def test_the_same_seed_and_task_asked_for_otherwise(demo, tmp_path):
         )
     code, _, err, calls = demo(SEED='3', LABEL_FRACTION='0.1')
     assert code == 0 and calls == [], err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', [TASK, None])
+def test_an_interrupted_run_is_continued(demo, tmp_path, task):
+    # One that does not tell which it is, too.
+    interrupt(tmp_path / 'labelled_only', task=task)
+    code, _, _, calls = demo()
+    assert code == 9 and len(calls) == 1
+    assert calls[0].endswith('--resume auto')
+    assert str(tmp_path / 'labelled_only') in calls[0]
 
 
 @pytest.mark.slow

@@ -3,12 +3,20 @@
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 
 import pytest
 
+# A tool that fails on one of its ranks, while the other waits for it.
+FAILING = """
+import os, sys, time
+if os.environ['RANK'] == '1':
+    sys.exit('error: a sentence' if os.environ['CODE'] == '1' else 2)
+time.sleep(120)
+"""
 RECORDER = """#!{python}
 import json, os, sys
 with open(os.environ['RECORD'], 'w') as file:
@@ -56,9 +64,9 @@ def _tool(repo, name):
 def test_dist_train_defaults(run, repo):
     code, _, came = run('dist_train.sh', 'my config.py', '4')
     assert code == 0
-    assert came['argv'][1:] == [
-        '-m',
-        'torch.distributed.run',
+    assert came['argv'][1] == '-c'
+    assert 'torch.distributed.run' in came['argv'][2]
+    assert came['argv'][3:] == [
         '--nnodes=1',
         '--node_rank=0',
         '--master_addr=127.0.0.1',
@@ -198,7 +206,15 @@ def test_missing_arguments_show_the_usage(script, wanted, run):
 
 
 @pytest.mark.parametrize(
-    'script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'test.sh']
+    'script',
+    [
+        'demo.sh',
+        'dist_test.sh',
+        'dist_train.sh',
+        'slurm_test.sh',
+        'slurm_train.sh',
+        'test.sh',
+    ],
 )
 def test_scripts_are_executable_and_parse(script, repo):
     path = repo / 'tools' / script
@@ -209,3 +225,38 @@ def test_scripts_are_executable_and_parse(script, repo):
 def test_exit_code_of_the_program_is_kept(tmp_path, run):
     (tmp_path / 'bin' / 'python').write_text('#!/bin/sh\nexit 7\n')
     assert run('dist_train.sh', 'c.py', '1')[0] == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('code', [2, 1])
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_a_mistake_of_the_user_on_one_rank(tmp_path, repo, name, code):
+    script = tmp_path / 'tools' / f'dist_{name}.sh'
+    script.parent.mkdir()
+    shutil.copy(repo / 'tools' / script.name, script)
+    (script.parent / f'{name}.py').write_text(FAILING)
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = sock.getsockname()[1]
+    # The script takes the python of the path.
+    folder = os.path.dirname(sys.executable)
+    done = subprocess.run(
+        ['bash', str(script), 'c.py', *['x'] * (name == 'test'), '2'],
+        env={
+            **os.environ,
+            'PATH': f'{folder}{os.pathsep}{os.environ["PATH"]}',
+            'CODE': str(code),
+            'PORT': str(port),
+            'OMP_NUM_THREADS': '1',
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == code
+    if code == 2:
+        # What the rank said, which is nothing here.
+        assert done.stderr == ''
+    else:
+        assert 'error: a sentence' in done.stderr
+        assert 'ChildFailedError' in done.stderr

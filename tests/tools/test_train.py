@@ -124,38 +124,59 @@ def test_student_loads_into_plain_mmpretrain(run, tmp_path):
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
+@pytest.fixture
+def evaluate(run, tmp_path):
+    """Runs tools/test.py on weights of the run; gives metrics and log."""
+
+    def test(weights, *arguments):
+        root, work_dir, _ = run
+        out = tmp_path / 'metrics.json'
+        result = run_tool(
+            'test.py',
+            REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py',
+            work_dir / weights,
+            '--work-dir',
+            tmp_path / 'test',
+            '--out',
+            out,
+            *arguments,
+            '--cfg-options',
+            *TINY,
+            'test_dataloader.num_workers=0',
+            'test_dataloader.persistent_workers=False',
+            DATA_ROOT=str(root),
+            **DOMAINS,
+        )
+        assert result.returncode == 0, result.stderr
+        log = next((tmp_path / 'test').glob('*/*.log')).read_text()
+        return json.loads(out.read_text()), log
+
+    return test
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('weights', ['epoch_4.pth', 'student.pth'])
-def test_test_gives_the_metrics_of_the_run(run, tmp_path, weights):
-    root, work_dir, _ = run
-    out = tmp_path / 'metrics.json'
-    result = run_tool(
-        'test.py',
-        REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py',
-        work_dir / weights,
-        '--work-dir',
-        tmp_path / 'test',
-        '--out',
-        out,
-        '--cfg-options',
-        *TINY,
-        'test_dataloader.num_workers=0',
-        'test_dataloader.persistent_workers=False',
-        DATA_ROOT=str(root),
-        **DOMAINS,
-    )
-    assert result.returncode == 0, result.stderr
-    results = json.loads((work_dir / 'results.json').read_text())
-    metrics = json.loads(out.read_text())
+def test_test_gives_the_metrics_of_the_run(run, evaluate, weights):
+    metrics, _ = evaluate(weights)
+    results = json.loads((run[1] / 'results.json').read_text())
     for name, value in results['last'].items():
         assert metrics[name] == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_test_augments_at_test_time(evaluate):
+    # A checkpoint of the whole distiller, which is loaded strictly.
+    metrics, log = evaluate('epoch_4.pth', '--tta')
+    assert 0 <= metrics['accuracy/top1'] <= 100
+    for word in ('AverageClsScoreTTA', 'TestTimeAug'):
+        assert word in log, word
 
 
 @pytest.fixture
 def fails(tmp_path, monkeypatch, capsys):
     """Runs the tool in this process and checks how it refuses."""
 
-    def check(root, words, options=(), extra=(), left=(), **variables):
+    def check(root, words, options=(), extra=(), **variables):
         work_dir = tmp_path / 'never'
         arguments = train_arguments(
             work_dir, options=[*TINY, *options], extra=extra
@@ -176,10 +197,7 @@ def fails(tmp_path, monkeypatch, capsys):
         assert last.startswith('error: '), stderr
         for word in words:
             assert word in last, last
-        if left:
-            assert not any((work_dir / name).exists() for name in left)
-        else:
-            assert not work_dir.exists()
+        assert not work_dir.exists()
 
     return check
 
@@ -200,13 +218,16 @@ def fails(tmp_path, monkeypatch, capsys):
         ),
         ('batch size', ['batch_size', '0']),
         ('no distillation', ['distillation']),
+        ('no epoch that distils', ['max_epochs=1', 'customization']),
+        ('misspelt argument', ["'genral_weight'", "'general_weight'"]),
+        ('misspelt type', ["'CustomKDD'", "'CustomKD'"]),
         ('teacher weights', ['nothing.pth']),
         ('resume', ['nothing.pth']),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, fails, name, words):
     root = make_domains(tmp_path / 'data')
-    options, extra, left, variables = [], [], (), {}
+    options, extra, variables = [], [], {}
     if name == 'missing root':
         root = tmp_path / 'nowhere'
     elif name == 'source is target':
@@ -219,8 +240,6 @@ def test_wrong_input_is_one_sentence(tmp_path, fails, name, words):
             (root / 'art' / 'zebra').mkdir()
     elif name == 'unreadable image':
         (root / 'art' / 'cat' / 'broken.jpg').write_bytes(b'not a jpeg')
-        # It may be met after training started, but nothing claims a result.
-        left = ('results.json', 'student.pth')
     elif name == 'projection':
         options = [
             'model.projection.type=LinearConnector',
@@ -235,11 +254,17 @@ def test_wrong_input_is_one_sentence(tmp_path, fails, name, words):
             'model.schedule.customization=1',
             'model.schedule.distillation=0',
         ]
+    elif name == 'no epoch that distils':
+        options = ['train_cfg.max_epochs=1']
+    elif name == 'misspelt argument':
+        options = ['model.genral_weight=3']
+    elif name == 'misspelt type':
+        options = ['model.type=CustomKDD']
     elif name == 'teacher weights':
         options = [f'model.teacher.checkpoint={tmp_path}/nothing.pth']
     elif name == 'resume':
         extra = ['--resume', str(tmp_path / 'nothing.pth')]
-    fails(root, words, options, extra, left, **variables)
+    fails(root, words, options, extra, **variables)
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ pytestmark = [
 ]
 
 # An interpreter that writes down what came; asked for a virtual environment
-# it makes one that holds itself and a pip.
+# it makes one that holds itself and a pip. It knows all packages but with
+# LACKS.
 PYTHON = """#!/bin/sh
 echo "$(basename "$0") $*" | head -n 1 >>"{record}"
 if [ "$2" = venv ]; then
@@ -21,6 +22,7 @@ if [ "$2" = venv ]; then
     cp "$0" "$4/bin/python"
     cp "$0" "$4/bin/pip"
 fi
+[ "$1" != -c ] || [ -z "$LACKS" ]
 """
 NAMES = ('VIRTUAL_ENV', 'CONDA_PREFIX', 'CONDA_DEFAULT_ENV', 'PYTHON')
 SCRIPTS = ('demo.sh', 'test.sh')
@@ -131,6 +133,23 @@ def test_the_tests_are_installed_once_and_after_a_change(
     with open(checkout / 'setup.py', 'a') as file:
         file.write('# changed\n')
     assert [installs(), installs()] == [2, 0]
+
+
+def test_the_demo_is_installed_by_a_pip_that_can(run, tmp_path):
+    folder = tmp_path / 'active'
+    for lacks, wanted in (
+        ('', []),
+        (
+            'something',
+            [
+                'python -m pip install --quiet --upgrade pip',
+                'python -m pip install --quiet --editable .[demo]',
+            ],
+        ),
+    ):
+        calls = run('demo.sh', folder, VIRTUAL_ENV=str(folder), LACKS=lacks)
+        assert [call for call in calls if ' pip ' in call] == wanted
+        assert calls[-1] == 'python tools/demo.py --some argument'
 
 
 @pytest.mark.parametrize('script', ['_venv.sh', *SCRIPTS])

@@ -7,7 +7,7 @@ what the protocol and the weights were chosen on.
 """
 
 eval_split = '{{$EVAL_SPLIT:test}}'
-task = f'elpv {eval_split} cells, {{$LABEL_FRACTION:0.05}} of the labels'
+task = f'elpv {eval_split} cells, {{$LABEL_FRACTION:0.02}} of the labels'
 image_size = 96
 epoch_length = 'longer'
 
@@ -43,7 +43,7 @@ train_dataloader = dict(
         labelled=dict(
             type='ELPV',
             split='train',
-            fraction={{'$LABEL_FRACTION:0.05'}},
+            fraction={{'$LABEL_FRACTION:0.02'}},
             seed={{'$SEED:0'}},
             pipeline=train_pipeline,
         ),

@@ -2,6 +2,7 @@
 
 _base_ = './adamw_short.py'
 
+# Written in epochs of the whole run, of which each stage has every second.
 param_scheduler = [
     dict(_base_.param_scheduler[0], end=2),
     _base_.param_scheduler[1],

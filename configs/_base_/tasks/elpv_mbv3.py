@@ -12,3 +12,7 @@ model = dict(
     teacher=_base_.teacher,
     input_size=_base_.image_size,
 )
+
+# Every image is augmented anew, so the teacher is asked every time. Its
+# feature is standardised: chosen on the validation cells.
+custom_hooks = [*_base_.custom_hooks, dict(type='StandardizeTeacherHook')]

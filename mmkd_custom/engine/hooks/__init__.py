@@ -1,6 +1,7 @@
 """Hooks: stage, seeds, results, progress."""
 
 from .epoch_seed import EpochSeedHook
+from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
 from .stage import StageHook
@@ -12,6 +13,7 @@ __all__ = [
     'ProgressHook',
     'ResultsHook',
     'StageHook',
+    'StageParamSchedulerHook',
     'StandardizeTeacherHook',
     'TeacherMemoryHook',
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
-from typing import Optional
+import logging
+import sys
+from typing import List, Optional, Tuple
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -23,6 +25,7 @@ class ProgressHook(Hook):
     def __init__(self) -> None:
         self._progress: Optional[Progress] = None
         self._task = None
+        self._streams: List[Tuple[logging.StreamHandler, object]] = []
 
     def before_train(self, runner: Runner) -> None:
         """Shows the bar, on the main process."""
@@ -31,10 +34,17 @@ class ProgressHook(Hook):
             self._task = self._progress.add_task(
                 'training', total=runner.max_iters, completed=runner.iter
             )
+            terminal = sys.stdout
             self._progress.start()
+            # The logger holds the terminal itself and would write into the
+            # bar; what rich puts in its place writes above it.
+            for handler in getattr(runner.logger, 'handlers', []):
+                if getattr(handler, 'stream', None) is terminal:
+                    self._streams.append((handler, handler.stream))
+                    handler.setStream(sys.stdout)
             # An aborted run never reaches after_run, and would leave the
             # terminal without a cursor.
-            atexit.register(self._progress.stop)
+            atexit.register(self._stop)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
@@ -51,6 +61,12 @@ class ProgressHook(Hook):
     def after_run(self, runner: Runner) -> None:
         """Takes it away."""
         if self._progress is not None:
-            self._progress.stop()
-            atexit.unregister(self._progress.stop)
+            self._stop()
+            atexit.unregister(self._stop)
             self._progress = None
+
+    def _stop(self) -> None:
+        for handler, stream in self._streams:
+            handler.setStream(stream)
+        self._streams.clear()
+        self._progress.stop()

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ...evaluation import summarize, versions, write_json
 from ...export.student import save_student, student_state_dict
-from ...files import RESULTS_FILE, STUDENT_FILE
+from ...files import (
+    RESULTS_FILE,
+    RUN_KEY,
+    STUDENT_FILE,
+    drop_aside,
+    set_aside,
+)
 from ...registry import HOOKS
 
 _HISTORY = 'evaluation_history'
@@ -26,7 +32,11 @@ class ResultsHook(Hook):
 
     The history and the seconds spent travel in the checkpoints (MMEngine's
     message hub), so a resumed run reports all of its epochs and all of its
-    time.
+    time. So does what tells the run from others, by which
+    :class:`~mmkd_custom.engine.StrictLoadHook` refuses another run's
+    checkpoint. A fresh run replaces the results and checkpoints of an older
+    one in its folder: they are set aside before its first epoch and deleted
+    after it.
 
     Args:
         task (str, optional): Name of the task, such as ``Art->Clipart``.
@@ -42,23 +52,53 @@ class ResultsHook(Hook):
         self._since = 0.0
 
     def before_run(self, runner: Runner) -> None:
-        """Starts the clock, before any hook prepares anything."""
+        """Starts the clock, says which run this is."""
         self._since = time.time()
+        # A run that only tests builds no training data to be told by.
+        if isinstance(runner._train_loop, BaseLoop):
+            # Without a seed of its own a run takes the checkpoint's.
+            seed = (runner.cfg.get('randomness') or {}).get('seed')
+            runner.message_hub.update_info(
+                RUN_KEY, self._identity(runner, seed)
+            )
         runner.register_hook(_LostEvaluation())
 
-    @master_only
     def before_train(self, runner: Runner) -> None:
-        """Removes the results of an older run that a fresh one replaces."""
-        if runner.epoch == 0:
-            for name in (RESULTS_FILE, STUDENT_FILE):
-                (Path(runner.work_dir) / name).unlink(missing_ok=True)
+        """Sets aside what an older run left, if this one is fresh."""
+        runner.message_hub.update_info(
+            RUN_KEY, self._identity(runner, runner.seed)
+        )
+        # Not the epoch: a loop by iterations may be resumed in its first.
+        if runner.iter == 0 and is_main_process():
+            set_aside(runner.work_dir)
+
+    def _identity(self, runner: Runner, seed: Optional[int]) -> Dict[str, Any]:
+        """What tells a run from others, None where it is not known."""
+        name = runner.cfg.filename
+        return dict(
+            config=Path(name).name if name else None,
+            seed=seed,
+            task=self.task or runner.cfg.get('task'),
+            split_sha256=getattr(
+                runner.train_dataloader.dataset, 'split_sha256', None
+            ),
+        )
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Adds this epoch to the time spent."""
+        """Adds this epoch to the time spent; an older run is history."""
+        self._forget_older(runner)
         now = time.time()
         spent = runner.message_hub.runtime_info.get(_SECONDS, 0.0)
         runner.message_hub.update_info(_SECONDS, spent + now - self._since)
         self._since = now
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Forgets an older run: a loop by iterations ends no epoch."""
+        self._forget_older(runner)
+
+    @master_only
+    def _forget_older(self, runner: Runner) -> None:
+        drop_aside(runner.work_dir)
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, float]] = None
@@ -96,10 +136,7 @@ class ResultsHook(Hook):
         history = info.get(_HISTORY, [])
         write_json(
             dict(
-                config=Path(runner.cfg.filename or '').name,
-                seed=runner.seed,
-                task=self.task or runner.cfg.get('task'),
-                split_sha256=getattr(dataset, 'split_sha256', None),
+                **self._identity(runner, runner.seed),
                 **summarize(history),
                 epochs=runner.epoch,
                 wall_seconds=round(

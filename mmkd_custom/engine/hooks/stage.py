@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Optional
 
+from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ...datasets import TwoStreamBatchSampler, TwoStreamSampler
 from ...errors import UserError
 from ...registry import HOOKS
 from ...stages import DISTILLATION, StageSchedule
@@ -34,9 +36,35 @@ class StageHook(Hook):
             UserError: If gradient accumulation would carry gradients across
                 stages, or DDP would wait for parameters of another stage.
         """
+        sampler = _sampler(runner)
+        if isinstance(sampler, TwoStreamSampler):
+            _check_batches(runner)
+            _share_seed(runner, sampler)
         schedule = _schedule(runner)
         if schedule is None:
             return
+        if hasattr(sampler, 'set_schedule'):
+            sampler.set_schedule(schedule)
+        if len(schedule.stages) > 1:
+            self._check_stages(runner, schedule)
+        wrapper = runner.optim_wrapper
+        if not isinstance(wrapper, StagedOptimWrapper):
+            return
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            wrapper.start_counting(
+                runner.model,
+                schedule,
+                runner.epoch,
+                runner.max_epochs,
+                len(runner.train_dataloader),
+            )
+        else:
+            # One stage, the whole run long.
+            wrapper.start_counting(
+                runner.model, schedule, runner.iter, runner.max_iters, 1
+            )
+
+    def _check_stages(self, runner: Runner, schedule: StageSchedule) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise UserError(
                 f'train_cfg: a {type(runner.train_loop).__name__} has no '
@@ -63,27 +91,14 @@ class StageHook(Hook):
                     'must not hand gradients to the next; set '
                     'train_dataloader.sampler.epoch_length to a multiple.'
                 )
-        if (
-            len(schedule.stages) > 1
-            and is_model_wrapper(runner.model)
-            and not getattr(runner.model, 'find_unused_parameters', True)
+        if is_model_wrapper(runner.model) and not getattr(
+            runner.model, 'find_unused_parameters', True
         ):
             raise UserError(
                 'find_unused_parameters=False, but each stage trains only '
                 'part of the model; set find_unused_parameters=True in the '
                 'config.'
             )
-        if isinstance(wrapper, StagedOptimWrapper):
-            wrapper.start_counting(
-                runner.model, schedule, runner.epoch, runner.max_epochs, length
-            )
-        sampler = _sampler(runner)
-        if hasattr(sampler, 'set_schedule'):
-            sampler.set_schedule(schedule)
-            # The sampler is built before a checkpoint brings the seed of the
-            # run that is resumed.
-            if 'seed' not in runner.cfg.train_dataloader.get('sampler', {}):
-                sampler.seed = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Enters the stage of this epoch and says so in the log."""
@@ -99,6 +114,7 @@ class StageHook(Hook):
             runner.optim_wrapper.set_stage(stage)
         runner.message_hub.update_info('stage', stage)
         if len(schedule.stages) > 1:
+            _forget_scalars(runner)
             runner.logger.info(
                 f'Epoch {runner.epoch + 1}/{runner.max_epochs}: {stage}'
             )
@@ -112,6 +128,45 @@ def _unwrap(runner: Runner):
 def _schedule(runner: Runner) -> Optional[StageSchedule]:
     schedule = getattr(_unwrap(runner), 'schedule', None)
     return schedule if isinstance(schedule, StageSchedule) else None
+
+
+def _check_batches(runner: Runner) -> None:
+    batch_sampler = runner.train_dataloader.batch_sampler
+    if not isinstance(batch_sampler, TwoStreamBatchSampler):
+        raise UserError(
+            'train_dataloader.batch_sampler: a '
+            f'{type(batch_sampler).__name__} cuts the batches of a '
+            "TwoStreamSampler anew; set batch_sampler=dict(type='mmkd_custom."
+            "TwoStreamBatchSampler')."
+        )
+
+
+def _share_seed(runner: Runner, sampler: TwoStreamSampler) -> None:
+    """Gives the sampler the run's seed, unless the config has its own.
+
+    The sampler is built before a checkpoint brings the seed of the run that
+    is resumed. With diff_rank_seed each rank's differs, and the ranks must
+    walk one permutation: rank 0's counts.
+    """
+    given = runner.cfg.get('train_dataloader')
+    if given is not None and 'seed' not in given.get('sampler', {}):
+        seed = [runner.seed]
+        broadcast_object_list(seed)
+        sampler.seed = seed[0]
+
+
+def _forget_scalars(runner: Runner) -> None:
+    """Drops the terms of the stage that ended from what is averaged.
+
+    MMEngine would go on logging them, as if they were measured now, and mix
+    the losses of two stages into one mean.
+    """
+    scalars = runner.message_hub.log_scalars
+    for name in list(scalars):
+        mode, _, rest = name.partition('/')
+        # What MMEngine measures itself stays: learning rates and times.
+        if mode == 'train' and not rest.endswith(('lr', 'momentum', 'time')):
+            del scalars[name]
 
 
 def _sampler(runner: Runner):

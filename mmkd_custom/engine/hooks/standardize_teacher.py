@@ -35,6 +35,8 @@ class StandardizeTeacherHook(Hook):
         model = distiller_of(runner, type(self).__name__)
         if model is None:
             return
+        # Measured on the feature as it is, also when training starts twice.
+        model.teacher.feature_mean = model.teacher.feature_std = None
         width = model.teacher.feature_dim
         count = torch.zeros(1, dtype=torch.float64)
         total, squares = torch.zeros(2, width, dtype=torch.float64)

@@ -66,7 +66,12 @@ class TeacherMemoryHook(Hook):
             f'Teacher: {model.teacher.describe()}; asking it about '
             f'{len(dataset)} samples in {views} views ({gigabytes:.2f} GB)'
         )
-        memory = TeacherMemory(len(dataset), views)
+        memory = TeacherMemory(
+            len(dataset),
+            views,
+            model.teacher.feature_dim,
+            model.teacher.num_classes,
+        )
         for samples, output in ask_about(
             runner, model, range(views), self.batch_size
         ):

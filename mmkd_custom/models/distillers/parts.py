@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Union
 
 import torch.nn as nn
+from mmpretrain.models.utils import ClsDataPreprocessor
 
 from ...compat import keep_nested_state_dict
 from ...errors import UserError
 from ...registry import MODELS
-
-PREPROCESSOR = 'mmkd_custom.DistillDataPreprocessor'
+from ..data_preprocessor import DistillDataPreprocessor
 
 
 def build_connector(
@@ -56,14 +56,32 @@ def build_student(student: Union[dict, nn.Module]) -> nn.Module:
 
 def build_preprocessor(
     cfg: Union[dict, nn.Module, None],
-) -> Union[dict, nn.Module]:
-    """Builds the preprocessor; MMPretrain\'s own becomes this package\'s."""
+) -> nn.Module:
+    """Builds the preprocessor; MMPretrain's own becomes this package's.
+
+    Args:
+        cfg (dict | nn.Module, optional): Its config, or one that is built.
+
+    Returns:
+        nn.Module: A ``DistillDataPreprocessor`` where MMPretrain's
+        ``ClsDataPreprocessor`` was asked for, else what was asked for.
+
+    Raises:
+        UserError: If a built ``ClsDataPreprocessor`` is given, which cannot
+            take batches in which only some samples carry a label.
+    """
     if isinstance(cfg, nn.Module):
+        if type(cfg) is ClsDataPreprocessor:
+            raise UserError(
+                'data_preprocessor: a built ClsDataPreprocessor takes no '
+                'unlabelled samples; give its config, or a '
+                'DistillDataPreprocessor.'
+            )
         return cfg
     cfg = dict(cfg or {})
-    if cfg.get('type', 'ClsDataPreprocessor') in (
-        'ClsDataPreprocessor',
-        'mmpretrain.ClsDataPreprocessor',
-    ):
-        cfg['type'] = PREPROCESSOR
-    return MODELS.build(cfg)
+    kind = cfg.get('type', DistillDataPreprocessor)
+    if isinstance(kind, str):
+        kind = MODELS.get(kind) or kind
+    if kind is ClsDataPreprocessor:
+        kind = DistillDataPreprocessor
+    return MODELS.build(dict(cfg, type=kind))

@@ -21,17 +21,31 @@ class TeacherMemory:
     Args:
         samples (int): Number of samples n.
         views (int): Number of views K of each.
+        feature_dim (int): Width D of the feature.
+        num_classes (int, optional): Number of classes C; None keeps no
+            logits. Defaults to None.
 
     Attributes:
         feature (Tensor): float32 (n, K, D).
         logits (Tensor, optional): float32 (n, K, C).
     """
 
-    def __init__(self, samples: int, views: int) -> None:
+    def __init__(
+        self,
+        samples: int,
+        views: int,
+        feature_dim: int,
+        num_classes: Optional[int] = None,
+    ) -> None:
         self.samples = samples
         self.views = views
-        self.feature: Optional[torch.Tensor] = None
-        self.logits: Optional[torch.Tensor] = None
+        # All at once: a rank without a share must join in the sum over ranks.
+        self.feature = torch.zeros(samples, views, feature_dim)
+        self.logits = (
+            None
+            if num_classes is None
+            else torch.zeros(samples, views, num_classes)
+        )
 
     def write(self, samples: List[DataSample], output: TeacherOutput) -> None:
         """Keeps the outputs of a batch.
@@ -43,13 +57,9 @@ class TeacherMemory:
         """
         index, view = self._keys(samples)
         for name in ('feature', 'logits'):
-            values = getattr(output, name)
-            if values is None:
-                continue
-            if getattr(self, name) is None:
-                shape = (self.samples, self.views, values.shape[1])
-                setattr(self, name, torch.zeros(shape))
-            getattr(self, name)[index, view] = values.cpu()
+            kept = getattr(self, name)
+            if kept is not None:
+                kept[index, view] = getattr(output, name).cpu()
 
     def read(
         self, samples: List[DataSample], device: torch.device

@@ -1,24 +1,43 @@
-"""The runner of a shipped config, made small."""
+"""Small runners of the shipped domain-folder config, in this process."""
+
+from pathlib import Path
 
 import pytest
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+from mmpretrain.visualization import UniversalVisualizer
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import build_runner
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
+#: Batches of 2 + 2 from 3 x 3 images a domain: five an epoch.
+EPOCH_LENGTH = 5
+
 
 @pytest.fixture
-def build(tmp_path, monkeypatch):
-    """Builds the runner of the shipped domain-folder config, made small."""
+def small_runner(tmp_path, monkeypatch):
+    """Builds a runner of a shipped domain-folder config, made small."""
     root = make_domains(tmp_path / 'data', per_class=3)
     for name, value in dict(
-        DATA_ROOT=str(root), SOURCE='art', TARGET='photo', SEED='0'
+        DATA_ROOT=str(root), SOURCE='art', TARGET='photo'
     ).items():
         monkeypatch.setenv(name, value)
 
-    def make(name='customkd_mbv3_domain_folder.py', **options):
+    def make(
+        work_dir='work',
+        *,
+        name='customkd_mbv3_domain_folder.py',
+        resume=None,
+        validate=False,
+        seed=0,
+        epochs=2,
+        edit=lambda config: None,
+        **options,
+    ):
+        monkeypatch.setenv('SEED', str(seed))
         path = REPOSITORY / 'configs' / name
         teacher = {
             'model.teacher.model_name': 'test_efficientnet',
@@ -33,17 +52,29 @@ def build(tmp_path, monkeypatch):
                 'train_dataloader.sampler.labelled': 2,
                 'train_dataloader.sampler.unlabelled': 2,
                 'val_dataloader.num_workers': 0,
-                'train_cfg.max_epochs': 2,
+                'train_cfg.max_epochs': epochs,
+                'default_hooks.checkpoint.max_keep_ckpts': -1,
                 **options,
             },
         )
+        edit(config)
         prepare(
             config,
             config_path=path,
-            work_dir=str(tmp_path / 'work'),
-            validate=False,
+            work_dir=str(tmp_path / Path(work_dir)),
+            resume=None if resume is None else str(tmp_path / resume),
+            validate=validate,
         )
-        DefaultScope._instance_dict.clear()
+        # Runners made within one second share their name, and with it what
+        # MMEngine keeps by name.
+        for manager in (
+            DefaultScope,
+            MessageHub,
+            MMLogger,
+            Visualizer,
+            UniversalVisualizer,
+        ):
+            manager._instance_dict.clear()
         return build_runner(config)
 
     return make

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 from tests.cli import REPOSITORY, environment
 
 HIDE, SHOW = '\x1b[?25l', '\x1b[?25h'
+ERASE = '\x1b[2K'
 
 
 @pytest.fixture
@@ -63,6 +65,23 @@ def test_a_terminal_is_drawn_on(small_runner, terminal, monkeypatch):
     # It is taken away: the cursor is back.
     assert HIDE in text
     assert text.rindex(SHOW) > text.rindex(HIDE)
+
+
+def test_log_lines_stand_above_the_bar(small_runner, terminal, monkeypatch):
+    with terminal() as (slave, chunks):
+        with os.fdopen(slave, 'w') as stream:
+            with monkeypatch.context() as patch:
+                for name in ('stdout', 'stderr'):
+                    patch.setattr(sys, name, stream)
+                small_runner().train()
+    text = b''.join(chunks).decode()
+    assert 'epoch 2 distillation' in text
+    logged = [line for line in text.splitlines() if 'Epoch(train)' in line]
+    assert len(logged) == 2
+    for line in logged:
+        # What stood there before was erased; colours do not matter.
+        shown = re.sub(r'\x1b\[[\d;]*m', '', line.rpartition(ERASE)[2])
+        assert re.match(r'\s*\d\d/\d\d \d\d:', shown), line
 
 
 @pytest.mark.slow

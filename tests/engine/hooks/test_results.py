@@ -3,12 +3,23 @@
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import METRICS
+
+from mmkd_custom.engine import ResultsHook
+from mmkd_custom.errors import UserError
+from mmkd_custom.files import (
+    RUN_KEY,
+    is_aside,
+    load_checkpoint,
+    run_of,
+    set_aside,
+)
 
 SCRIPT = [40.0, 70.0, 60.0, 55.0]
 
@@ -91,39 +102,96 @@ def test_the_last_metrics_are_those_of_the_student_that_is_left(
 
 
 class Look(Hook):
-    """Notes which result files are there once training has begun."""
+    """Notes at the start of each epoch what is there of an older run."""
 
     priority = 'LOWEST'
 
+    def __init__(self):
+        self.seen = []
+
     def before_train_epoch(self, runner):
-        folder = Path(runner.work_dir)
-        self.seen = {
-            name
-            for name in ('results.json', 'student.pth')
-            if (folder / name).exists()
-        }
+        files = list(Path(runner.work_dir).iterdir())
+        there = {path.name for path in files} & OF_A_RUN
+        self.seen.append((there, sum(map(is_aside, files))))
+
+
+OF_A_RUN = {'results.json', 'student.pth', 'epoch_9.pth', 'last_checkpoint'}
 
 
 @pytest.mark.slow
-def test_results_of_an_older_run_go_when_a_fresh_one_starts(
-    small_runner, tmp_path
-):
+def test_a_fresh_run_replaces_an_older_one(small_runner, tmp_path):
     look = Look()
     short = {'train_dataloader.sampler.epoch_length': 1}
+    runner = small_runner(epochs=1, **short)
+    work_dir = tmp_path / 'work'
+    for name in OF_A_RUN:
+        (work_dir / name).write_text('of an older run')
+    runner.register_hook(look)
+    # A run that is refused sets nothing aside.
+    with pytest.raises(UserError, match='no epoch'):
+        runner.train()
+    assert {p.name for p in work_dir.iterdir()} >= OF_A_RUN
     runner = small_runner(**short)
-    names = {'results.json', 'student.pth'}
-    for name in names:
-        (tmp_path / 'work' / name).write_text('of an older run')
     runner.register_hook(look)
     runner.train()
-    assert look.seen == set()
-    assert results(tmp_path / 'work')['epochs'] == 2
+    # It is set aside in the first epoch and deleted after it.
+    assert look.seen == [(set(), 1), ({'last_checkpoint'}, 0)]
+    assert results(work_dir)['epochs'] == 2
+    assert sorted(path.name for path in work_dir.glob('*.pth')) == [
+        'epoch_1.pth',
+        'epoch_2.pth',
+        'student.pth',
+    ]
     # A run that continues keeps what it has until it has something newer.
-    runner = small_runner(epochs=4, resume='work/epoch_2.pth', **short)
+    runner = small_runner(epochs=3, resume='work/epoch_2.pth', **short)
     runner.register_hook(look)
     runner.train()
-    assert look.seen == names
-    assert results(tmp_path / 'work')['epochs'] == 4
+    assert look.seen[2:] == [(OF_A_RUN - {'epoch_9.pth'}, 0)]
+    assert results(work_dir)['epochs'] == 3
+
+
+def test_a_loop_without_epochs_replaces_it_by_its_first_checkpoint(tmp_path):
+    for name in OF_A_RUN:
+        (tmp_path / name).write_text('of an older run')
+    set_aside(tmp_path)
+    runner = SimpleNamespace(work_dir=str(tmp_path))
+    ResultsHook().before_save_checkpoint(runner, checkpoint={})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_checkpoints_tell_their_run(small_runner, tmp_path):
+    options = {'train_dataloader.sampler.epoch_length': 1}
+    small_runner(seed=3, **options).train()
+    found = results(tmp_path / 'work')
+    wanted = {
+        key: found[key] for key in ('config', 'seed', 'task', 'split_sha256')
+    }
+    assert wanted['seed'] == 3 and wanted['task'] == 'art->photo'
+    assert None not in wanted.values()
+    for epoch in (1, 2):
+        path = tmp_path / 'work' / f'epoch_{epoch}.pth'
+        assert run_of(load_checkpoint(path)) == wanted
+
+    # A run without a seed of its own goes on with the checkpoint's, and says
+    # so.
+    def no_seed(config):
+        config.randomness.seed = None
+
+    small_runner(
+        seed=4, epochs=3, resume='work/epoch_2.pth', edit=no_seed, **options
+    ).train()
+    assert results(tmp_path / 'work')['seed'] == 3
+    path = tmp_path / 'work' / 'epoch_3.pth'
+    assert run_of(load_checkpoint(path)) == wanted
+
+
+def test_a_runner_that_only_tests_is_no_run(small_runner):
+    runner = small_runner()
+    runner.call_hook('before_run')
+    assert RUN_KEY not in runner.message_hub.runtime_info
+    # The training data was not built for it.
+    assert isinstance(runner._train_loop, dict)
 
 
 class Average(Hook):

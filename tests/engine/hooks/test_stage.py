@@ -1,10 +1,13 @@
 """The stage of every epoch, and what cannot be trained in stages."""
 
+import json
+
 import pytest
 from mmengine.hooks import Hook
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import CUSTOMIZATION, DISTILLATION
+from tests.engine.hooks.conftest import EPOCH_LENGTH
 from tests.helpers import digests
 
 PARTS = ('student', 'student_projection', 'teacher_projection')
@@ -43,8 +46,24 @@ class Watch(Hook):
         )
 
 
-def test_stages_take_turns(small_runner):
-    runner = small_runner(epochs=4)
+def mixed_precision(config):
+    config.optim_wrapper.update(
+        type='AmpOptimWrapper',
+        dtype='bfloat16',
+        accumulative_counts=5,
+        clip_grad=dict(max_norm=1.0),
+    )
+
+
+@pytest.mark.parametrize('edit', [lambda config: None, mixed_precision])
+def test_stages_take_turns(small_runner, monkeypatch, edit):
+    # MMEngine's wrapper wants an accelerator; its loss scaler is then idle,
+    # but autocast, accumulation and clipping are those of a GPU run.
+    monkeypatch.setattr(
+        'mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available',
+        lambda: True,
+    )
+    runner = small_runner(epochs=4, edit=edit)
     watch = Watch()
     runner.register_hook(watch)
     runner.train()
@@ -81,6 +100,14 @@ def iterations(config):
     config.param_scheduler = None
 
 
+def general_only(config):
+    config.model.specific_weight = 0.0
+
+
+def uncut(config):
+    config.train_dataloader.pop('batch_sampler')
+
+
 def staged(config):
     config.optim_wrapper.accumulative_counts = 2
 
@@ -101,6 +128,7 @@ def plain(config):
     'options, words',
     [
         (dict(edit=iterations), 'IterBasedTrainLoop.*by_epoch'),
+        (dict(edit=uncut), 'batch_sampler: a BatchSampler.*TwoStreamBatch'),
         (dict(epochs=1), 'max_epochs=1'),
         (
             {
@@ -139,10 +167,14 @@ def test_the_sampler_walks_with_the_seed_of_the_run(small_runner):
     runner.train()
     assert runner.seed == 7
     assert runner.train_dataloader.batch_sampler.sampler.seed == 7
-    # The checkpoints know the seed of a run, whatever the config says later.
-    runner = small_runner(seed=5, resume='work/epoch_2.pth', **short)
+
+    def no_seed(config):
+        config.randomness.seed = None
+
+    # A run without a seed of its own goes on with that of the checkpoint.
+    runner = small_runner(edit=no_seed, resume='work/epoch_2.pth', **short)
     sampler = runner.train_dataloader.batch_sampler.sampler
-    assert sampler.seed == 5
+    assert sampler.seed != 7
     runner.train()
     assert runner.seed == 7
     assert sampler.seed == 7
@@ -158,3 +190,49 @@ def test_a_seed_in_the_config_is_kept(small_runner):
     )
     runner.train()
     assert runner.train_dataloader.batch_sampler.sampler.seed == 11
+
+
+@pytest.mark.parametrize('edit', [iterations, staged])
+def test_one_stage_alone_needs_no_rules_of_stages(small_runner, edit):
+    runner = small_runner(
+        edit=lambda config: (general_only(config), edit(config))
+    )
+    runner.train()
+    assert runner.iter > 0
+
+
+def test_ranks_of_different_seeds_walk_one_permutation(
+    small_runner, monkeypatch
+):
+    told = []
+
+    def broadcast(values):
+        told.append(list(values))
+        values[0] = 3  # what rank 0 says
+
+    monkeypatch.setattr(
+        'mmkd_custom.engine.hooks.stage.broadcast_object_list', broadcast
+    )
+    runner = small_runner(
+        seed=7, **{'train_dataloader.sampler.epoch_length': 1}
+    )
+    runner.train()
+    assert told == [[7]]
+    assert runner.train_dataloader.batch_sampler.sampler.seed == 3
+
+
+def test_each_epoch_logs_the_terms_of_its_own_stage(small_runner, tmp_path):
+    def log_often(config):
+        config.default_hooks.logger.interval = 1
+
+    small_runner(epochs=4, edit=log_often).train()
+    path = next((tmp_path / 'work').rglob('scalars.json'))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [line for line in lines if 'loss' in line]
+    assert len(lines) == 4 * EPOCH_LENGTH
+    for line in lines:
+        customizes = line['epoch'] % 2 == 1
+        assert ('loss_customization' in line) == customizes, line
+        assert ('loss_ce' in line) != customizes, line
+        terms = sum(v for k, v in line.items() if k.startswith('loss_'))
+        assert line['loss'] == pytest.approx(terms, rel=1e-4)

@@ -7,8 +7,8 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.models.distillers import make_batch
 
 
-def test_memory_equals_the_live_teacher(build):
-    runner = build()
+def test_memory_equals_the_live_teacher(small_runner):
+    runner = small_runner()
     runner.train()
     model, memory = runner.model, runner.model.teacher_memory
     assert memory.feature.shape[:2] == (18, 4)
@@ -20,8 +20,8 @@ def test_memory_equals_the_live_teacher(build):
         torch.testing.assert_close(kept.feature, live, rtol=1e-5, atol=1e-5)
 
 
-def test_the_teacher_is_not_asked_while_training(build):
-    runner = build()
+def test_the_teacher_is_not_asked_while_training(small_runner):
+    runner = small_runner()
     asked = []
     runner.model.teacher.register_forward_pre_hook(
         lambda _, args: asked.append(len(args[0]))
@@ -30,9 +30,9 @@ def test_the_teacher_is_not_asked_while_training(build):
     assert sum(asked) == 18 * 4
 
 
-def test_nothing_for_a_model_without_teacher(build):
-    runner = build(
-        'baselines/source_only_mbv3_domain_folder.py',
+def test_nothing_for_a_model_without_teacher(small_runner):
+    runner = small_runner(
+        name='baselines/source_only_mbv3_domain_folder.py',
         **{'train_dataloader.batch_size': 2, 'train_cfg.max_epochs': 1},
     )
     runner.train()
@@ -54,6 +54,6 @@ def test_nothing_for_a_model_without_teacher(build):
         ),
     ],
 )
-def test_what_cannot_be_kept_is_refused(build, options, words):
+def test_what_cannot_be_kept_is_refused(small_runner, options, words):
     with pytest.raises(UserError, match=words):
-        build(**options).train()
+        small_runner(**options).train()

@@ -61,6 +61,7 @@ def test_a_built_student_is_taken_as_it_is():
         dict(),
         dict(type='ClsDataPreprocessor', num_classes=5),
         dict(type='mmpretrain.ClsDataPreprocessor', num_classes=5),
+        dict(type=ClsDataPreprocessor, num_classes=5),
     ],
 )
 def test_mmpretrains_preprocessor_becomes_ours(cfg):
@@ -70,7 +71,9 @@ def test_mmpretrains_preprocessor_becomes_ours(cfg):
 
 
 def test_any_other_preprocessor_is_kept():
-    built = ClsDataPreprocessor()
+    built = DistillDataPreprocessor()
     assert build_preprocessor(built) is built
+    with pytest.raises(UserError, match='built ClsDataPreprocessor'):
+        build_preprocessor(ClsDataPreprocessor())
     other = build_preprocessor(dict(type='mmengine.ImgDataPreprocessor'))
     assert type(other).__name__ == 'ImgDataPreprocessor'

@@ -13,7 +13,7 @@ def samples(*keys):
 
 
 def filled(views=2, logits=True):
-    memory = TeacherMemory(3, views)
+    memory = TeacherMemory(3, views, 4, 5 if logits else None)
     keys = [(i, v) for i in range(3) for v in range(views)]
     output = TeacherOutput(
         torch.randn(len(keys), 4),
