@@ -35,16 +35,16 @@ class ProgressHook(Hook):
                 'training', total=runner.max_iters, completed=runner.iter
             )
             terminal = sys.stdout
-            self._progress.start()
-            # The logger holds the terminal itself and would write into the
-            # bar; what rich puts in its place writes above it.
-            for handler in getattr(runner.logger, 'handlers', []):
-                if getattr(handler, 'stream', None) is terminal:
-                    self._streams.append((handler, handler.stream))
-                    handler.setStream(sys.stdout)
             # An aborted run never reaches after_run, and would leave the
             # terminal without a cursor.
             atexit.register(self._stop)
+            self._progress.start()
+            # The logger holds the terminal itself and would write into the
+            # bar; what rich puts in its place writes above it.
+            for handler in runner.logger.handlers:
+                if getattr(handler, 'stream', None) is terminal:
+                    self._streams.append((handler, handler.stream))
+                    handler.setStream(sys.stdout)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None

@@ -113,9 +113,11 @@ def test_silent_when_stderr_is_no_terminal(
 
 
 ABORTED = """
+import logging
 from types import SimpleNamespace
 from mmkd_custom.engine import ProgressHook
-ProgressHook().before_train(SimpleNamespace(max_iters=10, iter=0))
+runner = SimpleNamespace(max_iters=10, iter=0, logger=logging.getLogger())
+ProgressHook().before_train(runner)
 raise KeyboardInterrupt
 """
 
