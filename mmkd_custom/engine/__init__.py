@@ -9,7 +9,6 @@ from .hooks import (
     StageParamSchedulerHook,
     StandardizeTeacherHook,
     TeacherMemoryHook,
-    TeacherReportHook,
 )
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 
@@ -22,7 +21,6 @@ __all__ = [
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
     'TeacherMemoryHook',
-    'TeacherReportHook',
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',
     'StrictLoadHook',

@@ -7,7 +7,6 @@ from .results import ResultsHook
 from .stage import StageHook
 from .standardize_teacher import StandardizeTeacherHook
 from .teacher_memory import TeacherMemoryHook
-from .teacher_report import TeacherReportHook
 
 __all__ = [
     'EpochSeedHook',
@@ -17,5 +16,4 @@ __all__ = [
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
     'TeacherMemoryHook',
-    'TeacherReportHook',
 ]

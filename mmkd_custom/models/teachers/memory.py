@@ -8,7 +8,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from ...errors import UserError
-from .output import TeacherOutput
+from .base import TeacherOutput
 
 
 class TeacherMemory:
@@ -21,12 +21,12 @@ class TeacherMemory:
     Args:
         samples (int): Number of samples n.
         views (int): Number of views K of each.
-        feature_dim (int, optional): Width D of the feature; None keeps none.
+        feature_dim (int): Width D of the feature.
         num_classes (int, optional): Number of classes C; None keeps no
             logits. Defaults to None.
 
     Attributes:
-        feature (Tensor, optional): float32 (n, K, D).
+        feature (Tensor): float32 (n, K, D).
         logits (Tensor, optional): float32 (n, K, C).
     """
 
@@ -34,15 +34,17 @@ class TeacherMemory:
         self,
         samples: int,
         views: int,
-        feature_dim: Optional[int],
+        feature_dim: int,
         num_classes: Optional[int] = None,
     ) -> None:
         self.samples = samples
         self.views = views
         # All at once: a rank without a share must join in the sum over ranks.
-        self.feature, self.logits = (
-            None if width is None else torch.zeros(samples, views, width)
-            for width in (feature_dim, num_classes)
+        self.feature = torch.zeros(samples, views, feature_dim)
+        self.logits = (
+            None
+            if num_classes is None
+            else torch.zeros(samples, views, num_classes)
         )
 
     def write(self, samples: List[DataSample], output: TeacherOutput) -> None:
@@ -69,12 +71,14 @@ class TeacherMemory:
             device (torch.device): Where the outputs are wanted.
 
         Returns:
-            TeacherOutput: Feature (B, D) and logits (B, C), as far as they
-            were written.
+            TeacherOutput: Feature (B, D) and logits (B, C).
         """
         index, view = self._keys(samples)
-        kept = TeacherOutput(self.feature, self.logits)
-        return kept.map(lambda values: values[index, view].to(device))
+        logits = self.logits
+        return TeacherOutput(
+            self.feature[index, view].to(device),
+            None if logits is None else logits[index, view].to(device),
+        )
 
     def _keys(self, samples: List[DataSample]) -> tuple:
         try:
