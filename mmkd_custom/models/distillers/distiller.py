@@ -95,14 +95,17 @@ class Distiller(BaseDistiller):
             }
         )
         self.probe = nn.Linear(d_t, view.num_classes) if probe else None
-        needs_logits = any(t['on'] == 'logits' for t in self.terms.values())
+        compared = {term['on'] for term in self.terms.values()}
         own = self.teacher.num_classes
-        if needs_logits and not probe and own != view.num_classes:
+        if 'logits' in compared and not probe and own != view.num_classes:
             raise UserError(
                 f'terms: logits are compared, but the teacher has '
                 f'{own or "no"} classes and the student {view.num_classes}; '
                 'set probe=True or give a teacher with a head for them.'
             )
+        if probe:
+            compared = compared - {'logits'} | {'feature'}
+        self.teacher_wants = tuple(sorted(compared))
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Cross entropy on labelled images plus every configured term."""
@@ -136,9 +139,7 @@ class Distiller(BaseDistiller):
             losses[f'loss_{name}'] = term['weight'] * self.losses[name](
                 *pair, targets[chosen]
             )
-        if teacher_logits is not None and (
-            teacher_logits.shape[1] == view.num_classes
-        ):
+        if teacher_logits is not None:
             losses['teacher_top1'] = top1(teacher_logits[labelled], samples)
         losses.update(
             time_teacher=teacher_seconds, time_student=student_seconds

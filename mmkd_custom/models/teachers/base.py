@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
 
 from ...errors import UserError
+from .output import FEATURE, LOGITS, OUTPUTS, TeacherOutput, concatenate
 from .preparation import InputPreparation
 
 DTYPES = {
@@ -20,21 +20,6 @@ DTYPES = {
 
 #: What ``weights`` says of a network that loaded none.
 RANDOM_WEIGHTS = 'random'
-
-
-@dataclass
-class TeacherOutput:
-    """What a teacher says about N images.
-
-    Attributes:
-        feature (Tensor): f_t, float32 (N, D): what the teacher's own
-            classifier consumes. Not L2-normalised.
-        logits (Tensor, optional): z_t, float32 (N, C); None if the teacher
-            has no head.
-    """
-
-    feature: torch.Tensor
-    logits: Optional[torch.Tensor] = None
 
 
 class FrozenTeacher(nn.Module):
@@ -60,10 +45,18 @@ class FrozenTeacher(nn.Module):
             computation. Defaults to 'float32'.
         channels_last (bool): Whether weights and images are laid out (N, H,
             W, C) in memory. Defaults to True.
+        max_batch (int, optional): Most images that go through the network at
+            once; a larger batch is cut. None never cuts. Defaults to None.
+        compile (bool): Whether ``torch.compile`` compiles the network at its
+            first use. Defaults to False.
 
     Attributes:
         feature_dim (int): Width D of the feature.
         num_classes (int, optional): Number of classes C; None if headless.
+        offers (tuple[str]): What it can be asked for, of
+            :data:`~mmkd_custom.models.teachers.OUTPUTS`.
+        dims (dict[str, tuple[int]]): Shape for one image of each, at the size
+            of the dry run; maps as ``maps.0``, ``maps.1`` …
         name (str): Name of the network.
         weights (str): Where its weights came from.
         feature_mean (Tensor, optional): (D,), set by :meth:`standardize`.
@@ -75,6 +68,7 @@ class FrozenTeacher(nn.Module):
 
     feature_dim: int
     num_classes: Optional[int] = None
+    offers: Tuple[str, ...] = (FEATURE, LOGITS)
 
     def __init__(
         self,
@@ -85,6 +79,8 @@ class FrozenTeacher(nn.Module):
         patch_multiple: int = 1,
         dtype: str = 'float32',
         channels_last: bool = True,
+        max_batch: Optional[int] = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.eval()
@@ -97,6 +93,22 @@ class FrozenTeacher(nn.Module):
             raise UserError(
                 f'teacher: dtype={dtype!r} is not one of {", ".join(DTYPES)}.'
             )
+        if max_batch is not None and (
+            isinstance(max_batch, bool)
+            or not isinstance(max_batch, int)
+            or max_batch < 1
+        ):
+            raise UserError(
+                f'teacher: max_batch={max_batch!r}, but a positive integer or '
+                'None is wanted.'
+            )
+        self.max_batch = max_batch
+        self.dims: Dict[str, Tuple[int, ...]] = {}
+        self._encode = (
+            torch.compile(self.encode, dynamic=False)
+            if compile
+            else self.encode
+        )
         self.dtype = DTYPES[dtype]
         self.memory_format = (
             torch.channels_last if channels_last else torch.contiguous_format
@@ -135,42 +147,77 @@ class FrozenTeacher(nn.Module):
         """Stays in evaluation mode, whatever ``mode`` is."""
         return super().train(False)
 
-    def encode(self, inputs: torch.Tensor) -> TeacherOutput:
+    def encode(
+        self, inputs: torch.Tensor, wants: Sequence[str]
+    ) -> TeacherOutput:
         """Runs the network; each kind of teacher implements it.
 
         Args:
             inputs (Tensor): RGB images (N, 3, H, W), normalised with the
                 teacher's mean and std, in the teacher's dtype.
+            wants (Sequence[str]): Names out of ``offers``. What costs extra
+                and is not among them is not computed.
 
         Returns:
-            TeacherOutput: In any dtype.
+            TeacherOutput: In any dtype; at least what is wanted.
         """
         raise NotImplementedError
 
-    def forward(self, inputs: torch.Tensor) -> TeacherOutput:
+    def forward(
+        self, inputs: torch.Tensor, wants: Optional[Sequence[str]] = None
+    ) -> TeacherOutput:
         """Asks the teacher about images that :meth:`prepare` returned.
 
         Args:
             inputs (Tensor): (N, 3, H, W), normalised the teacher's way.
+            wants (Sequence[str], optional): Names out of ``offers``. None is
+                the feature, and the logits if there is a head. Defaults to
+                None.
 
         Returns:
-            TeacherOutput: Detached float32 feature (N, D) and logits (N, C).
+            TeacherOutput: Detached, in float32, exactly what is wanted (the
+            grid comes with the tokens).
+
+        Raises:
+            UserError: If the teacher does not offer it.
         """
+        if wants is None:
+            wants = [n for n in (FEATURE, LOGITS) if n in self.offers]
+        lacking = [name for name in wants if name not in self.offers]
+        if lacking:
+            raise UserError(
+                f'teacher {self.name}: gives no {lacking[0]}, only '
+                f'{", ".join(self.offers)}.'
+            )
+        wants = tuple(name for name in OUTPUTS if name in wants)
+        inputs = inputs.to(self.dtype, memory_format=self.memory_format)
         # no_grad, not inference_mode: an inference tensor may not be saved
         # for the backward of the projection it goes into.
         with (
             torch.no_grad(),
             torch.autocast(inputs.device.type, enabled=False),
         ):
-            output = self.encode(
-                inputs.to(self.dtype, memory_format=self.memory_format)
+            output = concatenate(
+                [
+                    self._only(self._encode(part, wants), wants)
+                    for part in inputs.split(self.max_batch or len(inputs))
+                ]
+                if len(inputs)
+                else [self._only(self.encode(inputs, wants), wants)]
             )
-        feature, logits = output.feature.float(), output.logits
-        if self.feature_mean is not None:
-            feature = (feature - self.feature_mean) / self.feature_std
-        return TeacherOutput(
-            feature, None if logits is None else logits.float()
-        )
+            if output.feature is not None and self.feature_mean is not None:
+                output.feature = (
+                    output.feature - self.feature_mean
+                ) / self.feature_std
+        return output
+
+    def _only(
+        self, output: TeacherOutput, wants: Sequence[str]
+    ) -> TeacherOutput:
+        wanted = {name: getattr(output, name) for name in wants}
+        if 'tokens' in wants:
+            wanted['grid'] = output.grid
+        return TeacherOutput(**wanted).map(torch.Tensor.float)
 
     def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Gives (f_t - mean) / std as the feature from now on.
@@ -236,7 +283,7 @@ class FrozenTeacher(nn.Module):
         return self.preparation(inputs, mean, std, to_rgb)
 
     def infer_dims(self, size: Tuple[int, int]) -> None:
-        """Sets ``feature_dim`` and ``num_classes`` from one dry run.
+        """Sets ``feature_dim``, ``num_classes`` and ``dims`` from a dry run.
 
         It draws no random number and leaves every weight as it is.
 
@@ -251,7 +298,7 @@ class FrozenTeacher(nn.Module):
         # built that later runs on a GPU; the way to float32 and back is exact.
         self.float()
         with torch.no_grad(), torch.autocast('cpu', enabled=False):
-            output = self.encode(torch.zeros(1, 3, *size))
+            output = self.encode(torch.zeros(1, 3, *size), self.offers)
         self.to(self.dtype)
         shape = tuple(getattr(output.feature, 'shape', ()))
         if len(shape) != 2:
@@ -264,6 +311,13 @@ class FrozenTeacher(nn.Module):
         self.num_classes = (
             None if output.logits is None else output.logits.shape[1]
         )
+        self.offers = tuple(
+            n for n in OUTPUTS if getattr(output, n) is not None
+        )
+        self.dims = {
+            name: tuple(tensor.shape[1:])
+            for name, tensor in output.named_tensors().items()
+        }
 
     def digest(self) -> str:
         """Computes the SHA-256 of names, dtypes, shapes and bytes, in order.

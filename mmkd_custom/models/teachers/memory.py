@@ -8,7 +8,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from ...errors import UserError
-from .base import TeacherOutput
+from .output import TeacherOutput
 
 
 class TeacherMemory:
@@ -21,12 +21,12 @@ class TeacherMemory:
     Args:
         samples (int): Number of samples n.
         views (int): Number of views K of each.
-        feature_dim (int): Width D of the feature.
+        feature_dim (int, optional): Width D of the feature; None keeps none.
         num_classes (int, optional): Number of classes C; None keeps no
             logits. Defaults to None.
 
     Attributes:
-        feature (Tensor): float32 (n, K, D).
+        feature (Tensor, optional): float32 (n, K, D).
         logits (Tensor, optional): float32 (n, K, C).
     """
 
@@ -34,17 +34,15 @@ class TeacherMemory:
         self,
         samples: int,
         views: int,
-        feature_dim: int,
+        feature_dim: Optional[int],
         num_classes: Optional[int] = None,
     ) -> None:
         self.samples = samples
         self.views = views
         # All at once: a rank without a share must join in the sum over ranks.
-        self.feature = torch.zeros(samples, views, feature_dim)
-        self.logits = (
-            None
-            if num_classes is None
-            else torch.zeros(samples, views, num_classes)
+        self.feature, self.logits = (
+            None if width is None else torch.zeros(samples, views, width)
+            for width in (feature_dim, num_classes)
         )
 
     def write(self, samples: List[DataSample], output: TeacherOutput) -> None:
@@ -71,14 +69,12 @@ class TeacherMemory:
             device (torch.device): Where the outputs are wanted.
 
         Returns:
-            TeacherOutput: Feature (B, D) and logits (B, C).
+            TeacherOutput: Feature (B, D) and logits (B, C), as far as they
+            were written.
         """
         index, view = self._keys(samples)
-        logits = self.logits
-        return TeacherOutput(
-            self.feature[index, view].to(device),
-            None if logits is None else logits[index, view].to(device),
-        )
+        kept = TeacherOutput(self.feature, self.logits)
+        return kept.map(lambda values: values[index, view].to(device))
 
     def _keys(self, samples: List[DataSample]) -> tuple:
         try:

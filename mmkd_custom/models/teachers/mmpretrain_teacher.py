@@ -2,66 +2,90 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-from pathlib import Path
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import mmpretrain
 import torch
-from mmengine.config import Config
+import torch.nn as nn
 from mmengine.logging import print_log
-from mmpretrain.apis import ModelHub
 from mmpretrain.models import ImageClassifier
 
-from ...errors import UserError, nearest
+from ...errors import UserError
 from ...registry import MODELS
-from .base import FrozenTeacher, TeacherOutput
+from .base import FrozenTeacher
+from .mmpretrain_features import BackboneTaps, is_plain_transformer
+from .mmpretrain_zoo import find_model
+from .output import FEATURE, LOGITS, OUTPUTS, TOKENS, TeacherOutput
 from .weights import load_state_dict, load_strict
 
-PREFIX = 'mmpretrain::'
+BACKBONE = 'backbone.'
+
+POOLED, CLS, PATCHES = 'pooled', 'cls', 'patches'
 
 #: Pixels that are enough for the dry run of a network of free input size.
-DRY_RUN_SIZE = 64
+DRY_RUN_SIZE = 128
 
 
 @MODELS.register_module()
 class MMPretrainTeacher(FrozenTeacher):
-    """Any MMPretrain ``ImageClassifier``.
+    """Any MMPretrain ``ImageClassifier``, or any backbone alone.
 
-    Its feature is ``extract_feat(stage='pre_logits')``, what its final
-    classifier consumes; without a head the last output of backbone and neck,
-    averaged over positions if it is a map. Its normalisation and order of
-    channels are those of its own data preprocessor. With neither
-    ``checkpoint`` nor ``pretrained`` the weights are random, which a warning
-    says.
+    Its normalisation and order of channels are those of its own data
+    preprocessor. With neither ``checkpoint`` nor ``pretrained`` the weights
+    are random, which a warning says.
+
+    Its feature f_t (N, D) is one of:
+
+    - 'pooled': ``extract_feat(stage='pre_logits')``, what its final
+      classifier consumes (of a ViT the class token, of a convolutional
+      network the averaged last map); without a head the last output of
+      backbone and neck, averaged over positions if it is a map. Where that is
+      several vectors (distilled DeiT, Conformer) they are concatenated.
+    - 'cls': the class token of a plain transformer, normalised.
+    - 'patches': the mean of its normalised patch tokens.
+
+    For its tokens and maps see
+    :class:`~mmkd_custom.models.teachers.mmpretrain_features.BackboneTaps`;
+    where a network has none, it does not offer them. Everything comes from
+    one pass of the backbone.
 
     Args:
-        model (dict | str): Config of a classifier, its name in the model zoo
-            ('resnet50_8xb32_in1k', also with 'mmpretrain::' before it), or
-            the path of a config file ('mmpretrain::resnet/….py' for one of
-            MMPretrain's own).
+        model (dict | str): Config of a classifier or of a backbone, the
+            name of a classifier in the model zoo ('resnet50_8xb32_in1k', also
+            with 'mmpretrain::' before it), or the path of a config file
+            ('mmpretrain::resnet/….py' for one of MMPretrain's own).
         checkpoint (str, optional): Where its weights are: see
-            :func:`~mmkd_custom.models.teachers.load_state_dict`. Defaults to
-            None.
+            :func:`~mmkd_custom.models.teachers.load_state_dict`. A backbone
+            also takes those of a classifier with it. Defaults to None.
         pretrained (bool): Whether the model zoo's weights are downloaded.
             Defaults to False.
+        feature (str): 'pooled', 'cls' or 'patches'. Defaults to 'pooled'.
+        map_indices (Sequence[int], optional): Which stages, or blocks of a
+            plain transformer, give maps, from 0; negative ones from the end.
+            None takes the last stage of each resolution, or four evenly
+            spaced blocks. Defaults to None.
         input_size (int | tuple[int, int], optional): Pixels; None is what the
             student sees. Defaults to None.
         data_preprocessor (dict, optional): ``mean``, ``std``, ``to_rgb`` in
             place of the model's own. Defaults to None.
         interpolation (str): 'bicubic', 'bilinear' or 'nearest'. Defaults to
             'bicubic'.
-        patch_multiple (int): Height and width must be multiples of it.
-            Defaults to 1.
+        patch_multiple (int, optional): Height and width must be multiples of
+            it. None is the patch of a plain transformer, else 1. Defaults to
+            None.
         dtype (str): 'float32', 'bfloat16' or 'float16'. Defaults to
             'float32'.
         channels_last (bool): Memory layout. Defaults to True.
+        max_batch (int, optional): Most images at once; None is all. Defaults
+            to None.
+        compile (bool): Whether ``torch.compile`` compiles it. Defaults to
+            False.
 
     Raises:
-        UserError: If MMPretrain does not know the model, it is no classifier
-            with one feature an image, or the weights cannot be had or do not
-            match.
+        UserError: If MMPretrain does not know the model, it is neither a
+            classifier nor a backbone, it does not have the feature or the
+            maps, or the weights cannot be had or do not match.
     """
 
     def __init__(
@@ -69,14 +93,18 @@ class MMPretrainTeacher(FrozenTeacher):
         model: Union[dict, str],
         checkpoint: Optional[str] = None,
         pretrained: bool = False,
+        feature: str = POOLED,
+        map_indices: Optional[Sequence[int]] = None,
         input_size: Union[int, Tuple[int, int], None] = None,
         data_preprocessor: Optional[dict] = None,
         interpolation: str = 'bicubic',
-        patch_multiple: int = 1,
+        patch_multiple: Optional[int] = None,
         dtype: str = 'float32',
         channels_last: bool = True,
+        max_batch: Optional[int] = None,
+        compile: bool = False,
     ) -> None:
-        config, name, url = _resolve(model)
+        config, name, url = find_model(model)
         if checkpoint is not None and pretrained:
             raise UserError(
                 f'teacher {name}: checkpoint={checkpoint!r} and '
@@ -106,8 +134,7 @@ class MMPretrainTeacher(FrozenTeacher):
             )
         else:
             state_dict, source = load_state_dict(source)
-            head = () if classifier.with_head else ('head',)
-            load_strict(classifier, state_dict, source, head)
+            _load(classifier, state_dict, source)
 
         mean, std, to_rgb = _normalisation(classifier, name)
         super().__init__(
@@ -115,67 +142,112 @@ class MMPretrainTeacher(FrozenTeacher):
             std=std,
             input_size=input_size,
             interpolation=interpolation,
-            patch_multiple=patch_multiple,
+            patch_multiple=(
+                _patch(classifier.backbone)
+                if patch_multiple is None
+                else patch_multiple
+            ),
             dtype=dtype,
             channels_last=channels_last,
+            max_batch=max_batch,
+            compile=compile,
         )
-        self.name = name
-        if source is not None:
-            self.weights = source
-        self.to_rgb = to_rgb
-        self.model = classifier
         size = (
             self.input_size
             or getattr(classifier.backbone, 'img_size', None)
             or DRY_RUN_SIZE
         )
-        self.infer_dims((size, size) if isinstance(size, int) else size)
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        taps = BackboneTaps(classifier.backbone, size, name, map_indices)
+        _check_feature(feature, taps, name)
+        self.name = name
+        if source is not None:
+            self.weights = source
+        self.feature = feature
+        self.to_rgb = to_rgb
+        self.model = classifier
+        self._taps = taps
+        self.offers = OUTPUTS
+        self.infer_dims(size)
 
-    def encode(self, inputs: torch.Tensor) -> TeacherOutput:
-        """Runs the classifier's backbone and neck once, then its head.
+    def encode(
+        self, inputs: torch.Tensor, wants: Sequence[str]
+    ) -> TeacherOutput:
+        """Runs the backbone once, and of neck and head what is wanted.
 
         Args:
             inputs (Tensor): RGB (N, 3, H, W), normalised for this model.
+            wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            TeacherOutput: Feature (N, D), and logits (N, C) if it has a head.
+            TeacherOutput: Feature (N, D), logits (N, C), tokens (N, L, D_p)
+            and maps, as far as they are wanted and there are any.
         """
         if not self.to_rgb:
             inputs = inputs.flip(1)
-        outputs = self.model.extract_feat(inputs, stage='neck')
-        if not self.model.with_head:
-            last = (
-                outputs[-1] if isinstance(outputs, (tuple, list)) else outputs
-            )
-            return TeacherOutput(_pool(last))
-        feature = _pool(self.model.head.pre_logits(outputs))
-        return TeacherOutput(feature, self.model.head(outputs))
-
-
-def _resolve(model: Union[dict, str]) -> Tuple[Config, str, Optional[str]]:
-    """Finds the config, the name and the URL of the weights of a model."""
-    if not isinstance(model, str):
-        config = Config(dict(model=copy.deepcopy(dict(model))))
-        return config, str(config.model.get('type')), None
-    name = model[len(PREFIX) :] if model.startswith(PREFIX) else model
-    if name.endswith('.py'):
-        path = Path(name)
-        if name != model:
-            path = Path(mmpretrain.__file__).parent / '.mim/configs' / name
-        if not path.is_file():
-            raise UserError(
-                f'teacher: model={model!r} names no file: there is no {path}.'
-            )
-        config = Config.fromfile(str(path))
-        return config, path.stem, config.get('load_from')
-    known = mmpretrain.list_models()
-    if name.lower() not in known:
-        raise UserError(
-            f'teacher: MMPretrain knows no model {name!r}; '
-            f'{nearest(name, known)}.'
+        pooled = FEATURE in wants and self.feature == POOLED
+        extra = {CLS: (CLS,), PATCHES: (TOKENS,), POOLED: ()}[self.feature]
+        seen = self._taps(inputs, (*wants, *extra))
+        feature = logits = None
+        if pooled or LOGITS in wants:
+            outputs = seen.outputs
+            if self.model.with_neck:
+                outputs = self.model.neck(outputs)
+            if pooled:
+                feature = _vector(
+                    self.model.head.pre_logits(outputs)
+                    if self.model.with_head
+                    else outputs[-1]
+                    if isinstance(outputs, (tuple, list))
+                    else outputs
+                )
+            if LOGITS in wants and self.model.with_head:
+                logits = self.model.head(outputs)
+                if isinstance(logits, tuple):
+                    # Conformer's two heads, whose sum it predicts by.
+                    logits = sum(logits)
+        if self.feature == CLS:
+            feature = seen.cls
+        elif self.feature == PATCHES:
+            feature = seen.tokens.mean(1)
+        return TeacherOutput(
+            feature, logits, seen.tokens, seen.grid, seen.maps
         )
-    entry = ModelHub.get(name)
-    return entry.config, name, entry.weights
+
+
+def _check_feature(feature: str, taps: BackboneTaps, name: str) -> None:
+    known = [POOLED]
+    if taps.has_cls:
+        known.append(CLS)
+    if taps.is_transformer:
+        known.append(PATCHES)
+    if feature not in known:
+        raise UserError(
+            f'teacher {name}: feature={feature!r} is none it has, which are '
+            f'{", ".join(map(repr, known))}.'
+        )
+
+
+def _patch(backbone: nn.Module) -> int:
+    """Gives the edge of a plain transformer's patch in pixels, else 1."""
+    if not is_plain_transformer(backbone):
+        return 1
+    embedding = getattr(backbone, 'patch_embed', None)
+    stride = getattr(getattr(embedding, 'projection', None), 'stride', 1)
+    return max(stride) if isinstance(stride, tuple) else stride
+
+
+def _load(
+    classifier: ImageClassifier,
+    state_dict: Dict[str, torch.Tensor],
+    source: str,
+) -> None:
+    drop = () if classifier.with_head else ('head',)
+    if not classifier.with_head and not classifier.with_neck:
+        drop += ('neck',)
+        if not any(key.startswith(BACKBONE) for key in state_dict):
+            state_dict = {BACKBONE + k: v for k, v in state_dict.items()}
+    load_strict(classifier, state_dict, source, drop)
 
 
 def _normalisation(
@@ -203,8 +275,8 @@ def _normalisation(
     return mean, std, to_rgb
 
 
-def _pool(feature: Any) -> Any:
+def _vector(feature: Any) -> Any:
+    if isinstance(feature, (tuple, list)):
+        return torch.cat([_vector(part) for part in feature], 1)
     # (N, D, H, W) -> (N, D)
-    if torch.is_tensor(feature) and feature.ndim == 4:
-        return feature.mean((2, 3))
-    return feature
+    return feature.mean((2, 3)) if feature.ndim == 4 else feature

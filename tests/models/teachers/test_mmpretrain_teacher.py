@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import mmpretrain
+import numpy as np
 import pytest
 import torch
 import torch.nn as nn
+from mmcv.transforms import Compose
+from mmengine.registry import DefaultScope
 from mmpretrain.apis import ModelHub
-from mmpretrain.models import build_classifier
+from mmpretrain.models import ResNet, build_classifier
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers import MMPretrainTeacher
@@ -18,6 +23,28 @@ from mmkd_custom.registry import MODELS
 NAME = 'mobilenet-v3-small-050_3rdparty_in1k'
 MEAN = [123.675, 116.28, 103.53]
 STD = [58.395, 57.12, 57.375]
+
+
+#: A plain transformer of two blocks, without and with its head.
+VIT = dict(
+    type='VisionTransformer',
+    arch=dict(
+        embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64
+    ),
+    img_size=32,
+    patch_size=16,
+)
+
+
+def small_vit(**options) -> dict:
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(VIT, **options),
+        head=dict(
+            type='VisionTransformerClsHead', num_classes=7, in_channels=32
+        ),
+        data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True),
+    )
 
 
 def small(**options) -> dict:
@@ -68,6 +95,39 @@ def test_feature_and_logits_equal_get_model(images):
     assert torch.allclose(output.logits, logits, atol=1e-6)
     assert teacher.feature_dim == feature.shape[1]
     assert teacher.num_classes == 1000
+
+
+@pytest.mark.parametrize(
+    'name', ['resnet18_8xb32_in1k', 'deit-tiny_4xb256_in1k']
+)
+def test_feature_of_a_file_equals_get_model(name, tmp_path):
+    pixels = np.random.RandomState(0).randint(0, 256, (30, 40, 3))
+    image = Image.fromarray(pixels.astype(np.uint8)).resize((320, 240))
+    image.save(tmp_path / 'image.jpg', quality=95)
+    torch.manual_seed(0)
+    reference = mmpretrain.get_model(name)
+    torch.manual_seed(0)
+    teacher = MMPretrainTeacher(name)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pipeline = Compose(
+            [
+                TRANSFORMS.build(step)
+                for step in reference._config.test_dataloader.dataset.pipeline
+            ]
+        )
+    packed = pipeline(dict(img_path=str(tmp_path / 'image.jpg')))
+    batch = reference.data_preprocessor(dict(inputs=[packed['inputs']]))
+    with torch.no_grad():
+        wanted = reference.extract_feat(batch['inputs'], stage='pre_logits')
+    # A student of another normalisation, and B, G, R as it is loaded.
+    mean, std = [104.0, 117.0, 124.0], [57.0, 58.0, 59.0]
+    arrived = (
+        packed['inputs'].float() - torch.tensor(mean).view(3, 1, 1)
+    ) / torch.tensor(std).view(3, 1, 1)
+    found = teacher(teacher.prepare(arrived[None], mean, std, to_rgb=False))
+    assert found.feature.shape == wanted.shape
+    error = (found.feature - wanted).abs().max() / wanted.abs().max()
+    assert error < 1e-5
 
 
 def test_preprocessing_equals_the_models_own(images):
@@ -157,6 +217,169 @@ def test_vision_transformer_and_input_size(images):
     assert torch.allclose(output.logits, last, atol=1e-6)
 
 
+def test_offers_and_computes_what_is_wanted(images, monkeypatch):
+    teacher = MMPretrainTeacher(small_vit())
+    assert teacher.offers == ('feature', 'logits', 'tokens', 'maps')
+    assert teacher.dims == {
+        'feature': (32,),
+        'logits': (7,),
+        'tokens': (4, 32),
+        'maps.0': (32, 2, 2),
+        'maps.1': (32, 2, 2),
+    }
+    inputs = teacher.prepare(images)
+    whole = teacher(inputs, teacher.offers)
+    for name in teacher.offers:
+        alone = teacher(inputs, (name,)).named_tensors()
+        assert all(key.split('.')[0] == name for key in alone)
+        for key, value in alone.items():
+            assert torch.equal(value, whole.named_tensors()[key])
+
+    def refuse(*args):
+        raise AssertionError('the head was asked')
+
+    monkeypatch.setattr(teacher.model.head, 'forward', refuse)
+    teacher(inputs, ('feature', 'tokens', 'maps'))
+    monkeypatch.setattr(teacher.model.head, 'pre_logits', refuse)
+    teacher(inputs, ('tokens', 'maps'))
+
+
+@pytest.mark.parametrize('feature', ['cls', 'patches'])
+def test_feature_of_a_transformer(images, feature):
+    torch.manual_seed(0)
+    config = small_vit(out_type='avg_featmap')
+    teacher = MMPretrainTeacher(config, feature=feature)
+    torch.manual_seed(0)
+    pooled = MMPretrainTeacher(config)
+    inputs = teacher.prepare(images)
+    found, other = (each(inputs) for each in (teacher, pooled))
+    model = teacher.model.backbone
+    model.out_type = 'raw'
+    with torch.no_grad():
+        raw = model(inputs)[-1]
+    wanted = raw[:, 0] if feature == 'cls' else raw[:, 1:].mean(1)
+    assert torch.equal(found.feature, wanted)
+    # The head still gets its own.
+    assert torch.equal(found.logits, other.logits)
+    assert not torch.allclose(found.feature, other.feature)
+
+
+@pytest.mark.parametrize(
+    'config, feature, known',
+    [
+        (small(), 'cls', "'pooled'"),
+        (small_vit(), 'mean', "'pooled', 'cls', 'patches'"),
+        (
+            small_vit(with_cls_token=False, out_type='avg_featmap'),
+            'cls',
+            "'pooled', 'patches'",
+        ),
+    ],
+)
+def test_feature_it_has_not(config, feature, known):
+    with pytest.raises(UserError) as error:
+        MMPretrainTeacher(config, feature=feature)
+    assert f"feature='{feature}'" in str(error.value)
+    assert str(error.value).endswith(f'which are {known}.')
+
+
+def test_several_vectors_are_concatenated(images):
+    teacher = MMPretrainTeacher(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(VIT, type='DistilledVisionTransformer'),
+            head=dict(type='DeiTClsHead', num_classes=7, in_channels=32),
+            data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True),
+        )
+    )
+    inputs = teacher.prepare(images)
+    output = teacher(inputs)
+    with torch.no_grad():
+        vectors = teacher.model.extract_feat(inputs, stage='pre_logits')
+        logits = teacher.model(inputs)
+    assert torch.equal(output.feature, torch.cat(vectors, 1))
+    assert teacher.feature_dim == 64 and torch.equal(output.logits, logits)
+
+
+def test_parts_of_a_batch(images):
+    teacher = MMPretrainTeacher(small_vit(), max_batch=1)
+    inputs = teacher.prepare(images)
+    calls = []
+    teacher.model.backbone.register_forward_pre_hook(
+        lambda _module, args: calls.append(len(args[0]))
+    )
+    found = teacher(inputs, teacher.offers)
+    teacher.max_batch = None
+    wanted = teacher(inputs, teacher.offers)
+    assert calls == [1, 1, 2] and found.grid == wanted.grid == (2, 2)
+    for name, value in wanted.named_tensors().items():
+        assert torch.allclose(found.named_tensors()[name], value, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_compiled(images):
+    torch.manual_seed(0)
+    plain = MMPretrainTeacher(small_vit())
+    torch.manual_seed(0)
+    compiled = MMPretrainTeacher(small_vit(), compile=True)
+    inputs = plain.prepare(images)
+    for _ in range(2):
+        # Other images, lest a compiled pass gives what it was compiled on.
+        inputs = inputs.flip(3) + 0.1
+        for wants in (('feature', 'logits'), plain.offers):
+            wanted = plain(inputs, wants).named_tensors()
+            found = compiled(inputs, wants).named_tensors()
+            assert found.keys() == wanted.keys()
+            for name, value in wanted.items():
+                assert torch.allclose(found[name], value, atol=1e-4), name
+
+
+def test_size_is_rounded_to_the_patch(log_lines):
+    teacher = MMPretrainTeacher(small_vit())
+    assert teacher.prepare(torch.zeros(1, 3, 40, 55)).shape[2:] == (32, 48)
+    assert any('(40, 55) are resized to (32, 48)' in x for x in log_lines)
+    inputs = teacher.prepare(torch.rand(1, 3, 40, 55))
+    assert teacher(inputs, ('tokens',)).grid == (2, 3)
+    with pytest.raises(UserError, match='multiples of 16'):
+        MMPretrainTeacher(small_vit(), input_size=40)
+    free = MMPretrainTeacher(small())
+    assert free.prepare(torch.zeros(1, 3, 41, 55)).shape[2:] == (41, 55)
+
+
+@pytest.mark.parametrize('kind', ['ResNet', 'mmpretrain.ResNet', ResNet])
+def test_backbone_alone(images, checkpoint, kind):
+    headed = MMPretrainTeacher(small(), checkpoint=checkpoint)
+    backbone = dict(small()['backbone'], type=kind)
+    preprocessor = small()['data_preprocessor']
+    # Weights of the classifier, whose head is left out.
+    teacher = MMPretrainTeacher(
+        backbone, checkpoint=checkpoint, data_preprocessor=preprocessor
+    )
+    inputs = teacher.prepare(images)
+    found, wanted = teacher(inputs), headed(inputs)
+    assert teacher.offers == ('feature', 'tokens', 'maps')
+    assert teacher.num_classes is None and found.logits is None
+    assert torch.allclose(found.feature, wanted.feature, atol=1e-6)
+    assert 'ResNet' in teacher.name and '<' not in teacher.name
+
+
+def test_weights_of_a_backbone_alone(images, checkpoint, tmp_path):
+    headed = MMPretrainTeacher(small(), checkpoint=checkpoint)
+    path = tmp_path / 'backbone.pth'
+    torch.save(headed.model.backbone.state_dict(), path)
+    config = tmp_path / 'backbone.py'
+    config.write_text(
+        f'model = {small()["backbone"]!r}\n'
+        f'data_preprocessor = {small()["data_preprocessor"]!r}\n'
+    )
+    teacher = MMPretrainTeacher(str(config), checkpoint=str(path))
+    inputs = headed.prepare(images)
+    assert torch.equal(teacher.prepare(images), inputs)
+    assert torch.allclose(
+        teacher(inputs).feature, headed(inputs).feature, atol=1e-6
+    )
+
+
 def test_stays_frozen_and_feeds_a_projection(images, checkpoint):
     teacher = MMPretrainTeacher(small(), checkpoint=checkpoint)
     digest = teacher.digest()
@@ -206,6 +429,21 @@ def test_random_weights_and_no_normalisation_are_said(log_lines):
 def test_unknown_name():
     with pytest.raises(UserError, match='nearest:.*resnet18_8xb32_in1k'):
         MMPretrainTeacher('resnet18_8xb32_in')
+
+
+@pytest.mark.parametrize(
+    'model, words',
+    [
+        (
+            dict(type='ResNext', depth=50),
+            "'ResNext', which.*nearest:.*'ResNeXt'",
+        ),
+        (dict(depth=50), 'the type None, which MMPretrain does not know'),
+    ],
+)
+def test_unknown_type(model, words):
+    with pytest.raises(UserError, match=words):
+        MMPretrainTeacher(model)
 
 
 @pytest.mark.parametrize('path', ['nowhere.py', 'mmpretrain::no/where.py'])

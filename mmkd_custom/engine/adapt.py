@@ -1,0 +1,137 @@
+"""Adapts the teacher of a config to its labelled data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Tuple, Union
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+
+from ..datasets.views import seeded_rng
+from ..errors import UserError
+from ..models.teachers.adaptation import LORA, Adaptation
+from ..models.teachers.adapted import (
+    AdaptedTeacher,
+    build_unadapted,
+    split_execution,
+)
+from ..models.teachers.wrapped import feature_name
+from .adapter_training import AdaptSettings, train_adapter
+from .labelled import LabelledImages
+
+
+def adapt_config(
+    config: Config,
+    settings: AdaptSettings,
+    out: Union[str, Path, None] = None,
+) -> Tuple[Adaptation, Path]:
+    """Adapts the teacher of a config on its labelled data and stores that.
+
+    The unlabelled dataset is not even built, so no label of the target is
+    read.
+
+    Args:
+        config (Config): From :func:`~mmkd_custom.engine.config.load_config`,
+            with a teacher in its model. Of an ``AdaptedTeacher``, the teacher
+            inside is adapted anew.
+        settings (AdaptSettings): How.
+        out (str | Path, optional): The safetensors file. Defaults to None,
+            the one that an ``AdaptedTeacher`` of the config names, else
+            ``teacher_<mode>.safetensors`` in the config's work directory.
+
+    Returns:
+        tuple[Adaptation, Path]: What was stored, and where.
+
+    Raises:
+        UserError: If the config has no teacher or no labels, the teacher
+            cannot be adapted, or the file cannot be written.
+    """
+    spec, path = _teacher(config, settings.mode, out)
+    seed = _seed(config)
+    with DefaultScope.overwrite_default_scope(
+        config.get('default_scope', 'mmkd_custom')
+    ):
+        spec, execution = split_execution(spec)
+        # Random weights, if it has such, shall be the same every time.
+        with seeded_rng(seed):
+            teacher = build_unadapted(spec)
+        # The whole batch of a step need not fit beside the activations.
+        teacher.max_batch = execution['max_batch']
+        digest = teacher.digest()
+        teacher.to(get_device())
+        images = LabelledImages(
+            config, teacher, settings.holdout, settings.batch_size, seed
+        )
+    print_log(
+        f'Adapting {teacher.name} ({settings.mode}) on {len(images.train)} '
+        f'labelled images of {len(images.classes)} classes; '
+        f'{len(images.held_out)} are held out.',
+        logger='current',
+    )
+    trained = train_adapter(
+        teacher,
+        images.batches,
+        len(images.classes),
+        settings,
+        seed,
+        images.held_out_batches if len(images.held_out) else None,
+    )
+    adaptation = Adaptation(
+        tensors=trained.tensors,
+        mode=settings.mode,
+        teacher=teacher.name,
+        teacher_sha256=digest,
+        classes=images.classes,
+        accuracy=trained.accuracy,
+        feature=feature_name(teacher),
+        split_sha256=images.split_sha256,
+        seed=seed,
+        rank=settings.rank if settings.mode == LORA else None,
+        alpha=settings.alpha if settings.mode == LORA else None,
+    )
+    adaptation.save(path)
+    return adaptation, path
+
+
+def _teacher(
+    config: Config, mode: str, out: Union[str, Path, None]
+) -> Tuple[dict, Path]:
+    """Gives the config of the teacher to adapt, and the file to write."""
+    spec = (config.get('model') or {}).get('teacher')
+    if not isinstance(spec, dict):
+        raise UserError(
+            'config: its model has no teacher, but one is wanted to be '
+            'adapted, as in configs/customkd_mbv3_domain_folder.py.'
+        )
+    kind = spec.get('type')
+    if kind is AdaptedTeacher or str(kind).rpartition('.')[2] == (
+        AdaptedTeacher.__name__
+    ):
+        out = out or spec.get('adaptation')
+        own = {'max_batch': spec['max_batch']} if 'max_batch' in spec else {}
+        spec = {**(spec.get('teacher') or {}), **own}
+    if out is None:
+        folder = config.get('work_dir') or Path(
+            'work_dirs', Path(config.filename or 'config').stem
+        )
+        out = Path(folder, f'teacher_{mode}.safetensors')
+    path = Path(out).expanduser()
+    # Now, and not after hours of training.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f'--out {path}: cannot be written ({error}).'
+        ) from error
+    if path.is_dir():
+        raise UserError(f'--out {path}: is a folder, but a file is wanted.')
+    return spec, path
+
+
+def _seed(config: Config) -> int:
+    randomness = config.get('randomness') or {}
+    seed = randomness.get('seed', config.get('seed'))
+    return int(seed or 0)

@@ -1,0 +1,168 @@
+"""What a teacher is and costs, for the log at the start of a run."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from .base import FrozenTeacher
+from .output import FEATURE, LOGITS, TeacherOutput
+
+
+def teacher_report(
+    teacher: FrozenTeacher,
+    size: Union[int, Tuple[int, int]],
+    wants: Optional[Sequence[str]] = None,
+) -> Dict[str, Any]:
+    """Describes a teacher; runs it on one black image.
+
+    No random number is drawn and no weight changes.
+
+    Args:
+        teacher (FrozenTeacher): Any teacher, on the device it runs on.
+        size (int | tuple[int, int]): Pixels (or height and width) of the
+            images that come to its ``prepare``.
+        wants (Sequence[str], optional): What it will be asked for; None is
+            the feature, and the logits if there is a head. Defaults to None.
+
+    Returns:
+        dict[str, Any]: Values that JSON can hold.
+
+        - ``name``, ``weights`` (where they came from), ``sha256``
+        - ``parameters``: their number
+        - ``gflops``: 1e9 floating-point operations for one image, two a
+          multiply-add, in matrix products, convolutions and attention (the
+          rest is not counted), at ``input_size`` and for ``wants``; None if
+          the device cannot compute in the teacher's dtype
+        - ``input_size``: (height, width) in pixels of what the network sees;
+          ``interpolation``
+        - ``dtype``, ``max_batch``, ``compile``
+        - ``wants``, and ``dims``: the shape for one image of everything that
+          is offered, maps as ``maps.0``, ``maps.1`` …
+        - ``teachers``: the reports of those in an ensemble, whose own input,
+          precision and batches say nothing; empty for any other
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if wants is None:
+        wants = [n for n in (FEATURE, LOGITS) if n in teacher.offers]
+    device = next(teacher.parameters()).device
+    inputs = teacher.prepare(torch.zeros(1, 3, *pair, device=device))
+    dims, gflops = dict(teacher.dims), None
+    try:
+        every, _ = _counted(teacher, inputs, teacher.offers)
+        dims = {
+            k: tuple(v.shape[1:]) for k, v in every.named_tensors().items()
+        }
+        _, gflops = _counted(teacher, inputs, wants)
+    except (NotImplementedError, RuntimeError) as error:
+        # A teacher in half precision that is still on the CPU.
+        if 'not implemented for' not in str(error):
+            raise
+    return dict(
+        name=teacher.name,
+        weights=teacher.weights,
+        sha256=teacher.digest(),
+        parameters=sum(p.numel() for p in teacher.parameters()),
+        gflops=gflops,
+        input_size=tuple(inputs.shape[-2:]),
+        interpolation=teacher.preparation.interpolation,
+        dtype=str(teacher.dtype)[len('torch.') :],
+        max_batch=teacher.max_batch,
+        compile=_is_compiled(teacher),
+        wants=list(wants),
+        dims=dims,
+        teachers=[
+            teacher_report(
+                member, pair, [n for n in wants if n in member.offers]
+            )
+            for member in getattr(teacher, 'teachers', ())
+        ],
+    )
+
+
+def report_text(report: Dict[str, Any]) -> str:
+    """Formats a report for people.
+
+    Args:
+        report (dict): From :func:`teacher_report`.
+
+    Returns:
+        str: A line for the name and one for each fact.
+    """
+    gflops = report['gflops']
+    compute = (
+        'not counted: its dtype does not run on this device'
+        if gflops is None
+        else f'{gflops:.3g} GFLOPs an image (two a multiply-add)'
+    )
+    facts = {
+        'parameters': f'{report["parameters"] / 1e6:.2f} M',
+        'compute': compute,
+        'asked for': ', '.join(report['wants']),
+        'offers': ', '.join(
+            f'{name} {"x".join(map(str, shape))}'
+            for name, shape in report['dims'].items()
+        ),
+    }
+    if not report['teachers']:
+        size = '{}x{}'.format(*report['input_size'])
+        at_once = report['max_batch']
+        facts.update(
+            {
+                'input': f'{size} {report["interpolation"]}',
+                'dtype': report['dtype'],
+                'at once': 'whole batches'
+                if at_once is None
+                else f'{at_once} images',
+                'compiled': 'yes' if report['compile'] else 'no',
+            }
+        )
+    facts['weights'] = f'{report["weights"]} (sha256 {report["sha256"][:12]})'
+    width = max(map(len, facts))
+    lines = [f'Teacher {report["name"]}']
+    lines += [f'  {name:<{width}}  {value}' for name, value in facts.items()]
+    for member in report['teachers']:
+        lines += [f'  {line}' for line in report_text(member).split('\n')]
+    return '\n'.join(lines)
+
+
+def _counted(
+    teacher: FrozenTeacher, inputs: Any, wants: Sequence[str]
+) -> Tuple[TeacherOutput, float]:
+    """Runs the teacher; gives its output and 1e9 operations."""
+    counter = FlopCounterMode(display=False)
+    with _plain_kernels(), counter:
+        output = teacher(inputs, wants)
+    return output, counter.get_total_flops() / 1e9
+
+
+@contextlib.contextmanager
+def _plain_kernels() -> Iterator[None]:
+    """Has attention made of matrix products, which alone are counted.
+
+    Fused attention is counted for some kernels of some versions of torch,
+    and the fused layer of ``nn.MultiheadAttention`` for none. What
+    ``torch.compile`` would fuse is run as it is written.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            torch.compiler.set_stance('force_eager'),
+        ):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _is_compiled(teacher: FrozenTeacher) -> bool:
+    return any(
+        module._encode != module.encode
+        for module in teacher.modules()
+        if isinstance(module, FrozenTeacher)
+    )

@@ -1,0 +1,92 @@
+"""What teachers that are made of other teachers share."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence, Union
+
+from ...errors import UserError
+from ...registry import MODELS
+from .base import FrozenTeacher
+
+
+def build_wrapped(
+    teacher: Union[dict, FrozenTeacher],
+    option: str,
+    execution: Dict[str, Any],
+) -> FrozenTeacher:
+    """Builds a teacher that another one asks.
+
+    Args:
+        teacher (dict | FrozenTeacher): Its config, or the teacher itself.
+        option (str): Name of the configuration option, for the error.
+        execution (dict): Options of how it runs, such as ``dtype`` and
+            ``max_batch``, that take the place of those in its config; None
+            leaves one as it is.
+
+    Returns:
+        FrozenTeacher: The teacher.
+
+    Raises:
+        UserError: If it is no teacher, or built already and to run otherwise.
+    """
+    given = {k: v for k, v in execution.items() if v is not None}
+    if isinstance(teacher, dict):
+        teacher = MODELS.build({**teacher, **given})
+    elif given:
+        raise UserError(
+            f'{option}: {", ".join(given)} given for a teacher that is built '
+            'already, but its config is wanted.'
+        )
+    if not isinstance(teacher, FrozenTeacher):
+        raise UserError(
+            f'{option}: {type(teacher).__name__} is no FrozenTeacher; name '
+            'one such as TimmTeacher or MMPretrainTeacher.'
+        )
+    return teacher
+
+
+def feature_name(teacher: FrozenTeacher) -> str:
+    """Gives the name of the vector that a teacher's feature is.
+
+    Args:
+        teacher (FrozenTeacher): Any teacher.
+
+    Returns:
+        str: Such as 'pooled' or 'cls'; 'feature' if it has but one.
+    """
+    for attribute in ('feature', 'feature_name'):
+        value = getattr(teacher, attribute, None)
+        if isinstance(value, str):
+            return value
+    return 'feature'
+
+
+def check_classes(
+    teacher: FrozenTeacher, names: Optional[Sequence[str]]
+) -> None:
+    """Refuses a teacher whose logits are of other classes than a dataset's.
+
+    Args:
+        teacher (FrozenTeacher): Nothing is asked of one that does not know
+            the names of its ``classes``.
+        names (Sequence[str], optional): The dataset's, in order; None if it
+            has none.
+
+    Raises:
+        UserError: If number, names or order differ.
+    """
+    own = getattr(teacher, 'classes', None)
+    if own is None or names is None or list(own) == list(names):
+        return
+    differ = next(
+        (
+            f', of which number {i} is {ours!r} and not {theirs!r}'
+            for i, (ours, theirs) in enumerate(zip(own, names))
+            if ours != theirs
+        ),
+        '',
+    )
+    raise UserError(
+        f'teacher {teacher.name}: its logits are of {len(own)} classes, but '
+        f'the dataset has {len(names)}{differ}; fit them to this dataset.'
+    )

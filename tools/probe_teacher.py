@@ -1,0 +1,62 @@
+"""Fits a linear probe: ``python tools/probe_teacher.py CONFIG``."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from mmkd_custom.engine.config import load_config
+from mmkd_custom.engine.probe import config_line, probe_config
+from mmkd_custom.errors import run_cli
+from mmkd_custom.models.teachers.probe import NORMALIZATIONS, STANDARDIZE
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses the arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('config', help='config file whose model has a teacher')
+    parser.add_argument(
+        '--out',
+        help='safetensors file (default: what a ProbedTeacher of the config '
+        "names, else probe.safetensors in the config's work directory)",
+    )
+    parser.add_argument(
+        '--normalization',
+        choices=NORMALIZATIONS,
+        default=STANDARDIZE,
+        help='what is done to the feature before the linear layer',
+    )
+    parser.add_argument(
+        '--holdout',
+        type=float,
+        default=0.2,
+        help='share of the labelled images that chooses the regularisation',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Fits, stores and says how to use it."""
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    probe, fit, path = probe_config(
+        config, args.normalization, args.holdout, args.out
+    )
+    print(
+        f'Probe of {probe.teacher} ({probe.feature}, {probe.normalization}), '
+        f'{len(probe.classes)} classes:\n\n{fit.table()}\n\n'
+        f'All labelled images: {fit.train_accuracy:.2f} %. Wrote {path}. In '
+        f'the config:\n\n{config_line(config, path)}'
+    )
+
+
+if __name__ == '__main__':
+    run_cli(main)
