@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.config import DictAction
 
-from mmkd_custom.engine.adapt import adapt_config
+from mmkd_custom.engine.adapt import adapt_config, adapt_usage
 from mmkd_custom.engine.adapter_training import AdaptSettings
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import run_cli
@@ -80,10 +80,9 @@ def main() -> None:
     )
     config = load_config(args.config, args.cfg_options)
     adaptation, path = adapt_config(config, settings, args.out)
-    print(f'Wrote {path}: {adaptation.summary()}')
     print(
-        "Use it with teacher=dict(type='AdaptedTeacher', teacher=<the teacher "
-        f"of the config>, adaptation='{path}')"
+        f'Wrote {path}: {adaptation.summary()}.\n\n'
+        f'{adapt_usage(config, settings.mode, path)}'
     )
 
 

@@ -5,7 +5,7 @@ import argparse
 from mmengine.config import DictAction
 
 from mmkd_custom.engine.config import load_config
-from mmkd_custom.engine.probe import config_line, probe_config
+from mmkd_custom.engine.probe import probe_config, probe_usage
 from mmkd_custom.errors import run_cli
 from mmkd_custom.models.teachers.probe import NORMALIZATIONS, STANDARDIZE
 
@@ -53,8 +53,8 @@ def main() -> None:
     print(
         f'Probe of {probe.teacher} ({probe.feature}, {probe.normalization}), '
         f'{len(probe.classes)} classes:\n\n{fit.table()}\n\n'
-        f'All labelled images: {fit.train_accuracy:.2f} %. Wrote {path}. In '
-        f'the config:\n\n{config_line(config, path)}'
+        f'All labelled images: {fit.train_accuracy:.2f} %. Wrote {path}.'
+        f'\n\n{probe_usage(config, path)}'
     )
 
 

@@ -28,6 +28,7 @@ custom_hooks = [
     dict(type='StrictLoadHook'),
     dict(type='ResultsHook'),
     dict(type='ProgressHook'),
+    dict(type='TeacherReportHook'),
 ]
 
 # Each stage trains one part of the model.

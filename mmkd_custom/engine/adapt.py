@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple, Union
+from typing import Tuple, Type, Union
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -11,7 +11,6 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from ..datasets.views import seeded_rng
-from ..errors import UserError
 from ..models.teachers.adaptation import LORA, Adaptation
 from ..models.teachers.adapted import (
     AdaptedTeacher,
@@ -21,6 +20,8 @@ from ..models.teachers.adapted import (
 from ..models.teachers.wrapped import feature_name
 from .adapter_training import AdaptSettings, train_adapter
 from .labelled import LabelledImages
+from .misspelt import naming_misspelt
+from .teacher_config import seed_of, teacher_to_fit, usage
 
 
 def adapt_config(
@@ -49,10 +50,13 @@ def adapt_config(
         UserError: If the config has no teacher or no labels, the teacher
             cannot be adapted, or the file cannot be written.
     """
-    spec, path = _teacher(config, settings.mode, out)
-    seed = _seed(config)
-    with DefaultScope.overwrite_default_scope(
-        config.get('default_scope', 'mmkd_custom')
+    spec, path = teacher_to_fit(config, *_kind(settings.mode), out=out)
+    seed = seed_of(config)
+    with (
+        DefaultScope.overwrite_default_scope(
+            config.get('default_scope', 'mmkd_custom')
+        ),
+        naming_misspelt(),
     ):
         spec, execution = split_execution(spec)
         # Random weights, if it has such, shall be the same every time.
@@ -96,42 +100,21 @@ def adapt_config(
     return adaptation, path
 
 
-def _teacher(
-    config: Config, mode: str, out: Union[str, Path, None]
-) -> Tuple[dict, Path]:
-    """Gives the config of the teacher to adapt, and the file to write."""
-    spec = (config.get('model') or {}).get('teacher')
-    if not isinstance(spec, dict):
-        raise UserError(
-            'config: its model has no teacher, but one is wanted to be '
-            'adapted, as in configs/customkd_mbv3_domain_folder.py.'
-        )
-    kind = spec.get('type')
-    if kind is AdaptedTeacher or str(kind).rpartition('.')[2] == (
-        AdaptedTeacher.__name__
-    ):
-        out = out or spec.get('adaptation')
-        own = {'max_batch': spec['max_batch']} if 'max_batch' in spec else {}
-        spec = {**(spec.get('teacher') or {}), **own}
-    if out is None:
-        folder = config.get('work_dir') or Path(
-            'work_dirs', Path(config.filename or 'config').stem
-        )
-        out = Path(folder, f'teacher_{mode}.safetensors')
-    path = Path(out).expanduser()
-    # Now, and not after hours of training.
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f'--out {path}: cannot be written ({error}).'
-        ) from error
-    if path.is_dir():
-        raise UserError(f'--out {path}: is a folder, but a file is wanted.')
-    return spec, path
+def adapt_usage(config: Config, mode: str, path: Union[str, Path]) -> str:
+    """Says how a run gets the adapted teacher.
+
+    Args:
+        config (Config): The config whose teacher was adapted.
+        mode (str): 'norm' or 'lora'.
+        path (str | Path): The adaptation's file.
+
+    Returns:
+        str: See :func:`~mmkd_custom.engine.teacher_config.usage`.
+    """
+    spec, _ = teacher_to_fit(config, *_kind(mode), out=path)
+    return usage(spec, *_kind(mode)[:2], path)
 
 
-def _seed(config: Config) -> int:
-    randomness = config.get('randomness') or {}
-    seed = randomness.get('seed', config.get('seed'))
-    return int(seed or 0)
+def _kind(mode: str) -> Tuple[Type[AdaptedTeacher], str, str]:
+    """What it is for, the option that names its file, and the file."""
+    return AdaptedTeacher, 'adaptation', f'teacher_{mode}.safetensors'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Dict, Iterator, Optional, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
@@ -16,6 +16,8 @@ from ..registry import DATASETS
 from .misspelt import naming_misspelt
 
 AUTO = 'auto'
+#: Options that the labelled dataset decides, and what else can be given.
+_MANUAL = dict(num_classes='the number', class_names='the names')
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _LOADER_DEFAULTS = dict(
     pin_memory=True,
@@ -34,7 +36,8 @@ def load_config(
         options (dict, optional): Dotted keys to new values. Defaults to None.
 
     Returns:
-        Config: With ``num_classes='auto'`` resolved.
+        Config: With ``num_classes='auto'`` and ``class_names='auto'``
+        resolved by the labelled dataset.
 
     Raises:
         UserError: If an installed package does not fit, the file is missing
@@ -140,14 +143,16 @@ def prepare(
 
 
 def _resolve_classes(config: Config) -> None:
-    """Replaces ``num_classes='auto'`` by the labelled dataset's classes."""
-    if not _contains_auto(config._cfg_dict):
+    """Replaces 'auto' by the labelled dataset's classes."""
+    option = next(_autos(config._cfg_dict), None)
+    if option is None:
         return
     dataset = (config.get('train_dataloader') or {}).get('dataset')
     if dataset is None:
         raise UserError(
-            "num_classes='auto' wants a labelled dataset with class names, "
-            'but the config has no train_dataloader.dataset; give the number.'
+            f"{option}='auto' wants a labelled dataset with class names, "
+            'but the config has no train_dataloader.dataset; give '
+            f'{_MANUAL[option]}.'
         )
     labelled = dataset.get('labelled', dataset)
     with DefaultScope.overwrite_default_scope(
@@ -158,33 +163,42 @@ def _resolve_classes(config: Config) -> None:
     classes = built.metainfo.get('classes')
     if classes is None:
         raise UserError(
-            "num_classes='auto' wants a labelled dataset with class names, "
-            f'but {type(built).__name__} has none; give the number.'
+            f"{option}='auto' wants a labelled dataset with class names, "
+            f'but {type(built).__name__} has none; give {_MANUAL[option]}.'
         )
-    _replace_auto(config._cfg_dict, len(classes))
+    _replace_autos(
+        config._cfg_dict,
+        dict(
+            num_classes=len(classes),
+            # As they stand in a sentence: folders spell blanks otherwise.
+            class_names=[name.replace('_', ' ') for name in classes],
+        ),
+    )
 
 
-def _contains_auto(node: object) -> bool:
-    if isinstance(node, dict):
-        return any(
-            (key == 'num_classes' and value == AUTO) or _contains_auto(value)
-            for key, value in node.items()
-        )
-    if isinstance(node, (list, tuple)):
-        return any(_contains_auto(value) for value in node)
-    return False
-
-
-def _replace_auto(node: object, count: int) -> None:
+def _autos(node: object) -> Iterator[str]:
+    """Gives the names of the options that are 'auto'."""
     if isinstance(node, dict):
         for key, value in node.items():
-            if key == 'num_classes' and value == AUTO:
-                node[key] = count
+            if key in _MANUAL and value == AUTO:
+                yield key
             else:
-                _replace_auto(value, count)
+                yield from _autos(value)
     elif isinstance(node, (list, tuple)):
         for value in node:
-            _replace_auto(value, count)
+            yield from _autos(value)
+
+
+def _replace_autos(node: object, values: Dict[str, Any]) -> None:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in _MANUAL and value == AUTO:
+                node[key] = values[key]
+            else:
+                _replace_autos(value, values)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _replace_autos(value, values)
 
 
 def _check_batch_sizes(config: Config) -> None:

@@ -19,9 +19,14 @@ from ..models.teachers.probed import ProbedTeacher, input_summary
 from ..models.teachers.wrapped import build_wrapped, feature_name
 from ..progress import progress_bar
 from .labelled import LabelledImages
+from .misspelt import naming_misspelt
 from .probe_fit import ProbeFit, fit_probe
+from .teacher_config import seed_of, teacher_to_fit, usage
 
 _BATCH_SIZE = 64
+
+#: What it is for, the option that names its file, and the file.
+_KIND = (ProbedTeacher, 'probe', 'probe.safetensors')
 
 
 class _StillImages(LabelledImages):
@@ -69,10 +74,13 @@ def probe_config(
     """
     if not 0 < holdout < 1:
         raise UserError(f'holdout={holdout}, but a share in (0, 1) is wanted.')
-    spec, path = _teacher(config, out)
-    seed = _seed(config)
-    with DefaultScope.overwrite_default_scope(
-        config.get('default_scope', 'mmkd_custom')
+    spec, path = teacher_to_fit(config, *_KIND, out=out)
+    seed = seed_of(config)
+    with (
+        DefaultScope.overwrite_default_scope(
+            config.get('default_scope', 'mmkd_custom')
+        ),
+        naming_misspelt(),
     ):
         # Random weights, if it has such, shall be the same every time.
         with torch.random.fork_rng(devices=[]):
@@ -113,22 +121,18 @@ def probe_config(
     return probe, fit, path
 
 
-def config_line(config: Config, path: Union[str, Path]) -> str:
-    """Writes the teacher that uses a probe as a line of a config.
+def probe_usage(config: Config, path: Union[str, Path]) -> str:
+    """Says how a run gets the probed teacher.
 
     Args:
         config (Config): The config whose teacher was probed.
         path (str | Path): The probe's file.
 
     Returns:
-        str: To be put in place of the config's teacher.
+        str: See :func:`~mmkd_custom.engine.teacher_config.usage`.
     """
-    spec, _ = _teacher(config, path)
-    plain = spec.to_dict() if hasattr(spec, 'to_dict') else dict(spec)
-    return (
-        f"teacher = dict(type='ProbedTeacher', probe={str(path)!r}, "
-        f"num_classes='auto', teacher={plain!r})"
-    )
+    spec, _ = teacher_to_fit(config, *_KIND, out=path)
+    return usage(spec, *_KIND[:2], path)
 
 
 def _extract(
@@ -157,40 +161,3 @@ def _check_labels(labels: torch.Tensor, classes: list) -> None:
             + (f', {lacking[0]!r} has none' if lacking else '')
             + ', but a probe wants some of each of at least two classes.'
         )
-
-
-def _teacher(config: Config, out: Union[str, Path, None]) -> Tuple[dict, Path]:
-    """Gives the config of the teacher to probe, and the file to write."""
-    spec = (config.get('model') or {}).get('teacher')
-    if not isinstance(spec, dict):
-        raise UserError(
-            'config: its model has no teacher, but one is wanted to be '
-            'probed, as in configs/customkd_mbv3_domain_folder.py.'
-        )
-    kind = spec.get('type')
-    if kind is ProbedTeacher or str(kind).rpartition('.')[2] == (
-        ProbedTeacher.__name__
-    ):
-        out = out or spec.get('probe')
-        spec = spec.get('teacher')
-    if out is None:
-        folder = config.get('work_dir') or Path(
-            'work_dirs', Path(config.filename or 'config').stem
-        )
-        out = Path(folder, 'probe.safetensors')
-    path = Path(out).expanduser()
-    # Now, and not after the teacher was asked about all images.
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f'--out {path}: cannot be written ({error}).'
-        ) from error
-    if path.is_dir():
-        raise UserError(f'--out {path}: is a folder, but a file is wanted.')
-    return spec, path
-
-
-def _seed(config: Config) -> int:
-    randomness = config.get('randomness') or {}
-    return int(randomness.get('seed', config.get('seed')) or 0)

@@ -118,6 +118,17 @@ model = [dict(heads=(dict(num_classes='auto'), dict(num_classes=9)))]
     assert every(config.to_dict(), 'num_classes') == [3, 9]
 
 
+def test_class_names_are_those_of_the_folders(plain, tmp_path):
+    root = make_domains(tmp_path / 'd', classes=('alarm_clock', 'cup'))
+    config = plain(f"""
+train_dataloader = dict(
+    dataset=dict(type='DomainFolder', data_root={str(root)!r}, domain='art'))
+model = dict(teacher=dict(class_names='auto'), head=dict(num_classes='auto'))
+""")
+    assert config.model.teacher.class_names == ['alarm clock', 'cup']
+    assert config.model.head.num_classes == 2
+
+
 def test_auto_wants_class_names(plain, tmp_path):
     (tmp_path / 'list.txt').write_text('a.jpg 0\nb.jpg 1\n')
     with pytest.raises(UserError, match='CustomDataset has none'):
@@ -132,6 +143,8 @@ def test_auto_wants_a_training_dataset(plain):
     for loader in ('', 'train_dataloader = None\n'):
         with pytest.raises(UserError, match='labelled dataset'):
             plain(loader + "model = dict(head=dict(num_classes='auto'))")
+    with pytest.raises(UserError, match="class_names='auto'.*the names"):
+        plain("model = dict(teacher=dict(class_names='auto'))")
 
 
 def test_a_number_needs_no_dataset(plain):

@@ -10,8 +10,8 @@ HOOK = dict(type='StandardizeTeacherHook', batch_size=5)
 
 
 def run(small_runner, **options):
-    """Trains a small config whose sixth hook standardises."""
-    runner = small_runner(**{'custom_hooks.5': HOOK, **options})
+    """Trains a small config whose seventh hook standardises."""
+    runner = small_runner(**{'custom_hooks.6': HOOK, **options})
     runner.train()
     return runner
 
@@ -34,7 +34,7 @@ def test_one_view_has_mean_0_and_variance_1(small_runner):
 
 
 def test_the_memory_keeps_standardised_features(small_runner):
-    # In place of the progress display; the sixth hook is the memory's.
+    # In place of the progress display; the seventh hook is the memory's.
     runner = small_runner(**{'custom_hooks.4': HOOK})
     runner.train()
     first_view = runner.model.teacher_memory.feature[:, 0]
@@ -53,7 +53,7 @@ def test_a_second_run_has_the_same_statistics(small_runner):
 
 
 def test_the_weights_stay_as_they_are(small_runner):
-    runner = small_runner(**{'custom_hooks.5': HOOK})
+    runner = small_runner(**{'custom_hooks.6': HOOK})
     digest = runner.model.teacher.digest()
     runner.train()
     assert runner.model.teacher.digest() == digest
@@ -66,7 +66,7 @@ def test_nothing_for_a_model_without_teacher(small_runner):
         **{
             'train_dataloader.batch_size': 2,
             'train_cfg.max_epochs': 1,
-            'custom_hooks.5': HOOK,
+            'custom_hooks.6': HOOK,
         },
     )
     runner.train()

@@ -43,7 +43,7 @@ def test_nothing_for_a_model_without_teacher(small_runner):
     'options, words',
     [
         ({'train_dataloader.sampler.num_views': None}, 'num_views'),
-        ({'custom_hooks.5.max_gigabytes': 1e-9}, 'max_gigabytes'),
+        ({'custom_hooks.6.max_gigabytes': 1e-9}, 'max_gigabytes'),
         (
             {
                 'data_preprocessor.batch_augments': dict(

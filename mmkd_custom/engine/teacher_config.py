@@ -1,0 +1,137 @@
+"""Which teacher of a config is fitted to, and how to name what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import shlex
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple, Type, Union
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+from ..errors import UserError
+from ..models.teachers.base import FrozenTeacher
+
+#: Options by which a teacher made of another says how that one runs.
+_EXECUTION = ('dtype', 'channels_last', 'max_batch', 'compile')
+
+
+def teacher_to_fit(
+    config: Config,
+    wrapper: Type[FrozenTeacher],
+    option: str,
+    default: str,
+    out: Union[str, Path, None] = None,
+) -> Tuple[dict, Path]:
+    """Gives the config of the teacher to fit to, and the file to write.
+
+    Of a ``wrapper`` it is the teacher inside, to be run as the wrapper says.
+    The file's folder is made, to fail now and not after hours.
+
+    Args:
+        config (Config): With a teacher in its model.
+        wrapper (type): ``ProbedTeacher`` or ``AdaptedTeacher``.
+        option (str): The wrapper's option that names the file.
+        default (str): Name of a file in the config's work directory.
+        out (str | Path, optional): The file. Defaults to None, what the
+            wrapper's option names, else ``default``.
+
+    Returns:
+        tuple[dict, Path]: Both.
+
+    Raises:
+        UserError: If there is no teacher, or the file cannot be written.
+    """
+    spec = (config.get('model') or {}).get('teacher')
+    kind = spec.get('type') if isinstance(spec, dict) else None
+    if kind is wrapper or str(kind).rpartition('.')[2] == wrapper.__name__:
+        out = out or spec.get(option)
+        run = {k: spec[k] for k in _EXECUTION if spec.get(k) is not None}
+        # Not unpacked: that would import the objects of a lazy config.
+        spec = copy.deepcopy(spec.get('teacher'))
+        if isinstance(spec, dict):
+            spec.update(run)
+    if not isinstance(spec, dict):
+        raise UserError(
+            'config: its model has no teacher, but one is wanted, as in '
+            'configs/customkd_mbv3_domain_folder.py.'
+        )
+    if out is None:
+        folder = config.get('work_dir') or Path(
+            'work_dirs', Path(config.filename or 'config').stem
+        )
+        out = Path(folder, default)
+    path = Path(out).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f'--out {path}: cannot be written ({error}).'
+        ) from error
+    if path.is_dir():
+        raise UserError(f'--out {path}: is a folder, but a file is wanted.')
+    return spec, path
+
+
+def seed_of(config: Config) -> int:
+    """Gives the seed of a config; 0 if it names none."""
+    randomness = config.get('randomness') or {}
+    return int(randomness.get('seed', config.get('seed')) or 0)
+
+
+def usage(
+    spec: dict,
+    wrapper: Type[FrozenTeacher],
+    option: str,
+    path: Union[str, Path],
+) -> str:
+    """Says how a run gets the teacher that was fitted.
+
+    Args:
+        spec (dict): From :func:`teacher_to_fit`.
+        wrapper (type): As there.
+        option (str): As there.
+        path (str | Path): The file that was written.
+
+    Returns:
+        str: A line for a config that inherits the one at hand, and arguments
+        for its command line where all values can be given there.
+    """
+    plain = {
+        'type': f'mmkd_custom.{wrapper.__name__}',
+        option: str(path),
+        'num_classes': 'auto',
+        'teacher': ConfigDict(spec).to_dict(),
+    }
+    items = ', '.join(f'{name}={value!r}' for name, value in plain.items())
+    text = (
+        'In a config that inherits this one:\n\n'
+        f'model = dict(teacher=dict(_delete_=True, {items}))'
+    )
+    options = _options({'_delete_': True, **plain})
+    if options is None:
+        return text
+    return f'{text}\n\nOr on the command line:\n\n--cfg-options {options}'
+
+
+def _options(teacher: Dict[str, Any]) -> Optional[str]:
+    """Writes a teacher for ``--cfg-options``; None if that loses a value."""
+    flat = _flat(teacher, 'model.teacher')
+    given = [f'{name}={value}' for name, value in flat.items()]
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--options', nargs='+', action=DictAction)
+    if parser.parse_args(['--options', *given]).options != flat:
+        return None
+    return shlex.join(given)
+
+
+def _flat(node: Dict[str, Any], prefix: str) -> Dict[str, Any]:
+    flat = {}
+    for name, value in node.items():
+        name = f'{prefix}.{name}'
+        if isinstance(value, dict) and value:
+            flat.update(_flat(value, name))
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,48 @@
+"""A config's teacher is described, and its peak memory falls."""
+
+import pytest
+from mmengine.config import Config
+
+from mmkd_custom.engine.describe import describe_config, peak_memory
+from mmkd_custom.errors import UserError
+from tests.helpers import teacher_config
+
+
+def make(**options):
+    model = dict(teacher=teacher_config(), input_size=96)
+    return Config(dict(model=dict(model, **options)))
+
+
+def test_the_images_are_as_large_as_the_model_says():
+    config = make(teacher=teacher_config(max_batch=3))
+    report = describe_config(config)
+    assert report['name'] == 'test_efficientnet'
+    assert report['input_size'] == (96, 96)
+    assert report['max_batch'] == 3
+    assert describe_config(config, 64)['input_size'] == (64, 64)
+
+
+@pytest.mark.slow
+def test_peak_memory_falls_with_max_batch():
+    whole, cut = peak_memory(make(), 128, [None, 8], image_size=224)
+    assert (whole['max_batch'], cut['max_batch']) == (None, 8)
+    # The first map of the network alone, of 128 images of 224 px: that is
+    # (128, 16, 112, 112) in float32. A cut batch never holds it.
+    first = 128 * 16 * 112 * 112 * 4 / 1e6
+    assert whole['peak_mb'] - cut['peak_mb'] > first
+    for row in (whole, cut):
+        assert row['peak_mb'] > row['built_mb'] > 50
+
+
+@pytest.mark.parametrize(
+    'options, arguments, words',
+    [
+        (dict(teacher=None), (8, [None]), 'no teacher'),
+        ({}, (0, [None]), '--batch-size 0'),
+        ({}, (8, [None, 0]), '--max-batch 0'),
+        ({}, (8, [None], -1), '--image-size -1'),
+    ],
+)
+def test_wrong_options_are_refused(options, arguments, words):
+    with pytest.raises(UserError, match=words):
+        peak_memory(make(**options), *arguments)
