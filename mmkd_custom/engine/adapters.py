@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
@@ -172,7 +173,8 @@ def _lora(
                 config(
                     r=rank,
                     lora_alpha=alpha,
-                    target_modules=list(linears),
+                    # Not a list: peft takes its names for ends of names.
+                    target_modules='|'.join(map(re.escape, linears)),
                     **options,
                 ),
                 teacher,
@@ -208,11 +210,11 @@ class LowRank(nn.Module):
 
     def __init__(self, weight: torch.Tensor, rank: int, alpha: float) -> None:
         super().__init__()
-        options = dict(device=weight.device, dtype=weight.dtype)
-        self.a = nn.Parameter(torch.empty(rank, weight.shape[1], **options))
-        self.b = nn.Parameter(torch.zeros(weight.shape[0], rank, **options))
-        # As peft initialises A.
-        nn.init.kaiming_uniform_(self.a, a=5**0.5)
+        # As peft initialises A; on the CPU, whose generator alone is seeded.
+        a = torch.empty(rank, weight.shape[1])
+        nn.init.kaiming_uniform_(a, a=5**0.5)
+        self.a = nn.Parameter(a.to(weight))
+        self.b = nn.Parameter(weight.new_zeros(weight.shape[0], rank))
         self.scale = alpha / rank
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:

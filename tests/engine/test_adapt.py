@@ -5,13 +5,14 @@ import shutil
 import pytest
 import torch
 
-from mmkd_custom.engine.adapt import adapt_config
+from mmkd_custom.engine.adapt import adapt_config, adapt_usage
 from mmkd_custom.engine.adapter_training import AdaptSettings
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers.adaptation import Adaptation
 from mmkd_custom.models.teachers.adapted import AdaptedTeacher
 from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
+from mmkd_custom.registry import MODELS
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
@@ -69,8 +70,13 @@ def test_the_file_says_how_it_came_about(config, tmp_path, mode):
     full = sum(p.numel() for p in TimmTeacher('test_vit').parameters())
     assert sum(t.numel() for t in stored.tensors.values()) < 0.1 * full
 
-    teacher = AdaptedTeacher(loaded.model.teacher, str(path), num_classes=3)
-    assert teacher.num_classes == 3
+    # What is printed can be used.
+    scope = {}
+    exec(adapt_usage(loaded, mode, path).split('\n\n')[1], scope)
+    spec = scope['model']['teacher']
+    assert spec.pop('_delete_') and spec['num_classes'] == 'auto'
+    teacher = MODELS.build(dict(spec, num_classes=3))
+    assert isinstance(teacher, AdaptedTeacher) and teacher.num_classes == 3
 
 
 def test_precision_and_batches_of_the_teacher_do_not_count(config, tmp_path):
@@ -88,12 +94,11 @@ def test_precision_and_batches_of_the_teacher_do_not_count(config, tmp_path):
 
 
 def test_a_run_repeats(config, tmp_path):
-    tensors = [
-        adapt_config(config(), AdaptSettings(epochs=2), tmp_path / name)[0]
+    files = [
+        adapt_config(config(), AdaptSettings(epochs=2), tmp_path / name)[1]
         for name in 'ab'
     ]
-    first, second = (adaptation.tensors for adaptation in tensors)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_the_teacher_inside_an_adapted_one_is_adapted_anew(config, tmp_path):
@@ -124,6 +129,9 @@ def test_no_accuracy_without_images_held_out(config, tmp_path):
 
 def test_what_cannot_be_adapted_is_refused_before_training(config, tmp_path):
     settings = AdaptSettings(epochs=1)
+    misspelt = config(**{'model.teacher.type': 'TimTeacher'})
+    with pytest.raises(UserError, match="no such model.*'TimmTeacher'"):
+        adapt_config(misspelt, settings)
     with pytest.raises(UserError, match='no teacher'):
         adapt_config(
             config('baselines/source_only_mbv3_domain_folder.py'), settings

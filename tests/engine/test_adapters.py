@@ -172,6 +172,23 @@ def test_lora_is_on_the_linear_layers_that_the_feature_goes_through():
         assert grads == trained.keys()
 
 
+def test_lora_leaves_layers_alone_whose_name_only_ends_alike():
+    # peft takes a listed name for the end of names.
+    pytest.importorskip('peft')
+
+    class Aside(Attention):
+        def __init__(self):
+            super().__init__()
+            self.aside = nn.ModuleDict(dict(fc=nn.Linear(6, 6)))
+
+    teacher = Aside()
+    aside, digest = teacher.aside['fc'], teacher.digest()
+    with adapters(teacher, 'lora', example(), rank=2) as trained:
+        assert teacher.aside['fc'] is aside
+        assert 'lora_a/fc.weight' in trained
+    assert teacher.aside['fc'] is aside and teacher.digest() == digest
+
+
 def test_lora_is_on_the_projections_of_torch_attention():
     pytest.importorskip('peft')
     teacher = Attention()

@@ -13,7 +13,7 @@ from torch.optim import SGD
 
 from mmkd_custom.datasets import split_digest
 from mmkd_custom.datasets.domain_folder import DomainFolder
-from mmkd_custom.engine.probe import config_line, probe_config
+from mmkd_custom.engine.probe import probe_config, probe_usage
 from mmkd_custom.engine.probe_fit import fit_probe
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers.probe import Probe
@@ -176,23 +176,43 @@ def test_teacher_pipeline_makes_the_images(config, weights):
     assert not torch.allclose(with_large.mean, with_small.mean, atol=1e-3)
 
 
-def test_line_of_the_config_can_be_used(config, tmp_path):
+def test_what_is_printed_can_be_used(config, tmp_path):
     _, _, path = probe_config(config, out=tmp_path / 'p.safetensors')
     scope = {}
-    exec(config_line(config, path), scope)
-    spec = scope['teacher']
-    assert spec['type'] == 'ProbedTeacher' and spec['num_classes'] == 'auto'
+    exec(probe_usage(config, path).split('\n\n')[1], scope)
+    spec = scope['model']['teacher']
+    assert spec.pop('_delete_') and spec['num_classes'] == 'auto'
     # What load_config makes of 'auto'.
     teacher = MODELS.build(dict(spec, num_classes=3))
-    assert teacher.num_classes == 3
+    assert isinstance(teacher, ProbedTeacher) and teacher.num_classes == 3
 
     # A config that has it already is probed anew, into the same file.
     path.unlink()
+    usage = probe_usage(config, path)
     config.model.teacher = spec
     probe, _, again = probe_config(config)
     assert again == path and path.is_file()
     assert probe.teacher == 'test_vit'
-    assert config_line(config, path) == config_line(config, again)
+    assert probe_usage(config, again) == usage
+
+
+def test_probed_anew_as_it_will_run(config, tmp_path):
+    # The dtype beside the probe holds, so the probe belongs to its weights.
+    spec = dict(
+        type='ProbedTeacher',
+        teacher=config.model.teacher,
+        probe=str(tmp_path / 'p.safetensors'),
+        dtype='bfloat16',
+    )
+    config.model.teacher = spec
+    probe_config(config)
+    assert MODELS.build(spec).teacher.dtype == torch.bfloat16
+
+
+def test_misspelt_teacher(config):
+    config.model.teacher.type = 'TimTeacher'
+    with pytest.raises(UserError, match="no such model.*'TimmTeacher'"):
+        probe_config(config)
 
 
 def test_a_distiller_learns_from_the_logits(config, weights):

@@ -18,7 +18,8 @@ from ...files import write_atomic
 NORM, LORA = 'norm', 'lora'
 MODES = (NORM, LORA)
 
-#: Says in a safetensors file's metadata what the file is.
+#: The one key of the file's metadata. One, because safetensors writes several
+#: in no fixed order, and the same adaptation shall give the same bytes.
 KIND = 'mmkd_custom.adaptation'
 
 HEAD_WEIGHT, HEAD_BIAS = 'head.weight', 'head.bias'
@@ -74,10 +75,10 @@ class Adaptation:
         """
         facts = asdict(self)
         tensors = facts.pop('tensors')
-        metadata = {name: json.dumps(value) for name, value in facts.items()}
+        metadata = {KIND: json.dumps(facts, sort_keys=True)}
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, save(tensors, dict(kind=KIND, **metadata)))
+            write_atomic(path, save(tensors, metadata))
         except OSError as error:
             raise UserError(
                 f'adaptation {path}: cannot be written ({error}).'
@@ -104,22 +105,20 @@ class Adaptation:
             )
         try:
             with safetensors.safe_open(str(path), 'pt') as file:
-                metadata = dict(file.metadata() or {})
+                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except safetensors.SafetensorError as error:
             raise UserError(
                 f'adaptation {path}: is no readable .safetensors '
                 f'file ({error}).'
             ) from error
-        kind = metadata.pop('kind', None)
-        if kind != KIND:
+        if KIND not in metadata:
             raise UserError(
                 f'adaptation {path}: holds '
-                f'{"no named content" if kind is None else kind}, but what '
+                f'{", ".join(metadata) or "no named content"}, but what '
                 'tools/adapt_teacher.py writes is wanted.'
             )
-        facts = {name: json.loads(value) for name, value in metadata.items()}
-        return cls(tensors=tensors, **facts)
+        return cls(tensors=tensors, **json.loads(metadata[KIND]))
 
     def summary(self) -> str:
         """Describes it in one line.

@@ -292,13 +292,23 @@ class FrozenTeacher(nn.Module):
                 black image it runs on.
 
         Raises:
-            UserError: If the feature is not one vector an image.
+            UserError: If the network cannot run on it, or the feature is not
+                one vector an image.
         """
         # Half-precision kernels may be missing on the CPU, where a teacher is
         # built that later runs on a GPU; the way to float32 and back is exact.
         self.float()
-        with torch.no_grad(), torch.autocast('cpu', enabled=False):
-            output = self.encode(torch.zeros(1, 3, *size), self.offers)
+        try:
+            with torch.no_grad(), torch.autocast('cpu', enabled=False):
+                output = self.encode(torch.zeros(1, 3, *size), self.offers)
+        except (AssertionError, RuntimeError, ValueError) as error:
+            # Networks refuse a size, or much else, in the middle of a pass.
+            raise UserError(
+                f'teacher {self.name}: does not run on an RGB image of '
+                f'{size[0]} x {size[1]} pixels ({type(error).__name__}: '
+                f'{error}); give an input_size and options that its network '
+                'takes.'
+            ) from error
         self.to(self.dtype)
         shape = tuple(getattr(output.feature, 'shape', ()))
         if len(shape) != 2:

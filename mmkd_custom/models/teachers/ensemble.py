@@ -106,7 +106,9 @@ class EnsembleTeacher(FrozenTeacher):
         if mode == FEATURES:
             self.register_buffer('scales', shares.float())
             return
-        self.register_buffer('log_weights', (shares / shares.sum()).log())
+        self.register_buffer(
+            'log_weights', (shares / shares.sum()).log().float()
+        )
         self.num_classes = _check_classes(members)
         self.classes = _class_names(members)
         self.offers = (FEATURE, LOGITS)
@@ -138,7 +140,7 @@ class EnsembleTeacher(FrozenTeacher):
         if LOGITS in wants:
             # (K, N, C); logarithms throughout, so nothing underflows.
             log_q = torch.stack([o.logits.log_softmax(1) for o in outputs])
-            weighted = log_q + self.log_weights.float().view(-1, 1, 1)
+            weighted = log_q + self.log_weights.view(-1, 1, 1)
             logits = weighted.logsumexp(0)
         return TeacherOutput(feature, logits)
 
@@ -168,15 +170,16 @@ def _check_weights(
 ) -> torch.Tensor:
     if weights is None:
         return torch.ones(count, dtype=torch.float64)
+    listed = isinstance(weights, (list, tuple))
     numbers = [
         w
-        for w in weights
+        for w in (weights if listed else ())
         if isinstance(w, (int, float)) and math.isfinite(w) and w >= 0
     ]
-    if len(numbers) != len(weights) or not any(numbers):
+    if not any(numbers) or len(numbers) != len(weights):
         raise UserError(
-            f'teacher: weights={list(weights)}, but numbers >= 0, not all of '
-            'them 0, are wanted.'
+            f'teacher: weights={weights!r}, but a list of numbers >= 0, not '
+            'all of them 0, is wanted.'
         )
     if len(numbers) != count:
         raise UserError(

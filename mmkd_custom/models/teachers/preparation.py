@@ -47,6 +47,14 @@ class InputPreparation:
             raise UserError(
                 f'teacher: std={self.std} must be positive on 0-255 pixels.'
             )
+        if max(self.std) < 1:
+            # No image varies by less than one of 255 steps, and most cards
+            # state their numbers so.
+            raise UserError(
+                f'teacher: mean={self.mean} and std={self.std} are those of '
+                '0-1 pixels, but those of 0-255 pixels are wanted, which are '
+                '255 times as large.'
+            )
         if interpolation not in INTERPOLATIONS:
             raise UserError(
                 f'teacher: interpolation={interpolation!r} is not one of '
@@ -121,7 +129,13 @@ class InputPreparation:
 
 
 def _three(option: str, values: Sequence[float]) -> Tuple[float, ...]:
-    numbers = tuple(float(value) for value in values)
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f'teacher: {option}={values!r} must be one number for each of R, '
+            'G, B.'
+        ) from error
     if len(numbers) != 3:
         raise UserError(
             f'teacher: {option} has {len(numbers)} numbers, but one for each '
@@ -137,9 +151,15 @@ def _pair(
         return None
     pair = (size, size) if isinstance(size, int) else size
     if (
-        isinstance(pair, str)
+        not isinstance(pair, (tuple, list))
         or len(pair) != 2
-        or any(edge < 1 or edge % step for edge in pair)
+        or any(
+            not isinstance(edge, int)
+            or isinstance(edge, bool)
+            or edge < 1
+            or edge % step
+            for edge in pair
+        )
     ):
         raise UserError(
             f'teacher: input_size={size!r} must be one or two positive '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import Optional, Sequence, Union
 
 import torch
@@ -179,11 +180,15 @@ def _check(
             'or other weights.'
         )
     seen = input_summary(teacher)
-    if seen != probe.input:
+    # The same weights may compute otherwise in a network of another name,
+    # such as one with QuickGELU.
+    if (teacher.name, seen) != (probe.teacher, probe.input):
         print_log(
-            f'probe {path}: was fitted to images of {probe.input}, and the '
-            f'teacher now sees {seen}.',
+            f'probe {path}: was fitted to {probe.teacher} with images of '
+            f'{probe.input}, and the teacher is {teacher.name} and sees '
+            f'{seen}.',
             logger='current',
+            level=logging.WARNING,
         )
 
 
@@ -194,8 +199,12 @@ def input_summary(teacher: FrozenTeacher) -> str:
         teacher (FrozenTeacher): Any teacher.
 
     Returns:
-        str: Size in pixels, interpolation and normalisation.
+        str: Size in pixels, interpolation and normalisation; of an ensemble
+        those of each of its teachers.
     """
+    members = getattr(teacher, 'teachers', None)
+    if members is not None:
+        return ' + '.join(map(input_summary, members))
     size = (
         "the student's size"
         if teacher.input_size is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -43,8 +43,9 @@ def teacher_report(
         - ``dtype``, ``max_batch``, ``compile``
         - ``wants``, and ``dims``: the shape for one image of everything that
           is offered, maps as ``maps.0``, ``maps.1`` …
-        - ``teachers``: the reports of those in an ensemble, whose own input,
-          precision and batches say nothing; empty for any other
+        - ``teachers``: the reports of those in an ensemble, be it probed,
+          whose own input, precision and batches say nothing; empty for any
+          other
     """
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if wants is None:
@@ -77,9 +78,9 @@ def teacher_report(
         dims=dims,
         teachers=[
             teacher_report(
-                member, pair, [n for n in wants if n in member.offers]
+                member, pair, [n for n in asked if n in member.offers]
             )
-            for member in getattr(teacher, 'teachers', ())
+            for member, asked in _members(teacher, wants)
         ],
     )
 
@@ -128,6 +129,19 @@ def report_text(report: Dict[str, Any]) -> str:
     for member in report['teachers']:
         lines += [f'  {line}' for line in report_text(member).split('\n')]
     return '\n'.join(lines)
+
+
+def _members(
+    teacher: FrozenTeacher, wants: Sequence[str]
+) -> List[Tuple[FrozenTeacher, Sequence[str]]]:
+    """Finds the teachers of an ensemble and what each is asked for."""
+    inner = getattr(teacher, 'teacher', None)
+    if isinstance(inner, FrozenTeacher):
+        # Its own head makes logits of the other's feature.
+        return _members(
+            inner, [FEATURE if name == LOGITS else name for name in wants]
+        )
+    return [(member, wants) for member in getattr(teacher, 'teachers', ())]
 
 
 def _counted(

@@ -177,7 +177,7 @@ def read_vector(
     if name == PROJECTED and projects:
         return model.forward_head(features)
     vectors = _token_vectors(read_tokens(model, features, size))
-    if name not in vectors:
+    if name not in list(vectors):
         known = [POOLED] + [PROJECTED] * projects + list(vectors)
         raise UserError(
             f'teacher: {type(model).__name__} has no feature={name!r}, only '

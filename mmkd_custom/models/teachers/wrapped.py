@@ -78,15 +78,15 @@ def check_classes(
     own = getattr(teacher, 'classes', None)
     if own is None or names is None or list(own) == list(names):
         return
-    differ = next(
-        (
-            f', of which number {i} is {ours!r} and not {theirs!r}'
-            for i, (ours, theirs) in enumerate(zip(own, names))
-            if ours != theirs
-        ),
-        '',
-    )
-    raise UserError(
-        f'teacher {teacher.name}: its logits are of {len(own)} classes, but '
-        f'the dataset has {len(names)}{differ}; fit them to this dataset.'
-    )
+    if len(own) != len(names):
+        wrong = (
+            f'its logits are of {len(own)} classes, but the dataset has '
+            f'{len(names)}'
+        )
+    else:
+        index = next(i for i, n in enumerate(names) if n != own[i])
+        wrong = (
+            f'class {index} of its logits is {own[index]!r} and not '
+            f'{names[index]!r} as in the dataset'
+        )
+    raise UserError(f'teacher {teacher.name}: {wrong}; fit it to this one.')

@@ -138,6 +138,18 @@ def test_classes_in_another_order_are_no_accuracy(built, monkeypatch):
     assert '% top-1' in report(runner, monkeypatch)[1]
 
 
+def test_training_on_logits_of_classes_in_another_order_is_refused(
+    built, monkeypatch
+):
+    runner = built(**HEAD)
+    runner.model.teacher_wants = ('feature', 'logits')
+    runner.model.teacher.classes = ('dog', 'cat', 'owl')
+    with pytest.raises(UserError, match="class 0 of its .*'dog' and not 'cat"):
+        report(runner, monkeypatch, TeacherReportHook(accuracy=False))
+    runner.model.teacher.classes = ('cat', 'dog', 'owl')
+    assert '% top-1' in report(runner, monkeypatch)[1]
+
+
 def test_neither_weights_nor_random_numbers_are_touched(built, monkeypatch):
     runner = built(**HEAD, **{'train_dataloader.num_workers': 1})
     model = runner.model

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn as nn
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mmkd_custom.errors import UserError
@@ -42,6 +43,16 @@ def test_a_file_gives_back_what_was_stored(tmp_path):
     del loaded.tensors, stored.tensors
     assert vars(loaded) == vars(stored)
     assert [p.name for p in path.parent.iterdir()] == ['a.safetensors']
+
+
+def test_same_adaptation_gives_the_same_bytes(tmp_path):
+    stored = adaptation()
+    for name in 'ab':
+        stored.save(tmp_path / name)
+    assert (tmp_path / 'a').read_bytes() == (tmp_path / 'b').read_bytes()
+    with safe_open(str(tmp_path / 'a'), 'pt') as file:
+        # Several keys would be written in no fixed order.
+        assert len(file.metadata()) == 1
 
 
 def test_norm_replaces_and_changes_nothing_else():
@@ -95,8 +106,8 @@ def test_what_is_no_adaptation_is_refused(tmp_path):
     path.write_bytes(b'nonsense')
     with pytest.raises(UserError, match='no readable'):
         Adaptation.load(path)
-    save_file({'weight': torch.zeros(2)}, path, dict(kind='something else'))
-    with pytest.raises(UserError, match='holds something else'):
+    save_file({'weight': torch.zeros(2)}, path, {'mmkd_custom.probe': '{}'})
+    with pytest.raises(UserError, match='holds mmkd_custom.probe, but'):
         Adaptation.load(path)
     save_file({'weight': torch.zeros(2)}, path)
     with pytest.raises(UserError, match='no named content'):

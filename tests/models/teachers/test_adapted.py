@@ -117,6 +117,17 @@ def test_it_is_frozen(weights, stored):
     assert not output.logits.requires_grad
 
 
+def test_standardising_changes_the_feature_and_not_the_logits(weights, stored):
+    teacher = AdaptedTeacher(weights, stored()[0])
+    inputs = torch.randn(2, 3, *teacher.input_size)
+    before = teacher(inputs)
+    mean, std = torch.rand(2, teacher.feature_dim) + 0.5
+    teacher.standardize(mean, std)
+    after = teacher(inputs)
+    assert torch.equal(after.logits, before.logits)
+    torch.testing.assert_close(after.feature, (before.feature - mean) / std)
+
+
 def test_no_random_number_is_drawn_for_the_head(weights, stored):
     path, _ = stored()
     torch.manual_seed(3)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers.ensemble import EnsembleTeacher
 from mmkd_custom.models.teachers.mmpretrain_teacher import MMPretrainTeacher
 from mmkd_custom.models.teachers.probe import Probe, normalize
 from mmkd_custom.models.teachers.probed import ProbedTeacher, input_summary
@@ -235,13 +236,65 @@ def test_another_number_of_classes(tmp_path):
         ProbedTeacher(inner, path, num_classes=5)
 
 
+def said(log_lines):
+    return [line for line in log_lines if 'was fitted to' in line]
+
+
 def test_other_images_are_said(tmp_path, log_lines):
     path = make_probe(build(vit()), tmp_path / 'p')
     ProbedTeacher(build(vit()), path)
-    assert not any('was fitted to images' in line for line in log_lines)
+    assert not said(log_lines)
     ProbedTeacher(build(vit(input_size=48)), path)
-    line = next(line for line in log_lines if 'was fitted to images' in line)
+    (line,) = said(log_lines)
+    assert line.startswith('WARNING')
     assert '32x32' in line and '48x48' in line
+
+
+def test_same_weights_in_a_network_of_another_name_are_said(
+    tmp_path, log_lines
+):
+    # Such as with and without QuickGELU.
+    path = make_probe(build(vit()), tmp_path / 'p', teacher='other')
+    ProbedTeacher(build(vit()), path)
+    (line,) = said(log_lines)
+    assert 'to other with' in line and 'is ImageClassifier and' in line
+
+
+def test_what_a_teacher_of_an_ensemble_sees_is_said(tmp_path, log_lines):
+    def build_both(size: int) -> EnsembleTeacher:
+        return EnsembleTeacher(
+            [build(vit()), build(vit(input_size=size), seed=1)]
+        )
+
+    both = build_both(48)
+    path = make_probe(both, tmp_path / 'p', feature=both.feature)
+    ProbedTeacher(build_both(48), path)
+    assert not said(log_lines)
+    ProbedTeacher(build_both(64), path)
+    (line,) = said(log_lines)
+    assert '48x48' in line and '64x64' in line
+
+
+def test_ensemble_of_probed_teachers(images, tmp_path):
+    # Of other sizes and normalisations of the feature.
+    members = []
+    for seed, size, normalization in ((0, 32, 'l2'), (1, 48, 'standardize')):
+        inner = build(vit(input_size=size), seed)
+        path = make_probe(inner, tmp_path / str(seed), normalization)
+        members.append(ProbedTeacher(inner, path))
+    teacher = EnsembleTeacher(members, weights=[1, 3])
+    assert teacher.classes == ('cat', 'dog', 'owl')
+    mean, std = (100.0, 110.0, 120.0), (50.0, 55.0, 60.0)
+    alone = [m(m.prepare(images, mean, std)) for m in members]
+    p = [output.logits.softmax(1) for output in alone]
+    # The probes see the features as they were.
+    teacher.standardize(torch.rand(32), torch.rand(32) + 0.5)
+    output = teacher(teacher.prepare(images, mean, std))
+    wanted = 0.25 * p[0] + 0.75 * p[1]
+    assert torch.allclose(output.logits.softmax(1), wanted, atol=1e-5)
+    joint = torch.cat([o.feature for o in alone], 1)
+    joint = (joint - teacher.feature_mean) / teacher.feature_std
+    assert torch.allclose(output.feature, joint, atol=1e-4)
 
 
 def test_missing_file_is_said_before_the_teacher_is_built(tmp_path):

@@ -163,6 +163,34 @@ def test_a_dtype_that_the_device_lacks_leaves_the_operations_out(monkeypatch):
         teacher_report(teacher, 4)
 
 
+def test_a_probed_ensemble_reports_each_of_its_teachers(tmp_path):
+    from mmkd_custom.models.teachers.ensemble import EnsembleTeacher
+    from mmkd_custom.models.teachers.probe import Probe
+    from mmkd_custom.models.teachers.probed import ProbedTeacher
+
+    members = [Tiny(input_size=4), Tiny(max_batch=3)]
+    ensemble = EnsembleTeacher(members, mode='features')
+    Probe(
+        weight=torch.zeros(2, 12),
+        bias=torch.zeros(2),
+        normalization='none',
+        classes=['cat', 'dog'],
+        teacher=ensemble.name,
+        teacher_sha256=ensemble.digest(),
+        feature=ensemble.feature,
+        input='',
+    ).save(tmp_path / 'p')
+    probed = ProbedTeacher(ensemble, str(tmp_path / 'p'))
+    report = teacher_report(probed, 2, ('logits',))
+    # Each is asked for its feature only, of which the probe makes logits.
+    assert report['teachers'] == [
+        teacher_report(member, 2, ('feature',)) for member in members
+    ]
+    total = sum(part['gflops'] for part in report['teachers'])
+    assert report['gflops'] == pytest.approx(total + 2 * 12 * 2 / 1e9)
+    assert '3 images' in report_text(report)
+
+
 def test_an_ensemble_reports_each_of_its_teachers():
     from mmkd_custom.models.teachers.ensemble import EnsembleTeacher
 
