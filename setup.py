@@ -58,6 +58,8 @@ TEST = [
     'pytest-xdist>=3.6',
     # Each minor version may format differently.
     'ruff>=0.17,<0.18',
+    # The tests' own tiny networks.
+    'timm>=1.0.10',
 ]
 DOCS = ['myst-parser>=2.0', 'sphinx>=7.0']
 

@@ -41,9 +41,13 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     options = list(known)
     if not options:
         return 'there are none'
-    close = difflib.get_close_matches(name, options, n=count, cutoff=0.3)
+    # Whoever writes 'vit_b_16' means 'ViT-B-16'.
+    lowered = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(
+        name.lower(), lowered, n=count, cutoff=0.3
+    )
     if close:
-        return 'nearest: ' + ', '.join(repr(option) for option in close)
+        return 'nearest: ' + ', '.join(repr(lowered[key]) for key in close)
     return 'there are: ' + ', '.join(
         repr(option) for option in sorted(options)[:10]
     )

@@ -69,6 +69,11 @@ def test_nearest_names_what_is_close():
     assert nearest('resnet5', names, count=1) == "nearest: 'resnet50'"
 
 
+def test_nearest_does_not_mind_the_case():
+    names = ['ViT-B-16', 'convnext_base_w']
+    assert nearest('vit_b_16', names, count=1) == "nearest: 'ViT-B-16'"
+
+
 def test_nearest_without_anything_close_lists_all():
     assert nearest('zzz', ['b', 'a']) == "there are: 'a', 'b'"
 

@@ -17,7 +17,7 @@ from ..models.teachers.adapted import (
     build_unadapted,
     split_execution,
 )
-from ..models.teachers.wrapped import feature_name
+from ..models.teachers.wrapped import feature_name, input_summary
 from .adapter_training import AdaptSettings, train_adapter
 from .labelled import LabelledImages
 from .misspelt import naming_misspelt
@@ -91,6 +91,7 @@ def adapt_config(
         classes=images.classes,
         accuracy=trained.accuracy,
         feature=feature_name(teacher),
+        input=input_summary(teacher),
         split_sha256=images.split_sha256,
         seed=seed,
         rank=settings.rank if settings.mode == LORA else None,

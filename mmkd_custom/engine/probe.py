@@ -15,8 +15,12 @@ from ..errors import UserError
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.output import FEATURE
 from ..models.teachers.probe import STANDARDIZE, Probe
-from ..models.teachers.probed import ProbedTeacher, input_summary
-from ..models.teachers.wrapped import build_wrapped, feature_name
+from ..models.teachers.probed import ProbedTeacher
+from ..models.teachers.wrapped import (
+    build_wrapped,
+    feature_name,
+    input_summary,
+)
 from ..progress import progress_bar
 from .labelled import LabelledImages
 from .misspelt import naming_misspelt

@@ -159,12 +159,14 @@ def _try(
     inputs = normalize(features, normalization, mean, std)
     train, rest = inputs[inside].numpy(), inputs[~inside].numpy()
     targets, wanted = labels[inside], labels[~inside].numpy()
-    # From strong to weak: each starts from the last, which is near.
-    model = _estimator(grid[0], warm_start=True)
     trials = []
     with progress_bar() as progress:
         for c in progress.track(grid, description='probe'):
-            _fit(model.set_params(C=c), train, targets)
+            # Each from zero, as in the end: the solver is content so early
+            # that the start tells, and one that starts where a stronger
+            # regularisation ended stays there.
+            model = _estimator(c)
+            _fit(model, train, targets)
             probabilities = model.predict_proba(rest)
             trials.append(
                 Trial(
@@ -177,8 +179,8 @@ def _try(
     return trials
 
 
-def _estimator(c: float, **options: bool) -> LogisticRegression:
-    return LogisticRegression(C=c, max_iter=_MAX_ITERATIONS, **options)
+def _estimator(c: float) -> LogisticRegression:
+    return LogisticRegression(C=c, max_iter=_MAX_ITERATIONS)
 
 
 def _fit(

@@ -6,7 +6,7 @@ import argparse
 import copy
 import shlex
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple, Type, Union
+from typing import Any, Dict, List, Optional, Tuple, Type, Union
 
 from mmengine.config import Config, ConfigDict, DictAction
 
@@ -118,12 +118,24 @@ def usage(
 def _options(teacher: Dict[str, Any]) -> Optional[str]:
     """Writes a teacher for ``--cfg-options``; None if that loses a value."""
     flat = _flat(teacher, 'model.teacher')
+    # MMEngine's parser takes blanks away, cuts at commas, and never ends on
+    # a dictionary in a list.
+    if any(set(' ,()[]{}\'"') & set(text) for text in _texts(flat)):
+        return None
     given = [f'{name}={value}' for name, value in flat.items()]
     parser = argparse.ArgumentParser()
     parser.add_argument('--options', nargs='+', action=DictAction)
     if parser.parse_args(['--options', *given]).options != flat:
         return None
     return shlex.join(given)
+
+
+def _texts(flat: Dict[str, Any]) -> List[str]:
+    """Every value that is no number, and no list of numbers."""
+    values = []
+    for value in flat.values():
+        values += value if isinstance(value, (list, tuple)) else [value]
+    return [str(v) for v in values if not isinstance(v, (int, float))]
 
 
 def _flat(node: Dict[str, Any], prefix: str) -> Dict[str, Any]:

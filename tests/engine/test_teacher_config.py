@@ -65,6 +65,8 @@ def test_the_line_and_the_command_give_the_same_teacher(tmp_path):
     [
         # What the command line cannot say.
         dict(TIMM, checkpoint='a b.pth'),
+        dict(TIMM, checkpoint='a(.pth'),
+        dict(TIMM, mean=[[1.0]]),
         dict(TIMM, model_name='1'),
         dict(type='EnsembleTeacher', teachers=[TIMM, TIMM]),
         dict(type='MMPretrainTeacher', model=dict(backbone={})),

@@ -2,12 +2,12 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
 
 from mmkd_custom.models.teachers.adaptation import Adaptation
-from mmkd_custom.models.teachers.adapted import AdaptedTeacher
 from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains
@@ -17,10 +17,9 @@ DOMAINS = dict(SOURCE='art', TARGET='photo', SEED='1')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('mode', ['norm', 'lora'])
-def test_a_teacher_is_adapted_and_then_teaches(tmp_path, mode):
-    if mode == 'lora':
-        pytest.importorskip('peft')
+def test_a_teacher_is_adapted_and_then_teaches(tmp_path):
+    # The other mode is tested without a process of its own.
+    mode = 'lora' if find_spec('peft') else 'norm'
     root = make_domains(tmp_path / 'data')
     hidden = tmp_path / 'photo'
     shutil.move(root / 'photo', hidden)
@@ -51,22 +50,19 @@ def test_a_teacher_is_adapted_and_then_teaches(tmp_path, mode):
     )
     assert done.returncode == 0, done.stderr
     assert f'Wrote {out}: {mode}' in done.stdout
-    assert f"adaptation='{out}'" in done.stdout
     stored = Adaptation.load(out)
     assert stored.seed == 1 and stored.classes == ['cat', 'dog', 'owl']
     assert '% top-1 on the images held out' in done.stdout
 
+    # The printed line, as a user puts it into a config.
+    line = next(
+        line
+        for line in done.stdout.splitlines()
+        if line.startswith('model = dict(teacher=')
+    )
     shutil.move(hidden, root / 'photo')
     config = tmp_path / 'adapted.py'
-    config.write_text(
-        f'_base_ = [{str(CONFIG)!r}]\n'
-        f'custom_imports = dict(imports=[{AdaptedTeacher.__module__!r}])\n'
-        'model = dict(teacher=dict(_delete_=True, '
-        f"type='AdaptedTeacher', adaptation={str(out)!r}, "
-        "num_classes='auto', teacher=dict(type='TimmTeacher', "
-        f"model_name='test_vit', checkpoint={str(weights)!r}, "
-        'input_size=32)))\n'
-    )
+    config.write_text(f'_base_ = [{str(CONFIG)!r}]\n{line}\n')
     work_dir = tmp_path / 'work'
     trained = run_tool(
         'train.py',
@@ -89,16 +85,9 @@ def test_a_teacher_is_adapted_and_then_teaches(tmp_path, mode):
     assert f'test_vit ({mode}-adapted)' in log
 
 
-@pytest.mark.parametrize(
-    'arguments, words',
-    [
-        (['nothing.py'], ['nothing.py']),
-        ([CONFIG, '--lr', '-1'], ['lr=-1.0']),
-    ],
-)
-def test_wrong_input_is_one_sentence(arguments, words):
-    done = run_tool('adapt_teacher.py', *arguments)
+def test_wrong_input_is_one_sentence():
+    done = run_tool('adapt_teacher.py', CONFIG, '--lr', '-1')
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith('error: ') and 'Traceback' not in done.stderr
-    assert all(word in last for word in words)
+    assert 'lr=-1.0' in last

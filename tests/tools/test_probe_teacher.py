@@ -1,6 +1,7 @@
 """tools/probe_teacher.py on a small tree of real images, as a user runs it."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 import torch
 
 from mmkd_custom.models.teachers.probe import Probe
-from mmkd_custom.models.teachers.probed import ProbedTeacher
 from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
 from tests.cli import REPOSITORY, TINY, run_tool
 from tests.helpers import make_domains
@@ -24,7 +24,8 @@ def test_a_teacher_is_probed_and_then_teaches(tmp_path):
     shutil.move(root / 'photo', hidden)
     weights = tmp_path / 'teacher.pth'
     torch.save(TimmTeacher('test_efficientnet').model.state_dict(), weights)
-    out = tmp_path / 'probe.safetensors'
+    # From here, where the run starts too.
+    out = 'probe.safetensors'
     # The target's images are not there: nothing of it can be read.
     done = run_tool(
         'probe_teacher.py',
@@ -37,7 +38,8 @@ def test_a_teacher_is_probed_and_then_teaches(tmp_path):
         out,
         '--cfg-options',
         'model.teacher.model_name=test_efficientnet',
-        f'model.teacher.checkpoint={weights}',
+        'model.teacher.checkpoint=teacher.pth',
+        cwd=tmp_path,
         DATA_ROOT=str(root),
         **DOMAINS,
     )
@@ -45,33 +47,25 @@ def test_a_teacher_is_probed_and_then_teaches(tmp_path):
     assert 'Probe of test_efficientnet (pooled, l2), 3 classes' in done.stdout
     assert done.stdout.count(' <- chosen') == 1
     assert '\x1b[' not in done.stdout + done.stderr
-    stored = Probe.load(out)
+    stored = Probe.load(tmp_path / out)
     assert stored.seed == 1 and stored.classes == ['cat', 'dog', 'owl']
     assert np.isfinite(stored.accuracy)
-    line = done.stdout.strip().splitlines()[-1]
-    assert line.startswith("teacher = dict(type='ProbedTeacher'")
-
-    # The printed line, as a user puts it into a config.
+    # The printed arguments, as a user gives them to the next tool.
+    options = shlex.split(done.stdout.strip().splitlines()[-1])
+    assert options[0] == '--cfg-options'
     shutil.move(hidden, root / 'photo')
-    config = tmp_path / 'probed.py'
-    terms = "dict(kd=dict(loss=dict(type='KLDivergence'), on='logits'))"
-    config.write_text(
-        f'_base_ = [{str(CONFIG)!r}]\n'
-        f'custom_imports = dict(imports=[{ProbedTeacher.__module__!r}])\n'
-        f'{line}\n'
-        'model = dict(probe=False, teacher=dict(_delete_=True, **teacher), '
-        f'terms={terms})\n'
-    )
     work_dir = tmp_path / 'work'
     trained = run_tool(
         'train.py',
-        config,
+        CONFIG,
         '--work-dir',
         work_dir,
-        '--cfg-options',
+        *options,
+        'model.probe=False',
         'train_cfg.max_epochs=1',
         'train_dataloader.sampler.epoch_length=2',
         *TINY[2:],
+        cwd=tmp_path,
         DATA_ROOT=str(root),
         **DOMAINS,
     )

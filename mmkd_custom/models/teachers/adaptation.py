@@ -46,6 +46,8 @@ class Adaptation:
             that were held out; None if none were. Defaults to None.
         feature (str): Which vector of the teacher the head is for. Defaults
             to 'feature', its only one.
+        input (str, optional): What the teacher saw of an image. Defaults to
+            None.
         split_sha256 (str, optional): SHA-256 of the labelled samples.
             Defaults to None.
         seed (int): Of the hold-out, the views, the order and LoRA's A.
@@ -61,6 +63,7 @@ class Adaptation:
     alpha: Optional[float] = None
     accuracy: Optional[float] = None
     feature: str = 'feature'
+    input: Optional[str] = None
     split_sha256: Optional[str] = None
     seed: int = 0
 

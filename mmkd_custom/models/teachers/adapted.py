@@ -12,7 +12,7 @@ from ...registry import MODELS
 from .adaptation import HEAD_BIAS, HEAD_WEIGHT, Adaptation
 from .base import FrozenTeacher
 from .output import FEATURE, LOGITS, OUTPUTS, TeacherOutput
-from .wrapped import build_wrapped, feature_name
+from .wrapped import build_wrapped, feature_name, warn_if_seen_otherwise
 
 #: Options of a teacher's config that say how it runs, not what it is.
 _EXECUTION = dict(
@@ -213,4 +213,8 @@ def _check(
             f'{stored.teacher_sha256[:12]}), but the teacher is '
             f'{teacher.name} (sha256 {digest[:12]}), another network or other '
             'weights.'
+        )
+    if stored.input is not None:
+        warn_if_seen_otherwise(
+            f'adaptation {path}', teacher, stored.teacher, stored.input
         )

@@ -175,15 +175,17 @@ class BackboneTaps:
     ) -> List[int]:
         known = [i for i, found in enumerate(maps) if found is not None]
         if indices is not None:
-            chosen = [i + len(maps) if i < 0 else i for i in indices]
-            wrong = [i for i, at in zip(indices, chosen) if at not in known]
-            if wrong or not chosen:
+            # A number alone names nothing.
+            given = () if isinstance(indices, int) else tuple(indices)
+            names = {i - n: i for i in known for n in (0, len(maps))}
+            wrong = [i for i in given if i not in names]
+            if wrong or not given:
                 raise UserError(
-                    f'teacher {name}: map_indices={list(indices)} '
-                    f'names {wrong[0] if wrong else "nothing"}, but some of '
-                    f'its stages {known} that give maps are wanted.'
+                    f'teacher {name}: map_indices={indices!r} '
+                    f'names {wrong[0] if wrong else "nothing"}, but a list of '
+                    f'its stages {known} that give maps is wanted.'
                 )
-            return sorted(set(chosen))
+            return sorted({names[i] for i in given})
         if len(known) < len(maps):
             return []
         if self.is_transformer:

@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 import mmpretrain
 import torch
 import torch.nn as nn
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmpretrain.models import ImageClassifier
 
@@ -83,9 +84,10 @@ class MMPretrainTeacher(FrozenTeacher):
             False.
 
     Raises:
-        UserError: If MMPretrain does not know the model, it is neither a
-            classifier nor a backbone, it does not have the feature or the
-            maps, or the weights cannot be had or do not match.
+        UserError: If MMPretrain does not know or cannot build the model, it
+            is neither a classifier nor a backbone, it takes one input size
+            and none is given, it does not have the feature or the maps, or
+            the weights cannot be had or do not match.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class MMPretrainTeacher(FrozenTeacher):
             )
         if data_preprocessor is not None:
             config.model['data_preprocessor'] = dict(data_preprocessor)
-        classifier = mmpretrain.get_model(config)
+        classifier = _build(config, name)
         if not isinstance(classifier, ImageClassifier):
             raise UserError(
                 f'teacher {name}: is a {type(classifier).__name__}, but an '
@@ -158,6 +160,8 @@ class MMPretrainTeacher(FrozenTeacher):
             or DRY_RUN_SIZE
         )
         size = (size, size) if isinstance(size, int) else tuple(size)
+        if input_size is None:
+            _check_any_size(classifier.backbone, size, name)
         taps = BackboneTaps(classifier.backbone, size, name, map_indices)
         _check_feature(feature, taps, name)
         self.name = name
@@ -183,6 +187,15 @@ class MMPretrainTeacher(FrozenTeacher):
             TeacherOutput: Feature (N, D), logits (N, C), tokens (N, L, D_p)
             and maps, as far as they are wanted and there are any.
         """
+        # Some of MMPretrain's make float32 masks or positions on the way
+        # (Swin, XCiT), which half-precision layers refuse by themselves.
+        half = inputs.dtype if inputs.dtype != torch.float32 else None
+        with torch.autocast(inputs.device.type, half, half is not None):
+            return self._ask(inputs, wants)
+
+    def _ask(
+        self, inputs: torch.Tensor, wants: Sequence[str]
+    ) -> TeacherOutput:
         if not self.to_rgb:
             inputs = inputs.flip(1)
         pooled = FEATURE in wants and self.feature == POOLED
@@ -213,6 +226,35 @@ class MMPretrainTeacher(FrozenTeacher):
         return TeacherOutput(
             feature, logits, seen.tokens, seen.grid, seen.maps
         )
+
+
+def _build(config: Config, name: str) -> nn.Module:
+    try:
+        return mmpretrain.get_model(config)
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f'teacher {name}: MMPretrain cannot build it '
+            f'({type(error).__name__}: {error}).'
+        ) from error
+
+
+def _check_any_size(
+    backbone: nn.Module, size: Tuple[int, int], name: str
+) -> None:
+    """Refuses a plain transformer that takes one size and was given none."""
+    patch = _patch(backbone)
+    if patch == 1:
+        return
+    try:
+        with torch.no_grad():
+            # Few patches and no square, as no network is built for.
+            backbone(torch.zeros(1, 3, 2 * patch, 3 * patch))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f'teacher {name}: is built for one input size, so '
+            "input_size=None (the student's) is impossible; give "
+            f'input_size={size[0] if size[0] == size[1] else size}.'
+        ) from error
 
 
 def _check_feature(feature: str, taps: BackboneTaps, name: str) -> None:

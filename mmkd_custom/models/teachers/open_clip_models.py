@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import open_clip
+import timm
 import torch.nn as nn
 from mmengine.logging import print_log
 
@@ -20,24 +21,41 @@ QUICK_GELU = '-quickgelu'
 NO_TEXT = dict(context_length=1, vocab_size=1, width=8, heads=1, layers=1)
 
 
-def find_config(name: str) -> Dict[str, Any]:
+def find_config(given: str) -> Tuple[str, Dict[str, Any]]:
     """Finds the config of a model.
 
     Args:
-        name (str): One of ``open_clip.list_models()``.
+        given (str): One of ``open_clip.list_models()``, or that in OpenAI's
+            spelling, with a slash.
 
     Returns:
-        dict: ``vision_cfg``, ``text_cfg`` and more.
+        tuple[str, dict]: Its name in open_clip; ``vision_cfg``, ``text_cfg``
+        and more.
 
     Raises:
-        UserError: If open_clip does not know it.
+        UserError: If open_clip does not know it, or timm its image tower.
     """
-    if name not in open_clip.list_models():
-        raise UserError(
-            f'teacher: open_clip knows no model {name!r}; '
-            f'{nearest(name, open_clip.list_models())}.'
+    known, name = open_clip.list_models(), str(given).replace('/', '-')
+    if name not in known:
+        # 'hf-hub:...' and 'local-dir:...' are names to open_clip too.
+        place = (
+            ' (this is a place, but the name of a network is wanted; its '
+            'weights are named with checkpoint=<path>)'
+            if ':' in name
+            else ''
         )
-    return open_clip.get_model_config(name)
+        raise UserError(
+            f'teacher: open_clip knows no model {given!r}{place}; '
+            f'{nearest(name, known)}.'
+        )
+    config = open_clip.get_model_config(name)
+    trunk = config['vision_cfg'].get('timm_model_name')
+    if trunk is not None and not timm.is_model(trunk):
+        raise UserError(
+            f'teacher {name}: its image tower is {trunk!r}, which timm '
+            f'{timm.__version__} does not know; install a newer timm.'
+        )
+    return name, config
 
 
 def find_tokenizer(name: str, config: Dict[str, Any]) -> Callable:
@@ -54,7 +72,8 @@ def find_tokenizer(name: str, config: Dict[str, Any]) -> Callable:
         UserError: If it comes from a library or a hub that is out of reach.
     """
     try:
-        return open_clip.get_tokenizer(name)
+        with _quiet():
+            return open_clip.get_tokenizer(name)
     except Exception as error:
         # The clients it is downloaded with raise errors of all kinds.
         wanted = config['text_cfg'].get('hf_tokenizer_name', name)
@@ -119,21 +138,25 @@ def read_card(
         ``interpolation``.
     """
     card = dict(open_clip.get_model_preprocess_cfg(visual))
-    cards = [published]
-    if published is None:
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        cards = [open_clip.get_pretrained_cfg(name, tag) for tag in tags]
+    cards = _cards(name) if published is None else {'': published}
     keys = ('mean', 'std', 'interpolation')
-    known = {tuple(map(c.get, keys)) for c in cards}
+    known = {tuple(map(c.get, keys)) for c in cards.values()}
     if len(known) == 1:
         card.update((k, v) for k, v in zip(keys, *known) if v is not None)
     elif known:
+        others = [
+            f'{tag} (mean {c.get("mean")}, std {c.get("std")}, '
+            f'{c.get("interpolation")} interpolation)'
+            for tag, c in cards.items()
+            if any(c.get(key) not in (None, card[key]) for key in keys)
+        ]
         print_log(
             f'teacher {name}: its published weights differ in how images are '
             f'normalised; mean {card["mean"]}, std {card["std"]} and '
             f'{card["interpolation"]} interpolation hold unless others are '
-            'given.',
+            f'given, as these want: {", ".join(others)}.',
             logger='current',
+            level=logging.WARNING,
         )
     if card['interpolation'] not in INTERPOLATIONS:
         card['interpolation'] = 'bicubic'
@@ -147,11 +170,18 @@ def tell_of_quick_gelu(name: str) -> None:
         name (str): Of a model that was not told to compute QuickGELU.
     """
     if name + QUICK_GELU in open_clip.list_models():
+        tags = [tag for tag, c in _cards(name).items() if c.get('quick_gelu')]
         print_log(
             f'teacher {name}: computes GELU; if its weights were trained with '
-            f"QuickGELU (OpenAI's, for one), name {name + QUICK_GELU!r}.",
+            f'QuickGELU, as {", ".join(tags) or "those of OpenAI"} were, name '
+            f'{name + QUICK_GELU!r}.',
             logger='current',
         )
+
+
+def _cards(name: str) -> Dict[str, Dict[str, Any]]:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    return {tag: open_clip.get_pretrained_cfg(name, tag) for tag in tags}
 
 
 def _unavailable(name: str, what: str, error: Exception) -> UserError:
@@ -166,8 +196,9 @@ def _unavailable(name: str, what: str, error: Exception) -> UserError:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # open_clip says to the root logger that weights stay random, before they
-    # are loaded here, and a root logger without handlers is given one.
+    # open_clip says to the root logger what it does, and that weights stay
+    # random before they are loaded here; a root logger without handlers is
+    # given one by that.
     root = logging.getLogger()
     handlers, root.handlers = root.handlers, [logging.NullHandler()]
     try:

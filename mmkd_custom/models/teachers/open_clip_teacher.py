@@ -81,9 +81,10 @@ class OpenCLIPTeacher(FrozenTeacher):
             :func:`~mmkd_custom.models.teachers.load_state_dict`. The layouts
             of open_clip and OpenAI are taken, and without ``class_names``
             that of an image tower alone. Defaults to None.
-        pretrained (str, optional): A tag of
+        pretrained (str | bool, optional): A tag of
             ``open_clip.list_pretrained_tags_by_model(model_name)``, whose
-            weights open_clip downloads. Defaults to None.
+            weights open_clip downloads; True is the only one there is, False
+            is None. Defaults to None.
         feature (str, optional): 'projected', 'pooled', 'cls' or 'patches';
             None is the family's own, 'projected'. Defaults to None.
         class_names (Sequence[str], optional): Names of the classes in the
@@ -123,7 +124,7 @@ class OpenCLIPTeacher(FrozenTeacher):
         self,
         model_name: str,
         checkpoint: Optional[str] = None,
-        pretrained: Optional[str] = None,
+        pretrained: Union[str, bool, None] = None,
         feature: Optional[str] = None,
         class_names: Optional[Sequence[str]] = None,
         templates: Union[str, Sequence[str]] = GENERAL,
@@ -136,8 +137,8 @@ class OpenCLIPTeacher(FrozenTeacher):
         max_batch: Optional[int] = None,
         compile: bool = False,
     ) -> None:
-        name = model_name.replace('/', '-')
-        config = find_config(name)
+        name, config = find_config(model_name)
+        pretrained = None if pretrained is False else pretrained
         feature = PROJECTED if feature is None else feature
         if feature not in FEATURES:
             raise UserError(
@@ -151,7 +152,7 @@ class OpenCLIPTeacher(FrozenTeacher):
                 'wanted.'
             )
         prompts = _prompts(name, class_names, templates)
-        tokenizer = prompts and find_tokenizer(name, config)
+        tokenizer = find_tokenizer(name, config) if prompts else None
         published = None if pretrained is None else tag_card(name, pretrained)
         weights = None
         quick_gelu = bool(published and published.get('quick_gelu'))
@@ -188,7 +189,7 @@ class OpenCLIPTeacher(FrozenTeacher):
             std=[255 * s for s in card['std']] if std is None else std,
             input_size=tower.size if input_size == CARD else input_size,
             interpolation=interpolation or card['interpolation'],
-            patch_multiple=_patch_multiple(tower, input_size == CARD),
+            patch_multiple=_patch_multiple(tower, input_size),
             dtype=dtype,
             channels_last=channels_last,
             max_batch=max_batch,
@@ -199,7 +200,9 @@ class OpenCLIPTeacher(FrozenTeacher):
             self.weights = weights
         self.feature_name = feature
         self.class_names = tuple(class_names) if prompts else None
-        self.head = prompts and _head(model, tokenizer, class_names, prompts)
+        self.head = (
+            _head(model, tokenizer, class_names, prompts) if prompts else None
+        )
         if self.input_size is not None:
             tower.resize(self.input_size)
         elif not tower.any_size:
@@ -259,11 +262,16 @@ def _prompts(
     return ()
 
 
-def _patch_multiple(tower: ImageTower, own_size: bool) -> int:
+def _patch_multiple(
+    tower: ImageTower, input_size: Union[int, Sequence[int], str, None]
+) -> int:
     # Some were trained at a size (384 by patches of 14) whose remainder the
     # patch embedding drops.
-    step = tower.patch_multiple
-    return 1 if own_size and any(edge % step for edge in tower.size) else step
+    step, (height, width) = tower.patch_multiple, tower.size
+    own = [CARD, (height, width), [height, width]]
+    if height == width:
+        own.append(height)
+    return 1 if input_size in own and (height % step or width % step) else step
 
 
 def _head(

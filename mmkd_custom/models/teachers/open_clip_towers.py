@@ -13,7 +13,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 
 from ...errors import UserError
-from .timm_features import PLAIN_MAPS, choose_maps, read_tokens
+from .timm_features import PLAIN_MAPS, choose_maps, read_tokens, reductions
 
 Size = Tuple[int, int]
 
@@ -182,6 +182,12 @@ class ViTTower(_PositionedTower):
     position_key = 'positional_embedding'
 
     def __init__(self, visual: nn.Module) -> None:
+        if getattr(visual, 'attn_pool_contrastive', None) is not None:
+            raise UserError(
+                'teacher: attentional_pool='
+                f'{visual.attn_pool_type!r} of the image tower is not '
+                'known here, but true or false is.'
+            )
         self.patch_multiple = max(_pair(visual.patch_size))
         super().__init__(visual)
         depth = len(visual.transformer.resblocks)
@@ -297,7 +303,8 @@ class TimmTower(ImageTower):
         if not with_maps:
             return Consumed(trunk.forward_features(images), size)
         x, maps = trunk.forward_intermediates(images, self._stages)
-        return Consumed(x, size, tuple(maps))
+        # Where all are taken, older timm puts a stem before the stages.
+        return Consumed(x, size, tuple(maps[-len(reductions(trunk)) :]))
 
     def tokens(self, consumed: Consumed) -> Tuple[torch.Tensor, Size]:
         read = read_tokens(self.visual.trunk, consumed.features, consumed.size)

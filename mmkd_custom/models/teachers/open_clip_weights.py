@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 import open_clip
 import torch.nn as nn
@@ -31,22 +31,26 @@ TEXT_PREFIXES = (
     'logit_bias',
 )
 
+#: Before the names of the image tower of a CLIP or SigLIP of transformers.
+TRANSFORMERS_MARK = 'vision_model.'
+
 #: A buffer of old versions of the transformers library.
 POSITION_IDS = 'text.transformer.embeddings.position_ids'
 
 
-def tag_card(name: str, tag: str) -> Dict[str, Any]:
+def tag_card(name: str, tag: Union[str, bool]) -> Dict[str, Any]:
     """Gives what open_clip knows about pretrained weights.
 
     Args:
         name (str): Name of a model in open_clip.
-        tag (str): Name of weights for it.
+        tag (str | bool): Name of weights for it; True is the only ones.
 
     Returns:
         dict: ``url``, ``hf_hub``, ``mean``, ``std``, ``interpolation`` ...
 
     Raises:
-        UserError: If there are no weights of that name for that model.
+        UserError: If there are no weights of that name for that model, or
+            True does not say which.
     """
     tags = open_clip.list_pretrained_tags_by_model(name)
     if not tags:
@@ -54,6 +58,15 @@ def tag_card(name: str, tag: str) -> Dict[str, Any]:
             f'teacher: open_clip has no pretrained weights for {name!r}; name '
             'a file of them with checkpoint=<path>.'
         )
+    if tag is True:
+        if len(tags) > 1:
+            some = ', '.join(map(repr, tags[:5]))
+            raise UserError(
+                f'teacher: pretrained=True, but open_clip has {len(tags)} '
+                f'weights for {name!r} and the name of one is wanted, such '
+                f'as {some}.'
+            )
+        tag = tags[0]
     card = open_clip.get_pretrained_cfg(name, str(tag))
     if not card:
         raise UserError(
@@ -81,13 +94,21 @@ def read_weights(
         whether they are in the layout of OpenAI's CLIP.
 
     Raises:
-        UserError: If they cannot be had or read.
+        UserError: If they cannot be had or read, or are those of another
+            library.
     """
     if checkpoint is not None:
         state_dict, source = load_state_dict(checkpoint)
     else:
         source = _published_file(card)
         state_dict, _ = load_state_dict(_download(name, card, source))
+    if any(key.startswith(TRANSFORMERS_MARK) for key in state_dict):
+        raise UserError(
+            f'checkpoint {source}: is in the layout of transformers '
+            f"({TRANSFORMERS_MARK}...), but open_clip's or OpenAI's is "
+            'wanted; many publishers keep that beside it, in '
+            'open_clip_model.safetensors or open_clip_pytorch_model.bin.'
+        )
     layout = recognise(state_dict)
     if layout is not None:
         log(f'{source}: recognised the layout of {layout}.')

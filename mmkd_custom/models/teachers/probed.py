@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from typing import Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 
 from ...errors import UserError
 from ...registry import MODELS
 from .base import FrozenTeacher
 from .output import FEATURE, LOGITS, OUTPUTS, TeacherOutput
 from .probe import Probe, normalize
-from .wrapped import build_wrapped, feature_name
+from .wrapped import build_wrapped, feature_name, warn_if_seen_otherwise
 
 
 @MODELS.register_module()
@@ -179,41 +177,6 @@ def _check(
             f'{teacher.name} (sha256 {digest[:12]}), another network, dtype '
             'or other weights.'
         )
-    seen = input_summary(teacher)
-    # The same weights may compute otherwise in a network of another name,
-    # such as one with QuickGELU.
-    if (teacher.name, seen) != (probe.teacher, probe.input):
-        print_log(
-            f'probe {path}: was fitted to {probe.teacher} with images of '
-            f'{probe.input}, and the teacher is {teacher.name} and sees '
-            f'{seen}.',
-            logger='current',
-            level=logging.WARNING,
-        )
-
-
-def input_summary(teacher: FrozenTeacher) -> str:
-    """Says what a teacher sees of an image.
-
-    Args:
-        teacher (FrozenTeacher): Any teacher.
-
-    Returns:
-        str: Size in pixels, interpolation and normalisation; of an ensemble
-        those of each of its teachers.
-    """
-    members = getattr(teacher, 'teachers', None)
-    if members is not None:
-        return ' + '.join(map(input_summary, members))
-    size = (
-        "the student's size"
-        if teacher.input_size is None
-        else '{}x{}'.format(*teacher.input_size)
-    )
-    mean, std = (
-        [round(value, 3) for value in values]
-        for values in (teacher.mean, teacher.std)
-    )
-    return (
-        f'{size} {teacher.preparation.interpolation}, mean {mean}, std {std}'
+    warn_if_seen_otherwise(
+        f'probe {path}', teacher, probe.teacher, probe.input
     )

@@ -7,11 +7,13 @@ import re
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import timm
+import torch
 import torch.nn as nn
 from mmengine.logging import print_log
 from timm.models import get_pretrained_cfg, is_model
 
 from ...errors import UserError, nearest
+from .timm_features import is_plain, reductions
 
 #: The input size, and whatever else, that a network's card tells.
 CARD = 'card'
@@ -42,7 +44,8 @@ def build(
 
     Raises:
         UserError: If timm does not know the name or the arguments, the
-            weights cannot be downloaded, or the network cannot take any size.
+            weights cannot be downloaded, they have another classifier, or the
+            network cannot take any size.
     """
     _check_name(name, pretrained)
     model = _create(name, pretrained, kwargs)
@@ -58,6 +61,20 @@ def build(
                 'or a number of pixels.'
             )
         model = _create(name, pretrained, dict(img_size=input_size, **kwargs))
+    if not hasattr(model, 'forward_head'):
+        raise UserError(
+            f'teacher {name}: timm builds a {type(model).__name__} with '
+            f'{kwargs}, which gives maps alone; a whole network is wanted, '
+            'whose maps are offered as well.'
+        )
+    own = model.pretrained_cfg.get('num_classes')
+    if pretrained and model.num_classes not in (0, own):
+        # timm would leave the classifier as it was initialised.
+        raise UserError(
+            f'teacher {name}: num_classes={model.num_classes}, but the head '
+            f'of its pretrained weights is {own} wide; leave num_classes out, '
+            'or give 0 and fit a head with tools/probe_teacher.py.'
+        )
     return model
 
 
@@ -88,6 +105,14 @@ def patch_multiple(model: nn.Module) -> int:
     # A hybrid's patches are those of the network before it times its own.
     if hasattr(embed, 'feat_ratio'):
         return embed.feat_ratio()
+    if is_plain(model):
+        return reductions(model)[-1]
+    projection = getattr(embed, 'proj', None)
+    if getattr(projection, 'kernel_size', 1) != getattr(
+        projection, 'stride', 1
+    ):
+        # Patches that overlap, such as PVT's, take images of any size.
+        return 1
     patch = getattr(embed, 'patch_size', 1)
     return patch if isinstance(patch, int) else max(patch)
 
@@ -99,12 +124,14 @@ def pretrained_file(card: Dict[str, Any]) -> str:
         card (dict): A ``pretrained_cfg`` of timm.
 
     Returns:
-        str: A URL, or a name and a URL.
+        str: A local path, a URL, or a name and a URL.
     """
+    if card.get('file'):
+        return str(card['file'])
     if card.get('hf_hub_id'):
         file = card.get('hf_hub_filename') or 'model.safetensors'
         return f'{file} of https://huggingface.co/{card["hf_hub_id"]}'
-    return str(card.get('url') or card.get('file'))
+    return str(card.get('url'))
 
 
 def has_projection(card: Dict[str, Any]) -> bool:
@@ -133,6 +160,29 @@ def has_projection(card: Dict[str, Any]) -> bool:
     )
 
 
+def is_tower(model: nn.Module, head: Optional[torch.Tensor]) -> bool:
+    """Says whether a head of timm's layout is the projection of a CLIP tower.
+
+    Args:
+        model (nn.Module): Built by timm.
+        head (Tensor, optional): Weights (D, ...) of the last layer.
+
+    Returns:
+        bool: True if the network's own head is not as wide, but that of some
+        CLIP tower of its architecture is.
+    """
+    card = model.pretrained_cfg
+    return (
+        head is not None
+        and len(head) != model.num_classes
+        and len(head)
+        in {
+            get_pretrained_cfg(name).num_classes
+            for name in _projection_names(str(card.get('architecture')))
+        }
+    )
+
+
 def check_tower(model: nn.Module, source: str) -> None:
     """Refuses CLIP weights for a network that timm gives a classifier.
 
@@ -154,18 +204,20 @@ def check_tower(model: nn.Module, source: str) -> None:
         )
 
 
-def check_activation(card: Dict[str, Any]) -> None:
+def check_activation(card: Dict[str, Any], openai: bool = False) -> None:
     """Warns where the weights were trained with another GELU.
 
     Args:
         card (dict): A ``pretrained_cfg`` of timm.
+        openai (bool): Whether they are known to be OpenAI's, whatever the
+            card says. Defaults to False.
     """
-    name = _quickgelu_name(card)
+    name = _quickgelu_name(card, openai)
     if name is not None:
         print_log(
-            f'teacher {card["architecture"]}.{card["tag"]}: its weights were '
-            f'trained with QuickGELU, which timm gives to {name}; name that '
-            'for the features of the original.',
+            f'teacher {card["architecture"]}: its weights were trained with '
+            f'QuickGELU, which timm gives to {name}; name that for the '
+            'features of the original.',
             logger='current',
             level=logging.WARNING,
         )
@@ -204,13 +256,20 @@ def _create(name: str, pretrained: bool, kwargs: Dict[str, Any]) -> nn.Module:
             if 'dynamic_img_size' not in str(error):
                 raise
         return timm.create_model(name, pretrained=pretrained, **kwargs)
-    except TypeError as error:
-        raise UserError(
-            f'teacher {name}: timm cannot build it with {kwargs}: {error}.'
-        ) from error
     except Exception as error:
-        # The clients that timm downloads with raise errors of all kinds.
-        if not pretrained and ':' not in name:
+        # Networks refuse arguments, and the clients that timm downloads with
+        # fail, with errors of all kinds.
+        downloads = pretrained or name.startswith('hf-hub:')
+        if isinstance(error, TypeError) or (kwargs and not downloads):
+            raise UserError(
+                f'teacher {name}: timm cannot build it with {kwargs}: {error}.'
+            ) from error
+        if ':' in name and not name.startswith('hf-hub:'):
+            raise UserError(
+                f'teacher {name}: timm cannot build it from there '
+                f'({type(error).__name__}: {error}).'
+            ) from error
+        if not downloads:
             raise
         raise UserError(
             f'teacher {name}: its pretrained weights could not be downloaded '
@@ -234,7 +293,7 @@ def _projection_names(architecture: str) -> List[str]:
     ]
 
 
-def _quickgelu_name(card: Dict[str, Any]) -> Optional[str]:
+def _quickgelu_name(card: Dict[str, Any], openai: bool) -> Optional[str]:
     # OpenAI and others trained with x * sigmoid(1.702 x). timm lists their
     # weights both for a network with that and for one with the exact GELU, in
     # which they may be trained further but whose features differ.
@@ -242,5 +301,5 @@ def _quickgelu_name(card: Dict[str, Any]) -> Optional[str]:
     if '_clip_' not in architecture or 'quickgelu' in architecture:
         return None
     twin = architecture.replace('_clip_', '_clip_quickgelu_')
-    name = f'{twin}.{card.get("tag")}'
+    name = f'{twin}.{"openai" if openai else card.get("tag")}'
     return name if name in timm.list_pretrained(f'{twin}.*') else None

@@ -12,7 +12,12 @@ from timm.data import resolve_model_data_config
 from ...errors import UserError
 from ...registry import MODELS
 from .base import FrozenTeacher
-from .layouts import CLIP_LAYOUTS, EFFICIENTNET_LITE, recognise
+from .layouts import (
+    CLIP_LAYOUTS,
+    EFFICIENTNET_LITE,
+    OPENAI_CLIP,
+    recognise,
+)
 from .output import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, TeacherOutput
 from .preparation import INTERPOLATIONS
 from .timm_features import (
@@ -32,6 +37,7 @@ from .timm_models import (
     check_tower,
     has_fixed_size,
     has_projection,
+    is_tower,
     patch_multiple,
     pretrained_file,
 )
@@ -170,13 +176,17 @@ class TimmTeacher(FrozenTeacher):
             layout = recognise(state_dict)
             if layout == EFFICIENTNET_LITE:
                 mean, std = _lite_normalisation(model_name, mean, std)
-            if layout in CLIP_LAYOUTS and num_classes is None:
+            names = classifier_names(model)
+            head = state_dict.get(f'{names[0]}.weight') if names else None
+            if num_classes is None and (
+                layout in CLIP_LAYOUTS or is_tower(model, head)
+            ):
                 check_tower(model, weights)
             state_dict = to_timm(state_dict, model, weights)
-            drop = () if model.num_classes else classifier_names(model)
+            drop = () if model.num_classes else names
             load_strict(model, state_dict, weights, drop)
         if weights is not None:
-            check_activation(model.pretrained_cfg)
+            check_activation(model.pretrained_cfg, layout == OPENAI_CLIP)
 
         card = resolve_model_data_config(model)
         size = model_kwargs.get('img_size') or card['input_size'][-2:]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import List, Sequence, Tuple
+from urllib.parse import urlsplit
 
 import torch
 import torch.nn as nn
@@ -23,7 +25,11 @@ SAFETENSORS = '.safetensors'
 #: Where checkpoints nest their weights, in the order in which they are tried:
 #: MMEngine and most others, DINOv2's training state, DDP.
 NESTS = ('state_dict', 'model', 'teacher', 'module')
-PREFIXES = ('module.', 'model.')
+#: What DDP, torch.compile and Lightning put before every name.
+PREFIXES = ('module.', '_orig_mod.', 'model.')
+
+#: File names that end in the first digits of the file's digest.
+HASHED = re.compile(r'-[0-9a-f]{8,}\.\w+$')
 
 #: What a TorchScript archive holds and a file of torch.save does not.
 TORCHSCRIPT_MARK = 'constants.pkl'
@@ -35,7 +41,8 @@ def load_state_dict(source: str) -> Tuple[StateDict, str]:
     Args:
         source (str): A local ``.pth``, ``.pt``, ``.bin`` (read without
             executing anything a pickle may hold) or ``.safetensors`` file,
-            the URL of one, which is kept in torch's hub folder, or
+            the URL of one, which is kept in torch's hub folder (by the
+            whole URL, unless the name ends in a digest as torch's do), or
             ``pypi:<distribution>`` for the one ``*.pth`` file inside an
             installed distribution.
 
@@ -128,8 +135,13 @@ def _installed_file(distribution: str) -> Path:
 
 
 def _download(url: str) -> Path:
-    name = url.rsplit('/', 1)[1]
+    address = urlsplit(url)
+    name = address.path.rpartition('/')[2]
     path = Path(torch.hub.get_dir(), 'checkpoints', name)
+    if not HASHED.search(name):
+        # Many files of one hub are called model.safetensors.
+        place = f'{address.netloc}{address.path}'.encode()
+        path = path.with_name(hashlib.sha256(place).hexdigest()[:16]) / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Dict, Optional, Sequence, Union
+
+from mmengine.logging import print_log
 
 from ...errors import UserError
 from ...registry import MODELS
@@ -59,6 +62,58 @@ def feature_name(teacher: FrozenTeacher) -> str:
         if isinstance(value, str):
             return value
     return 'feature'
+
+
+def input_summary(teacher: FrozenTeacher) -> str:
+    """Says what a teacher sees of an image.
+
+    Args:
+        teacher (FrozenTeacher): Any teacher.
+
+    Returns:
+        str: Size in pixels, interpolation and normalisation; of an ensemble
+        those of each of its teachers.
+    """
+    members = getattr(teacher, 'teachers', None)
+    if members is not None:
+        return ' + '.join(map(input_summary, members))
+    size = (
+        "the student's size"
+        if teacher.input_size is None
+        else '{}x{}'.format(*teacher.input_size)
+    )
+    mean, std = (
+        [round(value, 3) for value in values]
+        for values in (teacher.mean, teacher.std)
+    )
+    return (
+        f'{size} {teacher.preparation.interpolation}, mean {mean}, std {std}'
+    )
+
+
+def warn_if_seen_otherwise(
+    what: str, teacher: FrozenTeacher, name: str, seen: str
+) -> None:
+    """Logs a warning if a teacher computes or sees other than it did.
+
+    The digest cannot tell: the same weights may compute otherwise in a
+    network of another name, such as one with QuickGELU, and the size of the
+    images is none of them.
+
+    Args:
+        what (str): What was fitted to the teacher, and its file.
+        teacher (FrozenTeacher): As it is now.
+        name (str): The name it had.
+        seen (str): Its :func:`input_summary`.
+    """
+    now = input_summary(teacher)
+    if (teacher.name, now) != (name, seen):
+        print_log(
+            f'{what}: was fitted to {name} with images of {seen}, and the '
+            f'teacher is {teacher.name} and sees {now}.',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def check_classes(

@@ -80,6 +80,14 @@ CONFIGS = {
         vision_cfg=_trunk('test_convnext', timm_pool='', timm_proj='mlp'),
         text_cfg=TEXT,
     ),
+    # An attention pooling of open_clip's own after a timm trunk.
+    'tiny-attn': dict(
+        embed_dim=64,
+        vision_cfg=_trunk(
+            'test_efficientnet', timm_pool='rot_attn', timm_proj='none'
+        ),
+        text_cfg=TEXT,
+    ),
     # A text tower and a tokenizer that are on a hub.
     'tiny-hub': dict(
         embed_dim=12,
@@ -95,6 +103,10 @@ CONFIGS = {
 
 #: Those whose text tower needs nothing.
 FAMILIES = [name for name in CONFIGS if 'hub' not in name]
+
+CONFIGS['tiny-newer'] = dict(
+    embed_dim=12, vision_cfg=_trunk('vit_of_2030'), text_cfg=TEXT
+)
 
 
 def register(folder: Path) -> None:

@@ -7,7 +7,7 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers.adaptation import Adaptation
 from mmkd_custom.models.teachers.adapted import AdaptedTeacher
 from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
-from mmkd_custom.models.teachers.wrapped import feature_name
+from mmkd_custom.models.teachers.wrapped import feature_name, input_summary
 
 VIT = dict(type='mmkd_custom.TimmTeacher', model_name='test_vit')
 
@@ -126,6 +126,15 @@ def test_standardising_changes_the_feature_and_not_the_logits(weights, stored):
     after = teacher(inputs)
     assert torch.equal(after.logits, before.logits)
     torch.testing.assert_close(after.feature, (before.feature - mean) / std)
+
+
+def test_other_images_are_said(weights, stored, log_lines):
+    path, _ = stored(input=input_summary(build(input_size=48)))
+    AdaptedTeacher(dict(weights, input_size=48), path)
+    assert not any('was fitted to' in line for line in log_lines)
+    AdaptedTeacher(dict(weights, input_size=32), path)
+    line = next(line for line in log_lines if 'was fitted to' in line)
+    assert line.startswith('WARNING adaptation') and '48x48' in line
 
 
 def test_no_random_number_is_drawn_for_the_head(weights, stored):

@@ -211,6 +211,16 @@ def test_feature_that_is_no_vector():
         Map((0,) * 3, (1,) * 3).infer_dims((8, 8))
 
 
+def test_network_that_does_not_run():
+
+    class Picky(FrozenTeacher):
+        def encode(self, inputs, wants):
+            raise AssertionError('only 32 pixels')
+
+    with pytest.raises(UserError, match='8 x 9 pixels.*only 32 pixels'):
+        Picky((0,) * 3, (1,) * 3).infer_dims((8, 9))
+
+
 def test_standardize_is_an_affine_of_the_feature(images):
     teacher = Small()
     plain = teacher(images).feature

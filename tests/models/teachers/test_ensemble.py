@@ -220,7 +220,7 @@ def test_built_from_a_config(images):
         (dict(teachers=[]), r'teachers=\[\], but a list of at least one'),
         (dict(teachers=dict(type='TimmTeacher')), 'a list of at least one'),
         (dict(mode='votes'), "mode='votes' is not one of probabilities, fea"),
-        (dict(weights=[1.0, -1.0]), r'\[1.0, -1.0\], but a list of numbers >= 0'),
+        (dict(weights=[1.0, -1.0]), r'\[1.0, -1.0\], but a list of num'),
         (dict(weights=[0, 0]), r'weights=\[0, 0\].*not all of them 0'),
         (dict(weights=[float('nan'), 1]), 'numbers >= 0'),
         (dict(weights=0.5), 'weights=0.5, but a list of numbers >= 0'),

@@ -175,7 +175,10 @@ def test_given_maps(images):
     assert torch.equal(same[0], every[1]) and torch.equal(same[1], every[5])
 
 
-@pytest.mark.parametrize('indices, named', [((4,), '4'), ((-5,), '-5')])
+@pytest.mark.parametrize(
+    'indices, named',
+    [((4,), '4'), ((-5,), '-5'), ('last', 'l'), (3, 'nothing')],
+)
 def test_map_that_is_not_there(indices, named):
     with pytest.raises(UserError, match=rf'names {named}.*\[0, 1, 2, 3\]'):
         BackboneTaps(build(RESNET), (32, 32), 'teacher', indices)

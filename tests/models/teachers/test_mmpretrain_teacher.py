@@ -380,6 +380,45 @@ def test_weights_of_a_backbone_alone(images, checkpoint, tmp_path):
     )
 
 
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+@pytest.mark.parametrize(
+    'backbone, size',
+    [
+        (
+            dict(
+                type='SwinTransformer',
+                arch=dict(embed_dims=24, depths=[2, 2], num_heads=[1, 2]),
+                out_indices=(1,),
+                img_size=32,
+                window_size=4,
+            ),
+            32,
+        ),
+        (dict(type='XCiT', depth=1, embed_dims=32, num_heads=2), 64),
+        (VIT, 32),
+    ],
+)
+def test_half_precision(backbone, size, dtype, images):
+    outputs = []
+    for each in ('float32', dtype):
+        torch.manual_seed(0)
+        teacher = MMPretrainTeacher(
+            backbone,
+            input_size=size,
+            dtype=each,
+            data_preprocessor=small()['data_preprocessor'],
+        )
+        output = teacher(teacher.prepare(images), teacher.offers)
+        outputs.append(output.named_tensors())
+    wanted, found = outputs
+    assert {p.dtype for p in teacher.parameters()} == {getattr(torch, dtype)}
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert found[name].dtype == torch.float32
+        error = (found[name] - value).abs().mean() / value.abs().mean()
+        assert 0 < error < 0.05, name
+
+
 def test_stays_frozen_and_feeds_a_projection(images, checkpoint):
     teacher = MMPretrainTeacher(small(), checkpoint=checkpoint)
     digest = teacher.digest()
@@ -444,6 +483,28 @@ def test_unknown_name():
 def test_unknown_type(model, words):
     with pytest.raises(UserError, match=words):
         MMPretrainTeacher(model)
+
+
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(backbone=dict(type='ResNet', depth=19)), 'invalid depth 19'),
+        (dict(backbone=dict(type='ResNext')), 'ResNext is not in'),
+        (dict(neck=dict(type='GlobalAveragePooling', x=1)), "'x'"),
+        (dict(data_preprocessor=dict(means=MEAN)), "'means'"),
+    ],
+)
+def test_model_that_cannot_be_built(options, words):
+    with pytest.raises(UserError, match=f'cannot build it.*{words}'):
+        MMPretrainTeacher(small(**options))
+
+
+def test_transformer_of_one_size_refuses_the_students(images):
+    beit = dict(VIT, type='BEiTViT', out_type='avg_featmap')
+    with pytest.raises(UserError, match='one input size.*input_size=32'):
+        MMPretrainTeacher(beit)
+    teacher = MMPretrainTeacher(beit, input_size=32)
+    assert teacher(images, ['tokens']).grid == (2, 2)
 
 
 @pytest.mark.parametrize('path', ['nowhere.py', 'mmpretrain::no/where.py'])

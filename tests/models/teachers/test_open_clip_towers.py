@@ -164,6 +164,40 @@ def test_convnext_tensors():
     assert torch.equal(consumed.maps[-1].mean((2, 3)), features.mean((2, 3)))
 
 
+@torch.no_grad()
+def test_attention_pooling_of_the_head():
+    model, tower, images = build('tiny-attn')
+    consumed = consume(tower, images)
+    features = model.visual.trunk.forward_features(images)
+    assert close(tower.pooled(consumed), features.mean((2, 3)))
+    assert close(tower.tokens(consumed)[0][:, 1], features[:, :, 0, 1])
+
+
+def test_stem_of_older_timm_is_no_map(monkeypatch):
+    _, tower, images = build('tiny-convnext')
+    wanted = consume(tower, images, True).maps
+    trunk = tower.visual.trunk
+    own = trunk.forward_intermediates
+
+    def with_stem(*args, **kwargs):
+        x, maps = own(*args, **kwargs)
+        return x, [torch.zeros_like(wanted[0]), *wanted]
+
+    monkeypatch.setattr(trunk, 'forward_intermediates', with_stem)
+    found = consume(tower, images, True).maps
+    assert len(found) == 4 and all(map(torch.equal, found, wanted))
+
+
+@pytest.mark.parametrize('pooling', ['parallel', 'cascade'])
+def test_pooling_that_open_clip_calls_untested(pooling):
+    vision = dict(
+        tiny.CONFIGS['tiny-coca']['vision_cfg'], attentional_pool=pooling
+    )
+    model = open_clip.create_model('tiny-coca', vision_cfg=vision)
+    with pytest.raises(UserError, match=f"attentional_pool='{pooling}'"):
+        image_tower(model.visual)
+
+
 @pytest.mark.parametrize(
     'name, blocks',
     [

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers.open_clip_models import tell_of_quick_gelu
 from mmkd_custom.models.teachers.open_clip_teacher import OpenCLIPTeacher
 from mmkd_custom.models.teachers.open_clip_weights import tag_card
 from tests.models.teachers import open_clip_models as tiny
@@ -108,6 +109,12 @@ def test_twin_with_quick_gelu_is_named(tmp_path, log_lines):
     path = save(tiny.build('tiny-vit').state_dict(), tmp_path / 'w.pth')
     OpenCLIPTeacher('tiny-vit', checkpoint=path)
     assert any("name 'tiny-vit-quickgelu'" in line for line in log_lines)
+    log_lines.clear()
+    tell_of_quick_gelu('ViT-B-16')
+    # Tags of some versions say nothing of it.
+    card = tag_card('ViT-B-16', 'openai')
+    named = 'as openai, ' if card.get('quick_gelu') else 'as those of OpenAI '
+    assert named in log_lines[0]
     log_lines.clear()
     OpenCLIPTeacher('tiny-vit-quickgelu', checkpoint=path)
     assert not any('computes GELU' in line for line in log_lines)
@@ -219,6 +226,13 @@ def test_text_head_of_an_image_tower(layout, tmp_path):
         OpenCLIPTeacher('tiny-vit', checkpoint=path, class_names=NAMES)
 
 
+def test_layout_of_transformers(tmp_path):
+    names = ('vision_model.embeddings.class_embedding', 'logit_scale')
+    path = save({n: torch.zeros(1) for n in names}, tmp_path / 'model.pth')
+    with pytest.raises(UserError, match='layout of transformers.*open_clip_m'):
+        OpenCLIPTeacher('tiny-vit', checkpoint=path)
+
+
 def test_text_tower_alone(tmp_path):
     state = text_tower(tiny.build('tiny-vit').state_dict())
     path = save(state, tmp_path / 'w.pth')
@@ -231,13 +245,21 @@ def test_cards_of_tags():
     assert card['interpolation'] == 'bicubic'
     # As open_clip itself spells it.
     assert tag_card('ViT-B-32', 'LAION2B-s34b-b79k') == card
+    # The only one there is.
+    assert tag_card('ViT-B-16-SigLIP', True) == tag_card(
+        'ViT-B-16-SigLIP', 'webli'
+    )
 
 
 @pytest.mark.parametrize(
     'name, tag, message',
     [
         ('ViT-B-32', 'opena', "pretrained='opena' of.*nearest: 'openai'"),
-        ('ViT-B-32', True, 'pretrained=True of'),
+        (
+            'ViT-B-32',
+            True,
+            "True, but open_clip has .* of one is wanted, such as 'openai'",
+        ),
         ('tiny-vit', 'openai', 'no pretrained weights.*checkpoint=<path>'),
     ],
 )

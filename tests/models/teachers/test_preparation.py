@@ -125,6 +125,15 @@ def test_fitting_size_is_kept_silently(log_lines):
     [
         (dict(mean=(1, 2)), 'mean has 2 numbers'),
         (dict(std=(1, 0, 1)), 'must be positive'),
+        (dict(mean=127), 'mean=127 must be one number for each'),
+        (dict(std='imagenet'), "std='imagenet' must be one number for each"),
+        (
+            dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+            'those of 0-255 pixels are wanted',
+        ),
+        (dict(input_size=98.0), 'input_size=98.0'),
+        (dict(input_size=True), 'input_size=True'),
+        (dict(input_size=(98, 98.0)), 'input_size=(98, 98.0)'),
         (dict(interpolation='lanczos'), "interpolation='lanczos'"),
         (dict(input_size=100, patch_multiple=14), 'multiples of 14'),
         (dict(input_size=0), 'input_size=0'),

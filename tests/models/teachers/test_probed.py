@@ -10,7 +10,8 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers.ensemble import EnsembleTeacher
 from mmkd_custom.models.teachers.mmpretrain_teacher import MMPretrainTeacher
 from mmkd_custom.models.teachers.probe import Probe, normalize
-from mmkd_custom.models.teachers.probed import ProbedTeacher, input_summary
+from mmkd_custom.models.teachers.probed import ProbedTeacher
+from mmkd_custom.models.teachers.wrapped import input_summary
 from mmkd_custom.registry import MODELS
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)

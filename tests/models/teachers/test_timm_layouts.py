@@ -145,6 +145,10 @@ def test_original_dinov3(log_lines):
     state['storage_tokens'] = state.pop('reg_token')
     state['mask_token'] = torch.ones(1, 48)
     state['rope_embed.periods'] = torch.ones(4)
+    for block in range(4):
+        # A bias of which the part of the keys is masked, here all of it.
+        state[f'blocks.{block}.attn.qkv.bias'] = torch.zeros(3 * 48)
+        state[f'blocks.{block}.attn.qkv.bias_mask'] = torch.ones(3 * 48)
     found = fill(timm.create_model(name, **WIDTH, img_size=32), state)
     assert_equal_outputs(found, wanted, images(32))
     assert any('layout of the original DINOv3' in x for x in log_lines)

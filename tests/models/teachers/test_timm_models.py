@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import timm
+import torch
 from timm.models import get_pretrained_cfg
 
 from mmkd_custom.errors import UserError
@@ -13,7 +14,9 @@ from mmkd_custom.models.teachers.timm_models import (
     check_tower,
     has_fixed_size,
     has_projection,
+    is_tower,
     patch_multiple,
+    pretrained_file,
 )
 
 OPENAI = 'vit_base_patch16_clip_224.openai'
@@ -56,6 +59,25 @@ def test_projections(name, wanted):
     assert has_projection(card(name)) is wanted
 
 
+@pytest.mark.parametrize(
+    'card, wanted',
+    [
+        (
+            dict(hf_hub_id='a/b', url='u'),
+            'model.safetensors of https://huggingface.co/a/b',
+        ),
+        (
+            dict(hf_hub_id='a/b', hf_hub_filename='c.bin'),
+            'c.bin of https://huggingface.co/a/b',
+        ),
+        (dict(hf_hub_id='a/b', file='/c.pth'), '/c.pth'),
+        (dict(url='https://u/w.pth'), 'https://u/w.pth'),
+    ],
+)
+def test_file_that_timm_takes(card, wanted):
+    assert pretrained_file(card) == wanted
+
+
 def test_tower_that_somebody_trained_further_on_classes():
     assert not has_projection(card(OPENAI, tag='pets', num_classes=37))
 
@@ -83,6 +105,31 @@ def test_weights_that_were_trained_with_another_gelu(name, twin, log_lines):
     assert [twin in x for x in log_lines] == ([] if twin is None else [True])
 
 
+@pytest.mark.parametrize('name', [OPENAI, 'vit_base_patch16_clip_224.laion2b'])
+def test_openais_layout_tells_the_gelu_whatever_the_name(name, log_lines):
+    check_activation(card(name), openai=True)
+    assert 'vit_base_patch16_clip_quickgelu_224.openai' in log_lines[0]
+    check_activation(card('resnet50_clip.openai'), openai=True)
+    assert len(log_lines) == 1
+
+
+@pytest.mark.parametrize(
+    'name, width, wanted',
+    [
+        ('vit_base_patch16_clip_224', 512, True),
+        ('vit_base_patch16_clip_224', 1000, False),
+        ('vit_base_patch16_clip_224', 37, False),
+        (OPENAI, 512, False),
+        ('vit_small_patch14_dinov2', 512, False),
+        ('vit_base_patch16_clip_224', None, False),
+    ],
+)
+def test_projection_in_timms_layout(name, width, wanted):
+    model = build(name, False, 'card', dict(depth=1))
+    head = None if width is None else torch.ones(width, 3)
+    assert is_tower(model, head) is wanted
+
+
 @pytest.mark.parametrize(
     'name, options, fixed, multiple',
     [
@@ -90,9 +137,16 @@ def test_weights_that_were_trained_with_another_gelu(name, twin, log_lines):
         ('vit_tiny_r_s16_p8_224', dict(depth=1), False, 32),
         ('beit_base_patch16_224', dict(depth=1), True, 16),
         ('convnext_atto', {}, False, 1),
+        # Patches of 7 pixels, but 4 apart.
+        ('pvt_v2_b0', {}, False, 1),
+        # Patches without a module called patch_embed.
+        ('mixer_s32_224', {}, True, 32),
+        ('naflexvit_base_patch16_gap', dict(depth=1), False, 16),
     ],
 )
 def test_input_sizes(name, options, fixed, multiple):
+    if not timm.is_model(name):
+        pytest.skip('older timm')
     model = build(name, False, 'card', options)
     assert has_fixed_size(model) is fixed
     assert patch_multiple(model) == multiple

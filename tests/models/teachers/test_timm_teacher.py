@@ -40,6 +40,15 @@ def jpeg(tmp_path_factory) -> Path:
     return path
 
 
+def unscaled(model: nn.Module) -> nn.Module:
+    """Lets every block count: as initialised, LayerScale hides the image."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if 'gamma' in name:
+                parameter.fill_(1)
+    return model
+
+
 def as_the_student_sees_it(image: Image.Image, transform) -> torch.Tensor:
     """timm's resizing and cropping, then the student's normalisation."""
     for step in transform.transforms:
@@ -75,7 +84,7 @@ def test_equals_timm_for_the_same_file(name, size, projected, jpeg):
     teacher = TimmTeacher(name, **options)
     sized = {} if size is None else dict(img_size=size)
     reference = timm.create_model(name, **sized).eval()
-    state = dict(teacher.model.state_dict())
+    state = dict(unscaled(teacher.model).state_dict())
     if size == 224:
         # The teacher keeps the positions of 518 pixels and resamples them.
         positions = state['pos_embed'][:, 1:].transpose(1, 2)
@@ -103,6 +112,8 @@ def test_equals_timm_for_the_same_file(name, size, projected, jpeg):
     assert inputs.shape[-1] == (size or teacher.input_size[0])
     assert relative(output.feature, wanted) < 1e-5
     assert (output.logits is None) == (projected or 'dinov2' in name)
+    # An image that is prepared otherwise is noticed.
+    assert relative(teacher(inputs + 0.01).feature, wanted) > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -191,7 +202,9 @@ def test_lite2_without_its_head_keeps_the_feature(lite, images):
 @pytest.fixture(scope='module')
 def dinov2() -> TimmTeacher:
     torch.manual_seed(0)
-    return TimmTeacher(DINOV2, input_size=None)
+    teacher = TimmTeacher(DINOV2, input_size=None)
+    unscaled(teacher.model)
+    return teacher
 
 
 def test_dinov2_feature_is_the_normalised_class_token(dinov2, images):
@@ -257,7 +270,9 @@ def test_families(name, options, images):
 def small(name: str, **options) -> TimmTeacher:
     torch.manual_seed(0)
     sizes = dict(embed_dim=48, num_heads=3)
-    return TimmTeacher(name, **dict(sizes, depth=2, **options))
+    teacher = TimmTeacher(name, **dict(sizes, depth=2, **options))
+    unscaled(teacher.model)
+    return teacher
 
 
 @pytest.mark.parametrize(
@@ -285,6 +300,75 @@ def test_vectors_of_dinov2_with_registers(feature, wanted, images):
     assert relative(output.feature, wanted(x)) < 1e-5
     assert teacher.feature_dim == wanted(x).shape[1]
     assert output.grid == (4, 4) and torch.equal(output.tokens, x[:, 5:])
+
+
+#: A network of each family, made small, and the vectors that it has besides
+#: 'pooled' and 'patches'.
+FAMILIES = [
+    ('vit_small_patch14_reg4_dinov2', dict(depth=2), {'cls', 'registers'}),
+    ('vit_small_patch16_dinov3', dict(depth=2), {'cls', 'registers'}),
+    ('vit_base_patch16_siglip_224', dict(depth=2), set()),
+    ('vit_pe_core_tiny_patch16_384', dict(depth=2), {'cls'}),
+    ('eva02_tiny_patch14_224', dict(depth=2), {'cls'}),
+    ('eva02_base_patch16_clip_224.merged2b', dict(depth=2), {'cls'}),
+    ('beit_base_patch16_224', dict(depth=2), {'cls'}),
+    ('vit_tiny_r_s16_p8_224', dict(depth=2), {'cls'}),
+    ('naflexvit_base_patch16_gap', dict(depth=2), {'registers'}),
+    ('qwen3_vit_88m', dict(depth=2), set()),
+    ('mixer_s32_224', {}, set()),
+    (
+        'swin_tiny_patch4_window7_224',
+        dict(depths=(1, 1), num_heads=(2, 4), embed_dim=16),
+        set(),
+    ),
+    ('test_mambaout', {}, set()),
+    ('pvt_v2_b0', {}, set()),
+    ('sequencer2d_s', dict(layers=(1, 1, 1, 1)), set()),
+]
+
+
+@pytest.mark.parametrize('name, options, vectors', FAMILIES)
+def test_tokens_are_the_last_map_of_timm(name, options, vectors):
+    if not timm.is_model(name.partition('.')[0]):
+        pytest.skip('older timm')
+    torch.manual_seed(0)
+    edge = 14 if 'patch14' in name else 32
+    if 'sequencer' not in name:
+        options = dict(options, input_size=(2 * edge, 3 * edge))
+    teacher = TimmTeacher(name, **options)
+    model = unscaled(teacher.model)
+    if not hasattr(model, 'forward_intermediates'):
+        pytest.skip('older timm')
+    inputs = torch.randn(2, 3, *teacher.input_size)
+    with torch.no_grad():
+        last = model.forward_intermediates(
+            inputs,
+            indices=[-1],
+            norm=True,
+            output_fmt='NCHW',
+            intermediates_only=True,
+        )[-1]
+        # (N, D, h, w) -> (N, h * w, D)
+        wanted = last.flatten(2).transpose(1, 2)
+        if isinstance(getattr(model, 'norm', None), nn.Identity):
+            wanted = model.fc_norm(wanted)
+    output = teacher(inputs, ['tokens', 'feature'])
+    assert output.grid == tuple(last.shape[2:])
+    assert relative(output.tokens, wanted) < 1e-5
+    assert output.feature.shape == (2, teacher.feature_dim)
+    assert 'maps' in teacher.offers
+    # The pixels of one corner reach the token there more than any other.
+    changed = inputs.clone()
+    changed[:, :, -8:, -8:] += 1
+    moved = (teacher(changed, ['tokens']).tokens - output.tokens).abs()
+    assert moved.sum((0, 2)).argmax() == moved.shape[1] - 1
+    for vector in ('cls', 'registers'):
+        teacher.feature = vector
+        if vector in vectors:
+            assert len(teacher(inputs, ['feature']).feature) == 2
+        else:
+            with pytest.raises(UserError, match=f"no feature='{vector}'"):
+                teacher(inputs, ['feature'])
 
 
 @pytest.mark.parametrize(
@@ -504,6 +588,32 @@ def test_open_clip_weights_for_a_name_without_tag(tmp_path):
     assert relative(teacher(images).feature, wanted) < 1e-5
 
 
+def test_timms_own_clip_weights_for_a_name_without_tag(tmp_path):
+    model = timm.create_model(OPENAI, depth=1)
+    torch.save(model.state_dict(), tmp_path / 'w.pth')
+    options = dict(checkpoint=str(tmp_path / 'w.pth'), depth=1)
+    with pytest.raises(UserError, match=f'name one of.*{OPENAI}'):
+        TimmTeacher('vit_base_patch16_clip_224', **options)
+    assert TimmTeacher(OPENAI, **options).feature == 'projected'
+
+
+def test_pretrained_weights_with_another_classifier(tmp_path):
+    # A random classifier's logits would look like the teacher's.
+    model = timm.create_model('test_vit')
+    torch.save(model.state_dict(), tmp_path / 'w.pth')
+    file = str(tmp_path / 'w.pth')
+    options = dict(pretrained=True, pretrained_cfg_overlay=dict(file=file))
+    with pytest.raises(UserError, match='num_classes=7.* 1000 wide'):
+        TimmTeacher('test_vit', num_classes=7, **options)
+    teacher = TimmTeacher('test_vit', **options)
+    assert teacher.weights == file and teacher.num_classes == 1000
+    assert torch.equal(teacher.model.head.weight, model.head.weight)
+    assert (
+        'logits'
+        not in TimmTeacher('test_vit', num_classes=0, **options).offers
+    )
+
+
 def test_weights_of_another_gelu_are_told(tmp_path, log_lines):
     model = timm.create_model(OPENAI, depth=1)
     torch.save(model.state_dict(), tmp_path / 'w.pth')
@@ -593,6 +703,23 @@ def test_checkpoint_that_does_not_match(tmp_path):
 def test_option_that_timm_refuses():
     with pytest.raises(UserError, match="cannot build it.*'colour'"):
         TimmTeacher('resnet18', colour=3)
+
+
+@pytest.mark.parametrize(
+    'name, options, words',
+    [
+        ('levit_128s', dict(input_size=(112, 168)), '112 x 168 pixels'),
+        ('mixer_s32_224', dict(img_size=64, input_size=96), '96 x 96 pixels'),
+        ('test_vit', dict(in_chans=1), 'RGB image'),
+        ('test_vit', dict(features_only=True), 'gives maps alone'),
+        ('test_vit', dict(embed_dim=63), "cannot build it.*'embed_dim': 63"),
+        ('local-dir:nowhere', {}, 'local-dir:nowhere: .*from there'),
+        ('test_vit', dict(feature=['cls']), r"feature=\['cls'\]"),
+    ],
+)
+def test_what_the_network_cannot_do(name, options, words):
+    with pytest.raises(UserError, match=words):
+        TimmTeacher(name, **options)
 
 
 def test_network_of_one_size_refuses_the_students():

@@ -42,6 +42,7 @@ def prefixed(prefix):
         dict(state_dict=prefixed('module.')),
         prefixed('model.'),
         dict(model=prefixed('module.model.')),
+        dict(model=prefixed('module._orig_mod.')),
     ],
 )
 @pytest.mark.parametrize('suffix', ['.pth', '.pt', '.bin'])
@@ -177,6 +178,32 @@ def test_url_is_downloaded_once(tmp_path, monkeypatch):
         found, source = load_state_dict('https://example.org/w.pth')
         assert_same(found)
     assert asked == [source] == ['https://example.org/w.pth']
+
+
+def test_files_of_one_name_are_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+
+    def serve(url, path, progress):
+        save_file({'a': torch.full((1,), float('second' in url))}, path)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', serve)
+    for _ in range(2):
+        for number, folder in enumerate(('first', 'second')):
+            found, source = load_state_dict(
+                f'https://example.org/{folder}/model.safetensors?download=true'
+            )
+            assert found['a'] == number and folder in source
+    assert len(list(tmp_path.rglob('model.safetensors'))) == 2
+
+
+def test_digest_in_a_name_is_enough(tmp_path, monkeypatch):
+    # Whatever torch, timm or MMPretrain left in torch's folder is taken.
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    (tmp_path / 'checkpoints').mkdir()
+    torch.save(TENSORS, tmp_path / 'checkpoints' / 'net_8xb32-fbbb1da6.pth')
+    monkeypatch.delattr(torch.hub, 'download_url_to_file')
+    found, _ = load_state_dict('https://example.org/x/net_8xb32-fbbb1da6.pth')
+    assert_same(found)
 
 
 def test_url_out_of_reach(tmp_path, monkeypatch):

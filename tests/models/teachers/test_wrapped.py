@@ -55,7 +55,10 @@ def test_classes_of_a_dataset():
     check_classes(teacher, None)
     check_classes(SimpleNamespace(name='t'), ['a'])
     for names, words in (
-        (['cat', 'owl', 'dog'], "class 1 of its logits is 'dog' and not 'owl' as in"),
+        (
+            ['cat', 'owl', 'dog'],
+            "class 1 of its logits is 'dog' and not 'owl'",
+        ),
         (['cat', 'dog'], '3 classes, but the dataset has 2'),
     ):
         with pytest.raises(UserError, match=words):
