@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.report import teacher_report
 from ..models.teachers.wrapped import build_wrapped
+from .misspelt import naming_misspelt
 
 
 def describe_config(
@@ -122,7 +123,8 @@ def _job(config: Config, image_size: Optional[int]) -> Dict[str, Any]:
 def _build(job: Dict[str, Any]) -> FrozenTeacher:
     if job['imports']:
         import_modules_from_strings(**job['imports'])
-    with DefaultScope.overwrite_default_scope(job['scope']):
+    scope = DefaultScope.overwrite_default_scope(job['scope'])
+    with scope, naming_misspelt():
         teacher = build_wrapped(job['teacher'], 'model.teacher', {})
     return teacher.to(get_device())
 

@@ -22,6 +22,12 @@ def test_the_images_are_as_large_as_the_model_says():
     assert describe_config(config, 64)['input_size'] == (64, 64)
 
 
+def test_a_misspelt_teacher_is_named():
+    config = make(teacher=dict(teacher_config(), type='TimTeacher'))
+    with pytest.raises(UserError, match="'TimTeacher'.*'TimmTeacher'"):
+        describe_config(config)
+
+
 @pytest.mark.slow
 def test_peak_memory_falls_with_max_batch():
     whole, cut = peak_memory(make(), 128, [None, 8], image_size=224)
