@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import CUSTOMIZATION, DISTILLATION
-from tests.engine.hooks.conftest import EPOCH_LENGTH
+from tests.engine.conftest import EPOCH_LENGTH
 from tests.helpers import digests
 
 PARTS = ('student', 'student_projection', 'teacher_projection')
