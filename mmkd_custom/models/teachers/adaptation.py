@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Tuple, Union
 
-import safetensors
 import torch
 import torch.nn as nn
-from safetensors.torch import save
 
 from ...errors import UserError
-from ...files import write_atomic
+from .fitted import read_fitted, write_fitted
 
 NORM, LORA = 'norm', 'lora'
 MODES = (NORM, LORA)
 
-#: The one key of the file's metadata. One, because safetensors writes several
-#: in no fixed order, and the same adaptation shall give the same bytes.
-KIND = 'mmkd_custom.adaptation'
+#: What its files are called, and what makes them.
+KIND, TOOL = 'adaptation', 'tools/adapt_teacher.py'
 
 HEAD_WEIGHT, HEAD_BIAS = 'head.weight', 'head.bias'
 _LORA_A, _LORA_B = 'lora_a', 'lora_b'
@@ -78,14 +74,7 @@ class Adaptation:
         """
         facts = asdict(self)
         tensors = facts.pop('tensors')
-        metadata = {KIND: json.dumps(facts, sort_keys=True)}
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, save(tensors, metadata))
-        except OSError as error:
-            raise UserError(
-                f'adaptation {path}: cannot be written ({error}).'
-            ) from error
+        write_fitted(KIND, path, facts, tensors)
 
     @classmethod
     def load(cls, path: Union[str, Path]) -> Adaptation:
@@ -100,28 +89,8 @@ class Adaptation:
         Raises:
             UserError: If there is no such file, or it holds something else.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise UserError(
-                f'adaptation: there is no file {str(path)!r}; make it with '
-                'tools/adapt_teacher.py.'
-            )
-        try:
-            with safetensors.safe_open(str(path), 'pt') as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except safetensors.SafetensorError as error:
-            raise UserError(
-                f'adaptation {path}: is no readable .safetensors '
-                f'file ({error}).'
-            ) from error
-        if KIND not in metadata:
-            raise UserError(
-                f'adaptation {path}: holds '
-                f'{", ".join(metadata) or "no named content"}, but what '
-                'tools/adapt_teacher.py writes is wanted.'
-            )
-        return cls(tensors=tensors, **json.loads(metadata[KIND]))
+        facts, tensors = read_fitted(KIND, path, TOOL)
+        return cls(tensors=tensors, **facts)
 
     def summary(self) -> str:
         """Describes it in one line.

@@ -9,10 +9,11 @@ import torch.nn as nn
 
 from ...errors import UserError
 from ...registry import MODELS
-from .adaptation import HEAD_BIAS, HEAD_WEIGHT, Adaptation
+from .adaptation import HEAD_BIAS, HEAD_WEIGHT, TOOL, Adaptation
 from .base import FrozenTeacher
+from .fitted import check_fitted
 from .output import FEATURE, LOGITS, OUTPUTS, TeacherOutput
-from .wrapped import build_wrapped, feature_name, warn_if_seen_otherwise
+from .wrapped import build_wrapped, feature_name
 
 #: Options of a teacher's config that say how it runs, not what it is.
 _EXECUTION = dict(
@@ -75,7 +76,14 @@ class AdaptedTeacher(FrozenTeacher):
         )
         execution.update({k: v for k, v in given.items() if v is not None})
         adapted = build_unadapted(config)
-        _check(stored, adapted, adaptation, num_classes)
+        check_fitted(
+            f'adaptation {adaptation}',
+            stored,
+            stored.tensors[HEAD_WEIGHT].shape[1],
+            adapted,
+            num_classes,
+            TOOL,
+        )
         stored.apply_to(adapted)
         super().__init__(
             mean=adapted.mean,
@@ -180,41 +188,3 @@ def build_unadapted(config: dict) -> FrozenTeacher:
             'them; leave the dtype of teachers inside it out.'
         )
     return teacher
-
-
-def _check(
-    stored: Adaptation,
-    teacher: FrozenTeacher,
-    path: str,
-    num_classes: Optional[int],
-) -> None:
-    count, width = stored.tensors[HEAD_WEIGHT].shape
-    if width != teacher.feature_dim:
-        raise UserError(
-            f'adaptation {path}: is for a feature of width {width} of '
-            f'{stored.teacher}, but that of {teacher.name} has width '
-            f'{teacher.feature_dim}.'
-        )
-    feature = feature_name(teacher)
-    if feature != stored.feature:
-        raise UserError(
-            f'adaptation {path}: is for the feature {stored.feature!r} of '
-            f'{stored.teacher}, but the teacher gives {feature!r}.'
-        )
-    if num_classes not in (None, count):
-        raise UserError(
-            f'adaptation {path}: has {count} classes, but num_classes='
-            f'{num_classes}; adapt the teacher on the data at hand.'
-        )
-    digest = teacher.digest()
-    if digest != stored.teacher_sha256:
-        raise UserError(
-            f'adaptation {path}: was made for {stored.teacher} (sha256 '
-            f'{stored.teacher_sha256[:12]}), but the teacher is '
-            f'{teacher.name} (sha256 {digest[:12]}), another network or other '
-            'weights.'
-        )
-    if stored.input is not None:
-        warn_if_seen_otherwise(
-            f'adaptation {path}', teacher, stored.teacher, stored.input
-        )

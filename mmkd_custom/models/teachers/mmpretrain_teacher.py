@@ -18,7 +18,7 @@ from .base import FrozenTeacher
 from .mmpretrain_features import BackboneTaps, is_plain_transformer
 from .mmpretrain_zoo import find_model
 from .output import FEATURE, LOGITS, OUTPUTS, TOKENS, TeacherOutput
-from .weights import load_state_dict, load_strict
+from .weights import check_sources, load_state_dict, load_strict
 
 BACKBONE = 'backbone.'
 
@@ -107,11 +107,7 @@ class MMPretrainTeacher(FrozenTeacher):
         compile: bool = False,
     ) -> None:
         config, name, url = find_model(model)
-        if checkpoint is not None and pretrained:
-            raise UserError(
-                f'teacher {name}: checkpoint={checkpoint!r} and '
-                'pretrained=True both name weights, but one is wanted.'
-            )
+        check_sources(name, checkpoint, pretrained)
         if pretrained and url is None:
             raise UserError(
                 f'teacher {name}: MMPretrain names no pretrained weights for '
@@ -127,14 +123,7 @@ class MMPretrainTeacher(FrozenTeacher):
                 'TimmTeacher).'
             )
         source = url if pretrained else checkpoint
-        if source is None:
-            print_log(
-                f'teacher {name}: its weights are random, because neither '
-                'checkpoint nor pretrained was given.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        else:
+        if source is not None:
             state_dict, source = load_state_dict(source)
             _load(classifier, state_dict, source)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Callable, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
-from mmengine.logging import print_log
 
 from ...errors import UserError
 from ...registry import MODELS
@@ -27,6 +25,7 @@ from .open_clip_weights import (
     tag_card,
 )
 from .output import FEATURE, LOGITS, MAPS, TOKENS, TeacherOutput
+from .weights import check_sources
 from .zero_shot import (
     ZeroShotHead,
     check_class_names,
@@ -145,25 +144,13 @@ class OpenCLIPTeacher(FrozenTeacher):
                 f'teacher {name}: feature={feature!r} is not one of '
                 f'{", ".join(FEATURES)}.'
             )
-        if checkpoint is not None and pretrained is not None:
-            raise UserError(
-                f'teacher {name}: checkpoint={checkpoint!r} and '
-                f'pretrained={pretrained!r} both name weights, but one is '
-                'wanted.'
-            )
+        check_sources(name, checkpoint, pretrained)
         prompts = _prompts(name, class_names, templates)
         tokenizer = find_tokenizer(name, config) if prompts else None
         published = None if pretrained is None else tag_card(name, pretrained)
         weights = None
         quick_gelu = bool(published and published.get('quick_gelu'))
-        if checkpoint is None and published is None:
-            print_log(
-                f'teacher {name}: its weights are random, because neither '
-                'checkpoint nor pretrained was given.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        else:
+        if checkpoint is not None or published is not None:
             state_dict, weights, openai = read_weights(
                 name, checkpoint, published
             )

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Union
 
-import safetensors
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 
 from ...errors import UserError
-from ...files import write_atomic
+from .fitted import read_fitted, write_fitted
 
 NONE, L2, STANDARDIZE = 'none', 'l2', 'standardize'
 
 #: What can be done to a feature before the linear layer.
 NORMALIZATIONS = (NONE, L2, STANDARDIZE)
 
-#: The one key of the file's metadata. One, because safetensors writes several
-#: in no fixed order, and the same probe shall give the same bytes.
-KIND = 'mmkd_custom.probe'
+#: What its files are called, and what makes them.
+KIND, TOOL = 'probe', 'tools/probe_teacher.py'
 
 _TENSORS = ('weight', 'bias', 'mean', 'std')
 
@@ -70,7 +66,7 @@ class Probe:
         """Writes a safetensors file in one step.
 
         Args:
-            path (str | Path): The file, in an existing folder.
+            path (str | Path): The file; its folder is made.
 
         Raises:
             UserError: If it cannot be written there.
@@ -83,13 +79,7 @@ class Probe:
             if tensor is not None
         }
         facts['feature_dim'] = self.weight.shape[1]
-        metadata = {KIND: json.dumps(facts, sort_keys=True)}
-        try:
-            write_atomic(path, save(tensors, metadata))
-        except OSError as error:
-            raise UserError(
-                f'probe {path}: cannot be written ({error}).'
-            ) from error
+        write_fitted(KIND, path, facts, tensors)
 
     @classmethod
     def load(cls, path: Union[str, Path]) -> Probe:
@@ -104,26 +94,7 @@ class Probe:
         Raises:
             UserError: If there is no such file, or it holds no probe.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise UserError(
-                f'probe: there is no file {str(path)!r}; make it with '
-                'tools/probe_teacher.py.'
-            )
-        try:
-            with safetensors.safe_open(str(path), 'pt') as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except safetensors.SafetensorError as error:
-            raise UserError(
-                f'probe {path}: is no readable .safetensors file ({error}).'
-            ) from error
-        if KIND not in metadata:
-            raise UserError(
-                f'probe {path}: holds {_first(tensors)}, but what '
-                'tools/probe_teacher.py writes is wanted.'
-            )
-        facts = json.loads(metadata[KIND])
+        facts, tensors = read_fitted(KIND, path, TOOL)
         wanted = _shapes(facts)
         found = {name: tuple(t.shape) for name, t in tensors.items()}
         if found != wanted:
@@ -174,7 +145,3 @@ def _shapes(facts: dict) -> Dict[str, tuple]:
     if facts['normalization'] == STANDARDIZE:
         shapes.update(mean=(width,), std=(width,))
     return shapes
-
-
-def _first(tensors: Dict[str, torch.Tensor]) -> str:
-    return f'tensors such as {next(iter(tensors))!r}' if tensors else 'nothing'

