@@ -9,6 +9,9 @@ from .errors import UserError
 
 LABELLED = 'labelled'
 UNLABELLED = 'unlabelled'
+SYNTHETIC = 'synthetic'
+#: All streams, in the order in which a batch holds them.
+STREAMS = (LABELLED, UNLABELLED, SYNTHETIC)
 DISTILLATION = 'distillation'
 CUSTOMIZATION = 'customization'
 #: The stages that some method of this package has.
@@ -23,12 +26,33 @@ class Stage:
         name (str): Its name; the distiller computes ``loss_<name>`` in it.
         epochs (int): How many epochs in a row it lasts. Defaults to 1.
         streams (tuple[str]): The streams its batches are drawn from.
-            Defaults to both.
+            Defaults to labelled and unlabelled ones, which
+            brings synthetic ones along.
     """
 
     name: str
     epochs: int = 1
     streams: Tuple[str, ...] = (LABELLED, UNLABELLED)
+
+    def draws(self, stream: str) -> bool:
+        """Says whether the stage's batches hold images of a stream."""
+        return draws(self.streams, stream)
+
+
+def draws(streams: Sequence[str], stream: str) -> bool:
+    """Says whether a choice of streams takes in a stream.
+
+    Synthetic images go wherever unlabelled ones go: to a distiller both are
+    images without a label.
+
+    Args:
+        streams (Sequence[str]): The choice.
+        stream (str): One of :data:`STREAMS`.
+
+    Returns:
+        bool: Whether it does.
+    """
+    return stream in streams or (stream == SYNTHETIC and UNLABELLED in streams)
 
 
 class StageSchedule:

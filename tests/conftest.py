@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Dict, Iterator
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from mmpretrain.visualization import UniversalVisualizer
+
+from tests.layouts import DOMAINS, LAYOUTS
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -56,3 +58,23 @@ def pacs_root() -> Path:
     if not root.is_dir():
         pytest.skip('no folder of real images: set MMKD_TEST_PACS')
     return root
+
+
+@pytest.fixture(scope='session')
+def layout(tmp_path_factory) -> Callable[[str], Dict[str, str]]:
+    """Makes each layout once; gives the variables that name its data."""
+    made = {}
+
+    def find(name):
+        kind = next((kind for kind in LAYOUTS if kind in name), None)
+        if kind is None:
+            # The solar cells come in a package.
+            return dict(SEED='0')
+        if kind not in made:
+            made[kind] = LAYOUTS[kind](tmp_path_factory.mktemp(kind))
+        source, target = DOMAINS.get(kind, ('unused', 'unused'))
+        return dict(
+            DATA_ROOT=str(made[kind]), SOURCE=source, TARGET=target, SEED='0'
+        )
+
+    return find

@@ -13,7 +13,12 @@ from mmkd_custom import datasets, engine, models, registry
 OWN = [
     ('MODELS', models, 'CustomKD'),
     ('MODELS', models, 'LinearConnector'),
+    ('MODELS', models, 'WideResNet'),
     ('DATASETS', datasets, 'DomainFolder'),
+    ('DATASETS', datasets, 'DomainList'),
+    ('DATASETS', datasets, 'CIFAR'),
+    ('DATASETS', datasets, 'ImageNetSubset'),
+    ('DATASETS', datasets, 'ImageFolder'),
     ('DATA_SAMPLERS', datasets, 'TwoStreamSampler'),
     ('HOOKS', engine, 'StageHook'),
     ('OPTIM_WRAPPERS', engine, 'StagedOptimWrapper'),

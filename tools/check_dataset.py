@@ -1,4 +1,8 @@
-"""Checks a folder of domains and lists every image that cannot be read."""
+"""Checks the images of a folder of domains, or those of a config's datasets.
+
+Lists images that cannot be read, missing and empty classes, and images that
+are there twice: in two domains or classes, or labelled and tested on.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,34 @@ import argparse
 import json
 from pathlib import Path
 
-from mmkd_custom.datasets import check_domain_folder
+from mmengine.config import DictAction
+
+from mmkd_custom.datasets.check import check_domain_folder
+from mmkd_custom.datasets.check_streams import check_streams
+from mmkd_custom.engine.config import load_config
+from mmkd_custom.engine.config_data import streams_of
 from mmkd_custom.errors import UserError, run_cli
+
+#: Notes that are printed; all are in the JSON file.
+NOTES = 20
 
 
 def parse_args() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('root', help='holds <domain>/<class>/ folders')
+    parser.add_argument(
+        'root', nargs='?', help='holds <domain>/<class>/ folders'
+    )
+    parser.add_argument(
+        '--config',
+        help='check what the train and test datasets of this config hold',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value',
+    )
     parser.add_argument(
         '--domains', nargs='+', help='domains to check (default: all)'
     )
@@ -23,7 +47,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--json', type=Path, help='also write the report to this file'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if (args.root is None) == (args.config is None):
+        parser.error('exactly one of a folder and --config is wanted')
+    if args.domains and args.config:
+        parser.error('--domains wants a folder and not --config')
+    if args.cfg_options and not args.config:
+        parser.error('--cfg-options wants --config')
+    return args
 
 
 def main() -> None:
@@ -31,16 +62,26 @@ def main() -> None:
     args = parse_args()
     if args.json and not args.json.parent.is_dir():
         raise UserError(f'--json: {args.json.parent} is no existing folder.')
-    report = check_domain_folder(args.root, args.domains, args.workers)
+    if args.config:
+        config = load_config(args.config, args.cfg_options)
+        name = args.config
+        report = check_streams(name, streams_of(config), args.workers)
+    else:
+        report = check_domain_folder(args.root, args.domains, args.workers)
+        name = report.root
     print(report.summary())
     if args.json:
         args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n')
-    problems = report.problems()
+    notes, problems = report.notes(), report.problems()
+    for note in notes[:NOTES]:
+        print(f'  note: {note}')
+    if len(notes) > NOTES:
+        print(f'  {len(notes) - NOTES} more notes (--json F keeps all)')
     for problem in problems:
         print(f'  problem: {problem}')
     if problems:
         raise UserError(
-            f'{report.root}: {len(problems)} problem(s) listed above, the '
+            f'{name}: {len(problems)} problem(s) listed above, the '
             f'first being that {problems[0]}.'
         )
     print('every image can be read')

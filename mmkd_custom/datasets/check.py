@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..errors import UserError
-from ..progress import progress_bar
-from .domain_folder import PathLike, find_domain, find_root
-from .images import (
-    decode_error,
-    is_image_name,
-    visible_files,
-    visible_folders,
+from .domains import (
+    WRAPPERS,
+    PathLike,
+    class_root,
+    find_domain,
+    find_root,
+    is_trunked,
+    plain_spelling,
 )
+from .fingerprint import Fingerprint, fingerprint_all, same_images
+from .images import is_image_name, visible_files, visible_folders
 
-CHUNK = 32
+#: Kinds of duplicates: only the last does no harm.
+CONFLICT = 'label conflict'
+ACROSS = 'across domains'
+REPEATED = 'within a class'
+
+
+class Duplicate(NamedTuple):
+    """One image that several files hold.
+
+    Args:
+        kind (str): 'label conflict' if they are in different classes, else
+            'across domains' if in different domains, else 'within a class'.
+        paths (list[str]): The files, below the root.
+        sha256 (str): SHA-256 of their bytes.
+        size (tuple[int, int]): Width and height in pixels.
+    """
+
+    kind: str
+    paths: List[str]
+    sha256: str
+    size: Tuple[int, int]
+
+    def sentence(self) -> str:
+        """Says which files hold the same image."""
+        reason = {
+            CONFLICT: 'in different classes',
+            ACROSS: 'in different domains',
+            REPEATED: 'in one class',
+        }[self.kind]
+        first, *others = self.paths
+        return f'{first} is the same image as {", ".join(others)}, {reason}'
 
 
 @dataclass
@@ -37,6 +67,8 @@ class DatasetReport:
         empty_domains (list[str]): Domains without class folders.
         ignored (list[str]): Files that training will not look at: no image,
             or not in a class folder. They do no harm.
+        duplicates (list[Duplicate]): Images that several files hold. Within
+            one class they do no harm but to count twice.
     """
 
     root: str
@@ -46,6 +78,7 @@ class DatasetReport:
     missing_classes: List[str] = field(default_factory=list)
     empty_domains: List[str] = field(default_factory=list)
     ignored: List[str] = field(default_factory=list)
+    duplicates: List[Duplicate] = field(default_factory=list)
 
     def problems(self) -> List[str]:
         """Lists everything that training would trip over, a line each."""
@@ -66,6 +99,19 @@ class DatasetReport:
                 f'{path} cannot be read ({reason})'
                 for path, reason in self.unreadable.items()
             ),
+            *(
+                duplicate.sentence()
+                for duplicate in self.duplicates
+                if duplicate.kind != REPEATED
+            ),
+        ]
+
+    def notes(self) -> List[str]:
+        """Lists what is worth knowing and does no harm, a line each."""
+        return [
+            duplicate.sentence()
+            for duplicate in self.duplicates
+            if duplicate.kind == REPEATED
         ]
 
     def summary(self) -> str:
@@ -90,7 +136,13 @@ class DatasetReport:
 
     def to_dict(self) -> dict:
         """Gives the report as JSON-ready data."""
-        return dict(asdict(self), problems=self.problems())
+        duplicates = [duplicate._asdict() for duplicate in self.duplicates]
+        return dict(
+            asdict(self),
+            duplicates=duplicates,
+            problems=self.problems(),
+            notes=self.notes(),
+        )
 
 
 def check_domain_folder(
@@ -98,14 +150,14 @@ def check_domain_folder(
     domains: Optional[Sequence[str]] = None,
     workers: Optional[int] = None,
 ) -> DatasetReport:
-    """Checks ``<root>/<domain>/<class>/`` folders and decodes every image.
+    """Checks ``<root>/<domain>/<class>/`` folders and all of their images.
 
     Args:
         root (str): The folder that holds the domains.
         domains (Sequence[str], optional): The domains to check. Defaults to
             None, which is all of them.
-        workers (int, optional): Processes that decode; up to 1 decodes in
-            this one. Defaults to None, which is the number of cores.
+        workers (int, optional): Processes that read; 1 reads in this one.
+            Defaults to None, which is the number of cores.
 
     Returns:
         DatasetReport: What was found.
@@ -114,34 +166,60 @@ def check_domain_folder(
         UserError: If the root or a domain does not exist.
     """
     root = find_root(root)
-    names = domains or visible_folders(root)
+    names = domains or _domains(root)
     if not names:
         raise UserError(f'data_root: {root} holds no domain folder.')
     report = DatasetReport(root=str(root))
-    images: List[str] = []
+    images: Dict[str, _Place] = {}
+    named: Dict[str, Set[str]] = {}
     for name in names:
         folder = find_domain(root, name)
-        images += _scan_domain(folder, report)
-    everything = sorted(set().union(*report.counts.values()))
+        images.update(_scan_domain(folder, report))
+        if not is_trunked(folder):
+            named[folder.name] = set(report.counts[folder.name])
+    everything = sorted(set().union(*named.values()))
     report.missing_classes = [
         f'{domain}/{name}'
-        for domain, classes in report.counts.items()
+        for domain, classes in named.items()
         if classes
         for name in everything
         if name not in classes
     ]
-    report.unreadable = _decode_all(images, workers)
+    found = fingerprint_all(list(images), workers)
+    report.unreadable = {
+        path: image.error
+        for path, image in found.items()
+        if image.error is not None
+    }
+    report.duplicates = _duplicates(root, images, found)
     return report
 
 
-def _scan_domain(folder: Path, report: DatasetReport) -> List[str]:
-    counts = {name: 0 for name in visible_folders(folder)}
-    images = []
-    for path in sorted(visible_files(folder)):
+class _Place(NamedTuple):
+    """Domain and class of an image; no class in the trunks of VisDA."""
+
+    domain: str
+    name: Optional[str]
+
+
+def _domains(root: Path) -> List[str]:
+    names = visible_folders(root)
+    for name in names:
+        if plain_spelling(name) in WRAPPERS:
+            return visible_folders(root / name)
+    return names
+
+
+def _scan_domain(folder: Path, report: DatasetReport) -> Dict[str, _Place]:
+    base, trunked = class_root(folder), is_trunked(folder)
+    counts = {name: 0 for name in visible_folders(base)}
+    images = {}
+    for path in sorted(visible_files(base)):
         name, inside, _ = path.partition('/')
         if inside and is_image_name(path):
             counts[name] += 1
-            images.append(str(folder / path))
+            place = _Place(folder.name, None if trunked else name)
+            images[str(base / path)] = place
         else:
             report.ignored.append(f'{folder.name}/{path}')
     report.counts[folder.name] = counts
@@ -153,20 +231,18 @@ def _scan_domain(folder: Path, report: DatasetReport) -> List[str]:
     return images
 
 
-def _decode_all(
-    images: Sequence[str], workers: Optional[int]
-) -> Dict[str, str]:
-    if workers is None:
-        workers = os.cpu_count() or 1
-    with progress_bar() as bar, ExitStack() as stack:
-        if workers <= 1:
-            errors = map(decode_error, images)
+def _duplicates(
+    root: Path,
+    images: Dict[str, _Place],
+    fingerprints: Dict[str, Fingerprint],
+) -> List[Duplicate]:
+    duplicates = []
+    for found, paths in same_images(fingerprints):
+        below = [Path(path).relative_to(root).as_posix() for path in paths]
+        domains, classes = map(set, zip(*(images[path] for path in paths)))
+        if len(classes - {None}) > 1:
+            kind = CONFLICT
         else:
-            pool = stack.enter_context(ProcessPoolExecutor(workers))
-            errors = pool.map(decode_error, images, chunksize=CHUNK)
-        tracked = bar.track(errors, total=len(images), description='decoding')
-        return {
-            path: error
-            for path, error in zip(images, tracked)
-            if error is not None
-        }
+            kind = ACROSS if len(domains) > 1 else REPEATED
+        duplicates.append(Duplicate(kind, below, found.sha256, found.size))
+    return duplicates

@@ -1,129 +1,66 @@
-"""A domain of images in class folders: ``<root>/<domain>/<class>/*.jpg``."""
+"""Domains of images in class folders: ``<root>/<domain>/<class>/*.jpg``."""
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 from mmpretrain.datasets import BaseDataset
 
-from ..errors import UserError, nearest
+from ..errors import UserError
 from ..registry import DATASETS
-from .images import (
-    is_image_name,
-    load_sample,
-    visible_files,
-    visible_folders,
+from .domains import (
+    PathLike,
+    check_same_classes,
+    class_root,
+    domain_classes,
+    find_domain,
+    find_domains,
+    find_root,
+    folder_classes,
+    is_trunked,
 )
+from .images import is_image_name, load_sample, visible_files
+from .list_files import check_images, check_labels, read_list
 from .subset import keep_subset
 
-PathLike = Union[str, os.PathLike]
+# What this module gives others of where domains lie.
+__all__ = [
+    'DomainFolder',
+    'PathLike',
+    'domain_classes',
+    'find_domain',
+    'find_root',
+]
 
-
-def find_root(data_root: Optional[PathLike]) -> Path:
-    """Checks a data root.
-
-    Args:
-        data_root (str): The folder that holds the domains; ``~`` is expanded.
-
-    Returns:
-        Path: The folder.
-
-    Raises:
-        UserError: If it does not exist.
-    """
-    wanted = (
-        'set DATA_ROOT to the folder that holds '
-        '<domain>/<class>/ folders of images.'
-    )
-    if not data_root:
-        raise UserError(f'data_root: no folder was given; {wanted}')
-    root = Path(data_root).expanduser()
-    if not root.is_dir():
-        raise UserError(f'data_root: {root} is no existing folder; {wanted}')
-    return root
-
-
-def find_domain(data_root: PathLike, domain: str) -> Path:
-    """Finds the folder of a domain, however its name is spelled.
-
-    ``Real World``, ``Real_World`` and ``real-world`` are one domain: the
-    archive of OfficeHome and the code that uses it differ in this.
-
-    Args:
-        data_root (str): The folder that holds the domains.
-        domain (str): The domain's name.
-
-    Returns:
-        Path: The folder of the domain.
-
-    Raises:
-        UserError: If the root is missing, or not exactly one of its folders
-            has this name.
-    """
-    root = find_root(data_root)
-    domain = str(domain)
-    known = visible_folders(root)
-    if domain in known:
-        return root / domain
-    alike = [
-        name
-        for name in known
-        if _plain_spelling(name) == _plain_spelling(domain)
-    ]
-    if len(alike) == 1:
-        return root / alike[0]
-    if alike:
-        raise UserError(
-            f'domain {domain!r} may be any of {alike} in {root}; give the '
-            "folder's exact name."
-        )
-    listed = ', '.join(map(repr, known)) or 'none'
-    raise UserError(
-        f'domain {domain!r} is unknown in {root}: there are {listed} '
-        f'({nearest(domain, known)}).'
-    )
-
-
-def domain_classes(data_root: PathLike, domain: str) -> List[str]:
-    """Lists the classes of a domain without looking into them.
-
-    Args:
-        data_root (str): The folder that holds the domains.
-        domain (str): The domain's name.
-
-    Returns:
-        list[str]: Names of its class folders, sorted: the class order.
-
-    Raises:
-        UserError: If there is no such domain or it holds no class folder.
-    """
-    folder = find_domain(data_root, domain)
-    classes = visible_folders(folder)
-    if not classes:
-        raise UserError(
-            f'domain {folder.name!r}: {folder} holds no class folder, but '
-            '<domain>/<class>/ folders of images are wanted.'
-        )
-    return classes
+#: Names the images of trunk folders and their labels.
+TRUNK_LIST = 'image_list.txt'
 
 
 @DATASETS.register_module()
 class DomainFolder(BaseDataset):
-    """One domain of a multi-domain dataset in class folders.
+    """One or several domains of a dataset in class folders.
 
     Reads ``<data_root>/<domain>/<class>/**/*.jpg`` (and the other image
-    formats), the layout of OfficeHome, PACS, Office-31 and VisDA. Classes are
-    the sorted folder names; samples are sorted by class, then by path. Hidden
-    files are left out.
+    formats), the layout of OfficeHome, PACS, Office-31 (whose ``images``
+    folder between domain and classes is passed through) and VisDA. Classes
+    are the sorted folder names; samples are sorted by class, then by path,
+    several domains one after the other in the order given. Hidden files are
+    left out. A domain of ``trunk<number>`` folders, as VisDA's test, is read
+    by its ``image_list.txt`` in that file's order; its classes are those of
+    another domain.
+
+    A label subset is drawn per class over all domains together: with two
+    domains ``labels_per_class=4`` keeps 4 images of a class, not 8.
 
     Args:
-        data_root (str): The folder that holds the domains.
-        domain (str): The domain. Spaces, ``_``, ``-`` and case do not matter.
-        classes_from (str, optional): Another domain of the same root that
-            must have the same classes. Defaults to None.
+        data_root (str): The folder that holds the domains, or one that holds
+            nothing but the archive's folder around them.
+        domain (str | Sequence[str]): The domain, or several: a list or one
+            string with commas between. Spaces, ``_``, ``-`` and case do not
+            matter. All must have the same classes.
+        classes_from (str | Sequence[str], optional): Other domains of the
+            same root that must have the same classes. Defaults to None.
         fraction (float, optional): Keep this seeded share of every class, in
             (0, 1]. Defaults to None, which keeps all.
         labels_per_class (int, optional): Keep this many seeded samples of
@@ -136,20 +73,21 @@ class DomainFolder(BaseDataset):
         **kwargs: Further arguments of MMPretrain's ``BaseDataset``.
 
     Attributes:
+        domain (str): The folders' names, with commas between.
         subset_indices (np.ndarray | None): Indices of the samples kept, among
-            all of the domain; None without a subset.
-        origin (tuple): What the samples are drawn from.
+            all of the domains; None without a subset.
+        origin (tuple): The folders that the samples are drawn from.
 
     Raises:
-        UserError: If the folder is missing, a class is empty or in one domain
+        UserError: If a folder is missing, a class is empty or in one domain
             only, or the subset asks for more than there is.
     """
 
     def __init__(
         self,
         data_root: str,
-        domain: str,
-        classes_from: Optional[str] = None,
+        domain: Union[str, Sequence[str]],
+        classes_from: Union[str, Sequence[str], None] = None,
         fraction: Optional[float] = None,
         labels_per_class: Optional[int] = None,
         complement: bool = False,
@@ -158,9 +96,9 @@ class DomainFolder(BaseDataset):
         test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.folder = find_domain(data_root, domain)
-        self.domain = self.folder.name
-        self.origin = (str(self.folder.resolve()),)
+        self.folders = find_domains(data_root, domain)
+        self.domain = ','.join(folder.name for folder in self.folders)
+        self.origin = tuple(str(folder.resolve()) for folder in self.folders)
         self.subset_options = dict(
             fraction=fraction,
             labels_per_class=labels_per_class,
@@ -168,13 +106,15 @@ class DomainFolder(BaseDataset):
             seed=seed,
         )
         self.subset_indices = None
-        classes = domain_classes(data_root, domain)
-        if classes_from is not None:
-            _check_same_classes(data_root, self.folder, classes, classes_from)
+        others = (
+            []
+            if classes_from is None
+            else find_domains(data_root, classes_from)
+        )
         super().__init__(
             ann_file='',
-            metainfo=dict(classes=tuple(classes)),
-            data_root=str(self.folder.parent),
+            metainfo=dict(classes=_shared_classes(self.folders, others)),
+            data_root=str(self.folders[0].parent),
             pipeline=pipeline,
             test_mode=test_mode,
             **kwargs,
@@ -183,18 +123,12 @@ class DomainFolder(BaseDataset):
     def load_data_list(self) -> List[dict]:
         """Lists ``img_path`` and ``gt_label`` of every sample."""
         samples = []
-        for label, name in enumerate(self.CLASSES):
-            folder = self.folder / name
-            paths = sorted(filter(is_image_name, visible_files(folder)))
-            if not paths:
-                raise UserError(
-                    f'class {name!r} of domain {self.domain!r} is empty: '
-                    f'{folder} holds no image.'
-                )
-            samples += [
-                dict(img_path=str(folder / path), gt_label=label)
-                for path in paths
-            ]
+        for folder in self.folders:
+            samples += (
+                self._read_trunks(folder)
+                if is_trunked(folder)
+                else self._read_classes(folder)
+            )
         samples, self.subset_indices = keep_subset(
             f'DomainFolder {self.domain!r}',
             samples,
@@ -207,28 +141,43 @@ class DomainFolder(BaseDataset):
         """Runs the pipeline on a sample; names the file if it is broken."""
         return load_sample(self.pipeline, self.get_data_info(idx))
 
+    def _read_classes(self, domain: Path) -> List[dict]:
+        samples = []
+        root = class_root(domain)
+        for label, name in enumerate(self.CLASSES):
+            folder = root / name
+            paths = sorted(filter(is_image_name, visible_files(folder)))
+            if not paths:
+                raise UserError(
+                    f'class {name!r} of domain {domain.name!r} is empty: '
+                    f'{folder} holds no image.'
+                )
+            samples += [
+                dict(img_path=str(folder / path), gt_label=label)
+                for path in paths
+            ]
+        return samples
 
-def _plain_spelling(name: str) -> str:
-    return re.sub(r'[\s_-]+', '_', name.strip()).casefold()
+    def _read_trunks(self, domain: Path) -> List[dict]:
+        lines = read_list(domain / TRUNK_LIST)
+        check_labels(lines, self.CLASSES)
+        check_images(domain, lines)
+        return [
+            dict(img_path=str(domain / line.path), gt_label=line.label)
+            for line in lines
+        ]
 
 
-def _check_same_classes(
-    data_root: PathLike,
-    folder: Path,
-    classes: Sequence[str],
-    classes_from: str,
-) -> None:
-    other = find_domain(data_root, classes_from)
-    theirs = domain_classes(data_root, classes_from)
-    for only, lacking, names in (
-        (folder, other, sorted(set(classes) - set(theirs))),
-        (other, folder, sorted(set(theirs) - set(classes))),
-    ):
-        if names:
-            listed = ', '.join(map(repr, names[:5]))
-            more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-            raise UserError(
-                f'class {listed}{more} is in domain {only.name!r} only and '
-                f'not in {lacking.name!r}; both must hold the same class '
-                f'folders ({folder.parent}).'
-            )
+def _shared_classes(
+    folders: Sequence[Path], others: Sequence[Path]
+) -> Tuple[str, ...]:
+    """Checks that all domains have the same classes, and gives them."""
+    # Trunks name no class; without another domain their error says so.
+    named = [
+        folder for folder in (*folders, *others) if not is_trunked(folder)
+    ]
+    first = named[0] if named else folders[0]
+    classes = folder_classes(first)
+    for other in named[1:]:
+        check_same_classes(first, classes, other, folder_classes(other))
+    return tuple(classes)

@@ -1,4 +1,4 @@
-"""Batches of labelled and unlabelled samples as a function of the epoch."""
+"""Batches of all streams as a function of the epoch."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 from ..registry import DATA_SAMPLERS
-from ..stages import DISTILLATION, LABELLED, UNLABELLED, Stage, StageSchedule
+from ..stages import (
+    DISTILLATION,
+    LABELLED,
+    STREAMS,
+    SYNTHETIC,
+    UNLABELLED,
+    Stage,
+    StageSchedule,
+    draws,
+)
 from .two_stream import SampleKey
 from .views import derive_seed
 
 LONGER = 'longer'
+#: Epoch lengths by name: once through one of these streams.
+POLICIES = (LONGER, LABELLED, UNLABELLED)
 
 
 @DATA_SAMPLERS.register_module()
 class TwoStreamSampler(Sampler):
-    """Composes batches of both streams of a :class:`TwoStreamDataset`.
+    """Composes batches of all streams of a :class:`TwoStreamDataset`.
 
     Every stage walks every stream as an endless sequence of seeded
     permutations: position ``p`` of the walk is in pass ``p // n``. An epoch
@@ -28,25 +39,43 @@ class TwoStreamSampler(Sampler):
     a run may resume at any epoch. All ranks read one global sequence, of which
     each takes its own part of every batch.
 
-    All epochs have the same number of batches, whatever their stage.
+    All epochs have the same number of batches, whatever their stage, and all
+    batches are full. Of a stream of n samples, of which all ranks together
+    draw c a batch, the first k epochs of a stage, b batches each, show every
+    sample k b c / n times, rounded down or up. An epoch of the length of a
+    stream has ceil(n / c) batches: its last one is filled up from the next
+    pass, with which the next epoch goes on, so a later epoch may show a
+    sample twice and another one not at all. With ``drop_last`` it has
+    floor(n / c) batches and is a pass of its own: it shows no sample of that
+    stream twice, and n mod c of them, others in every epoch, not at all. The
+    other streams are repeated, or go on in the next epoch, by their walk:
+    neither restarts a worker.
 
     Args:
         dataset (TwoStreamDataset): The dataset.
         labelled (int): Labelled images in a batch of one rank.
         unlabelled (int): Unlabelled images in a batch of one rank. 0 if the
             dataset has none. Defaults to 0.
-        epoch_length (int | str): Batches an epoch. Defaults to 'longer': as
-            many as go once through the stream that needs more of them; the
-            other is repeated.
+        epoch_length (int | str): Batches an epoch. 'labelled' or
+            'unlabelled': as many as go once through that stream. 'longer':
+            the larger number of these two; synthetic images do not count, so
+            a run with them has epochs as long as one without [ours].
+            Defaults to 'longer'.
         num_views (int, optional): Cycle through this many views of every
             sample, one a pass. Defaults to None: a new view every time.
         streams (Sequence[str]): Streams that are drawn from until a schedule
-            is set. A baseline that trains on labelled images alone draws
-            ('labelled',) and has epochs of the same length as the method it
-            is compared with. Defaults to both.
+            is set; 'unlabelled' brings synthetic images along. A baseline
+            that trains on labelled images alone draws ('labelled',) and has
+            epochs of the same length as the method it is compared with.
+            Defaults to labelled and unlabelled.
         seed (int, optional): Seed of the walk. Defaults to None, which draws
             one that all ranks share.
         shuffle (bool): Whether to permute the samples. Defaults to True.
+        synthetic (int): Synthetic images in a batch of one rank. 0 if the
+            dataset has none. Defaults to 0.
+        drop_last (bool): Whether an epoch whose length is that of a stream
+            ends before the batch that would run over into the next pass. A
+            number of batches is taken as it is. Defaults to False.
 
     Raises:
         UserError: If an option is out of range or does not fit the dataset.
@@ -62,31 +91,36 @@ class TwoStreamSampler(Sampler):
         streams: Sequence[str] = (LABELLED, UNLABELLED),
         seed: Optional[int] = None,
         shuffle: bool = True,
+        synthetic: int = 0,
+        drop_last: bool = False,
     ) -> None:
         self.sizes = {
             LABELLED: dataset.num_labelled,
             UNLABELLED: dataset.num_unlabelled,
+            SYNTHETIC: getattr(dataset, 'num_synthetic', 0),
         }
-        self.counts = {LABELLED: labelled, UNLABELLED: unlabelled}
+        self.counts = {
+            LABELLED: labelled,
+            UNLABELLED: unlabelled,
+            SYNTHETIC: synthetic,
+        }
         self._check_counts()
-        if epoch_length != LONGER and not _is_positive(epoch_length):
-            raise UserError(
-                "epoch_length: a number of batches >= 1 or 'longer' is "
-                f'wanted, but got {epoch_length!r}.'
-            )
         if num_views is not None and not _is_positive(num_views):
             raise UserError(
                 'num_views: a whole number >= 1 or None is '
                 f'wanted, but got {num_views!r}.'
             )
+        for name in streams:
+            if name not in STREAMS:
+                raise UserError(
+                    f'streams: there is no stream {name!r} '
+                    f'({nearest(str(name), STREAMS)}).'
+                )
         self.rank, self.world_size = get_dist_info()
-        self.epoch_length = epoch_length
-        if epoch_length == LONGER:
-            self.epoch_length = max(
-                -(-self.sizes[stream] // (count * self.world_size))
-                for stream, count in self.counts.items()
-                if count
-            )
+        self.drop_last = drop_last
+        # Streams whose every epoch is a pass of its own.
+        self._one_pass: List[str] = []
+        self.epoch_length = self._resolve_length(epoch_length)
         self.num_views = num_views
         self.seed = sync_random_seed() if seed is None else seed
         self.shuffle = shuffle
@@ -106,7 +140,10 @@ class TwoStreamSampler(Sampler):
             UserError: If a stage draws from no stream that the dataset has.
         """
         for stage in schedule.stages:
-            if not any(self.counts.get(name) for name in stage.streams):
+            if not any(
+                count and stage.draws(name)
+                for name, count in self.counts.items()
+            ):
                 raise UserError(
                     f'schedule: stage {stage.name!r} draws from '
                     f'{list(stage.streams)}, but the dataset has no such '
@@ -126,14 +163,15 @@ class TwoStreamSampler(Sampler):
         """Draws this rank's batches of the current epoch.
 
         Yields:
-            list[SampleKey]: A batch: labelled samples, then unlabelled ones,
-            without the stream that the epoch's stage does not use.
+            list[SampleKey]: A batch: labelled samples, then unlabelled, then
+            synthetic ones, without the streams that the epoch's stage does
+            not use.
         """
         stage = self.schedule(self.epoch)
         drawn = [
             self._draw(stage.name, stream)
             for stream, count in self.counts.items()
-            if count and stream in stage.streams
+            if count and stage.draws(stream)
         ]
         for number in range(self.epoch_length):
             yield [
@@ -150,25 +188,60 @@ class TwoStreamSampler(Sampler):
 
     def __len__(self) -> int:
         """Number of this rank's samples in the current epoch."""
-        streams = self.schedule(self.epoch).streams
+        stage = self.schedule(self.epoch)
         return self.epoch_length * sum(
-            count for name, count in self.counts.items() if name in streams
+            count for name, count in self.counts.items() if stage.draws(name)
         )
+
+    def _resolve_length(self, wanted: Union[int, str]) -> int:
+        """Gives the number of batches of an epoch."""
+        if _is_positive(wanted):
+            return int(wanted)
+        if wanted not in POLICIES:
+            raise UserError(
+                f'epoch_length: a number of batches >= 1 or one of {POLICIES} '
+                f'is wanted, but got {wanted!r}.'
+            )
+        lengths = {}
+        for stream in (LABELLED, UNLABELLED):
+            drawn = self.counts[stream] * self.world_size
+            if drawn and wanted in (stream, LONGER):
+                whole, rest = divmod(self.sizes[stream], drawn)
+                lengths[stream] = whole + bool(rest and not self.drop_last)
+        if not lengths:
+            raise UserError(
+                f'epoch_length={wanted!r}: the dataset has no such stream.'
+            )
+        length = max(lengths.values())
+        if length == 0:
+            raise UserError(
+                f'drop_last=True: an epoch of length {wanted!r} would have '
+                'no batch, because one batch of all ranks takes more images '
+                f'than there are (batch {self.counts}, ranks '
+                f'{self.world_size}, images {self.sizes}).'
+            )
+        if self.drop_last:
+            self._one_pass = [
+                stream for stream, own in lengths.items() if own == length
+            ]
+        return length
 
     def _draw(self, stage: str, stream: str) -> Tuple[np.ndarray, np.ndarray]:
         """Gives indices and views, both (epoch_length, count)."""
         size, count = self.sizes[stream], self.counts[stream]
         shape = (self.epoch_length, self.world_size, count)
-        draws = int(np.prod(shape))
-        start = self.schedule.occurrence(self.epoch) * draws
-        passes = np.arange(start, start + draws) // size
+        total = int(np.prod(shape))
+        step = size if stream in self._one_pass else total
+        start = self.schedule.occurrence(self.epoch) * step
+        passes = np.arange(start, start + total) // size
         walk = [
             self._order(stage, stream, number)
             for number in range(start // size, int(passes[-1]) + 1)
         ]
-        indices = np.concatenate(walk)[start % size :][:draws]
-        if stream == UNLABELLED:
-            indices = indices + self.sizes[LABELLED]
+        indices = np.concatenate(walk)[start % size :][:total]
+        # The dataset holds the streams one after the other, in this order.
+        for earlier in STREAMS[: STREAMS.index(stream)]:
+            indices = indices + self.sizes[earlier]
         if self.num_views is not None:
             views = passes % self.num_views
         else:
@@ -191,7 +264,7 @@ class TwoStreamSampler(Sampler):
     def _check_counts(self) -> None:
         for stream, count in self.counts.items():
             size = self.sizes[stream]
-            if count == 0 and size == 0 and stream == UNLABELLED:
+            if count == 0 and size == 0 and stream != LABELLED:
                 continue
             if not _is_positive(count):
                 raise UserError(
@@ -213,36 +286,43 @@ class TwoStreamBatchSampler:
     Args:
         sampler (TwoStreamSampler): The sampler; MMEngine reaches its
             ``set_epoch`` through the attribute of this name.
-        batch_size (int): What the sampler draws for one: labelled +
-            unlabelled.
-        drop_last (bool): Not used, as batches always are full. Defaults to
-            False.
+        batch_size (int): What the sampler draws for one, all its streams
+            together.
+        drop_last (bool, optional): As the sampler has it, which decides the
+            length of an epoch. Defaults to None, which asks for nothing.
 
     Raises:
-        UserError: If the batch size is another one.
+        UserError: If either is another one.
     """
 
     def __init__(
         self,
         sampler: TwoStreamSampler,
         batch_size: int,
-        drop_last: bool = False,
+        drop_last: Optional[bool] = None,
     ) -> None:
         wanted = sum(
             count
             for stream, count in sampler.counts.items()
-            if stream in sampler.streams
+            if draws(sampler.streams, stream)
         )
         if batch_size != wanted:
-            labelled, unlabelled = sampler.counts.values()
+            counts = ', '.join(
+                f'{stream}={count}' for stream, count in sampler.counts.items()
+            )
             raise UserError(
                 f'batch_size: {wanted} is wanted, the sampler drawing '
-                f'{" and ".join(sampler.streams)} with labelled={labelled} '
-                f'and unlabelled={unlabelled}, but got {batch_size!r}.'
+                f'{" and ".join(sampler.streams)} with {counts}, but got '
+                f'{batch_size!r}.'
+            )
+        if drop_last is not None and drop_last != sampler.drop_last:
+            raise UserError(
+                f'drop_last={drop_last} of the batch_sampler: the sampler has '
+                f'drop_last={sampler.drop_last}, which counts; set it there.'
             )
         self.sampler = sampler
         self.batch_size = batch_size
-        self.drop_last = drop_last
+        self.drop_last = sampler.drop_last
 
     def __iter__(self) -> Iterator[List[SampleKey]]:
         return self.sampler.batches()

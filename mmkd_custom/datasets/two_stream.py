@@ -1,33 +1,20 @@
-"""A labelled and an unlabelled dataset in one, with seeded views."""
+"""Labelled, unlabelled and synthetic images in one, with seeded views."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from mmcv.transforms import Compose
 from mmengine.logging import print_log
-from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
 from ..errors import UserError
-from ..registry import DATASETS, TRANSFORMS
-from ..stages import LABELLED, UNLABELLED
-from .domain_folder import DomainFolder
-from .elpv import ELPV
-from .images import load_sample
+from ..registry import DATASETS
+from ..stages import LABELLED, SYNTHETIC, UNLABELLED
+from .overlap import check_classes, check_distinct, positions_outside
+from .packing import compose, geometry_only, run_seeded, without_label
 from .subset import split_digest
-from .views import seeded_rng
-
-# What an unlabelled sample may say of itself. Paths are not among it: a
-# path holds the class folder's name.
-UNLABELLED_META = (
-    'ori_shape',
-    'img_shape',
-    'scale_factor',
-    'flip',
-    'flip_direction',
-)
+from .views import kept_rng
 
 
 class SampleKey(NamedTuple):
@@ -35,7 +22,7 @@ class SampleKey(NamedTuple):
 
     Args:
         index (int): Index within the :class:`TwoStreamDataset`: labelled
-            samples first, then unlabelled ones.
+            samples first, then unlabelled, then synthetic ones.
         view (int): Which of the sample's random augmentations.
     """
 
@@ -43,20 +30,31 @@ class SampleKey(NamedTuple):
     view: int
 
 
+class _Part(NamedTuple):
+    """One stream: its dataset, and its positions in the order of indices."""
+
+    name: str
+    dataset: Any
+    positions: np.ndarray
+
+
 @DATASETS.register_module()
 class TwoStreamDataset(Dataset):
-    """Joins labelled and unlabelled images.
+    """Joins labelled and unlabelled images, and synthetic ones if given.
 
     An item is a function of (``seed``, index, view) alone: the pipeline runs
-    under :func:`~mmkd_custom.datasets.views.seeded_rng`. An item of the
-    unlabelled stream never had a label: every key with ``gt_`` or ``label``
-    in its name is taken away before the pipeline runs, and its data sample is
-    made anew with nothing but its geometry.
+    with all global random generators seeded from these, see
+    :func:`~mmkd_custom.datasets.views.seed_rng`. An item of the unlabelled
+    or the synthetic stream never had a label: every key with ``gt_`` or
+    ``label`` in its name is taken away before the pipeline runs, and its data
+    sample is made anew with nothing but its geometry.
 
     With ``teacher_pipeline`` an item also holds the same crop prepared for
     the teacher, from the original image. It runs under the same seed, so the
     transforms that draw geometry (crop, flip) must come first and in the same
     order in both pipelines; transforms that draw anything else follow them.
+    The same holds for ``strong_pipeline``, the strong view of methods that
+    compare a weak and a strong one.
 
     Args:
         labelled (dict | BaseDataset): The dataset whose labels are used.
@@ -65,16 +63,32 @@ class TwoStreamDataset(Dataset):
         seed (int): Seed of the views. Defaults to 0.
         teacher_pipeline (Sequence[dict], optional): Transforms, ending in
             ``PackInputs``, for the teacher's input. Defaults to None.
+        synthetic (dict | BaseDataset, optional): More images without labels,
+            which only distillation terms see, such as an
+            :class:`~mmkd_custom.datasets.image_folder.ImageFolder`. Their
+            classes may be others or none. Defaults to None.
+        exclude_labelled (bool): Whether the images that the labelled dataset
+            holds are taken out of the unlabelled one; see
+            :func:`~mmkd_custom.datasets.overlap.positions_outside`. Defaults
+            to False: unlabelled images include the labelled ones.
+        strong_pipeline (Sequence[dict], optional): Transforms, ending in
+            ``PackInputs``, for a strong view of the same sample. Defaults to
+            None.
+        share_geometry (bool): Whether ``strong_pipeline`` runs under the same
+            seed as the sample's own pipeline; False draws independently.
+            Defaults to True.
 
     Attributes:
         num_labelled (int): Number of labelled samples.
         num_unlabelled (int): Number of unlabelled samples.
+        num_synthetic (int): Number of synthetic samples.
         metainfo (dict): That of the labelled dataset.
         split_sha256 (str): SHA-256 of the labelled samples and their labels.
 
     Raises:
         UserError: If the streams' classes differ, both hold the same images,
-            or the labelled one has no labels.
+            the labelled one has no labels, or it cannot be told which images
+            ``exclude_labelled`` means.
     """
 
     def __init__(
@@ -83,19 +97,29 @@ class TwoStreamDataset(Dataset):
         unlabelled: Union[dict, Any, None] = None,
         seed: int = 0,
         teacher_pipeline: Optional[Sequence] = None,
+        synthetic: Union[dict, Any, None] = None,
+        exclude_labelled: bool = False,
+        strong_pipeline: Optional[Sequence] = None,
+        share_geometry: bool = True,
     ) -> None:
         self.labelled = _build(LABELLED, labelled)
-        self.unlabelled = (
-            None if unlabelled is None else _build(UNLABELLED, unlabelled)
-        )
+        self.unlabelled = _build(UNLABELLED, unlabelled)
+        self.synthetic = _build(SYNTHETIC, synthetic)
         self.seed = seed
-        self.teacher_pipeline = None
-        if teacher_pipeline is not None:
-            steps = [
-                TRANSFORMS.build(step) if isinstance(step, dict) else step
-                for step in teacher_pipeline
-            ]
-            self.teacher_pipeline = Compose(steps)
+        self.exclude_labelled = exclude_labelled
+        self.teacher_pipeline = compose(teacher_pipeline)
+        self.strong_pipeline = compose(strong_pipeline)
+        self.share_geometry = share_geometry
+        if exclude_labelled and self.unlabelled is None:
+            raise UserError(
+                'exclude_labelled=True: there is no unlabelled dataset to '
+                'take images out of; give one or drop it.'
+            )
+        if not share_geometry and strong_pipeline is None:
+            raise UserError(
+                'share_geometry=False: tells how strong_pipeline draws, but '
+                'none is given; give one or drop it.'
+            )
         self._fully_initialized = False
         self.full_init()
 
@@ -103,30 +127,47 @@ class TwoStreamDataset(Dataset):
         """Loads both sample lists, checks them and logs what they hold."""
         if self._fully_initialized:
             return
-        self.labelled.full_init()
-        self.num_labelled = len(self.labelled)
-        self.num_unlabelled = 0
+        self._parts: List[_Part] = []
+        self._add_part(LABELLED, self.labelled)
         self._check_labels()
         if self.unlabelled is not None:
-            self.unlabelled.full_init()
-            self.num_unlabelled = len(self.unlabelled)
-            # Folders list their images by class, so a position in them tells
-            # the label; a position in this order does not.
-            self._order = np.random.RandomState(0).permutation(
-                self.num_unlabelled
-            )
-            self._check_classes()
-            self._check_distinct()
+            self._add_part(UNLABELLED, self.unlabelled)
+            check_classes(self.labelled, self.unlabelled)
+            check_distinct(self.labelled, self.unlabelled)
+        if self.synthetic is not None:
+            self._add_part(SYNTHETIC, self.synthetic)
+        sizes = {part.name: len(part.positions) for part in self._parts}
+        self.num_labelled = sizes[LABELLED]
+        self.num_unlabelled = sizes.get(UNLABELLED, 0)
+        self.num_synthetic = sizes.get(SYNTHETIC, 0)
         self.metainfo = self.labelled.metainfo
         self.split_sha256 = split_digest(self.labelled)
         self._fully_initialized = True
+        more = ''
+        if self.exclude_labelled:
+            left_out = len(self.unlabelled) - self.num_unlabelled
+            more += f' ({left_out} labelled ones left out)'
+        if self.synthetic is not None:
+            more += f' and {self.num_synthetic} synthetic images'
         print_log(
             f'TwoStreamDataset: {self.num_labelled} labelled and '
-            f'{self.num_unlabelled} unlabelled images; classes in order: '
-            f'{self.CLASSES}; SHA-256 of the labelled split '
+            f'{self.num_unlabelled} unlabelled images{more}; classes in '
+            f'order: {self.CLASSES}; SHA-256 of the labelled split '
             f'{self.split_sha256}',
             logger='current',
         )
+
+    def _add_part(self, name: str, dataset: Any) -> None:
+        dataset.full_init()
+        positions = np.arange(len(dataset))
+        if name == UNLABELLED and self.exclude_labelled:
+            positions = positions_outside(dataset, self.labelled)
+        if name != LABELLED:
+            # Folders list their images by class, so a position in them tells
+            # the label; a position in this order does not.
+            rng = np.random.RandomState(0)
+            positions = positions[rng.permutation(len(positions))]
+        self._parts.append(_Part(name, dataset, positions))
 
     @property
     def CLASSES(self) -> Optional[Tuple[str, ...]]:
@@ -134,7 +175,7 @@ class TwoStreamDataset(Dataset):
         return self.metainfo.get('classes')
 
     def __len__(self) -> int:
-        return self.num_labelled + self.num_unlabelled
+        return self.num_labelled + self.num_unlabelled + self.num_synthetic
 
     def __getitem__(self, key: Union[SampleKey, int]) -> dict:
         """Gives one view of one sample.
@@ -145,59 +186,91 @@ class TwoStreamDataset(Dataset):
 
         Returns:
             dict: ``inputs`` as the stream's pipeline packs it, the
-            ``data_samples`` (whose metainfo holds ``sample_idx`` and
-            ``view``) and, with a ``teacher_pipeline``, ``teacher_inputs``.
+            ``data_samples`` (whose metainfo holds ``sample_idx``, ``view``
+            and ``stream``: 'labelled', 'unlabelled' or 'synthetic') and,
+            with their pipelines, ``teacher_inputs`` and ``strong_inputs``.
 
         Raises:
             UserError: If the image cannot be read or a pipeline does not
                 pack it.
         """
+        with kept_rng():
+            return self._item(key)
+
+    def __getitems__(self, keys: Sequence[Union[SampleKey, int]]) -> List:
+        """Gives the items of a batch, as a DataLoader asks for them."""
+        with kept_rng():
+            return [self._item(key) for key in keys]
+
+    def _item(self, key: Union[SampleKey, int]) -> dict:
+        """Makes an item; leaves the random generators seeded."""
         if not isinstance(key, tuple):
             key = SampleKey(key, 0)
         index, view = int(key[0]), int(key[1])
-        if not 0 <= index < len(self):
-            raise IndexError(f'sample {index} of {len(self)}')
-        labelled = index < self.num_labelled
-        stream = self.labelled if labelled else self.unlabelled
-        packed = self._run(stream.pipeline, index, view)
+        part, position = self._locate(index)
+        key = (self.seed, index, view)
+        packed = self._packed(part, position, part.dataset.pipeline, *key)
         sample = packed['data_samples']
-        if not labelled:
-            sample = _geometry_only(sample)
-        sample.set_metainfo(dict(sample_idx=index, view=view))
+        if part.name != LABELLED:
+            sample = geometry_only(sample)
+        for name, value in (
+            ('sample_idx', index),
+            ('view', view),
+            ('stream', part.name),
+        ):
+            # What set_metainfo does, less a deep copy.
+            sample.set_field(value, name, field_type='metainfo')
         item = dict(inputs=packed['inputs'], data_samples=sample)
         if self.teacher_pipeline is not None:
-            teacher = self._run(self.teacher_pipeline, index, view)
-            item['teacher_inputs'] = teacher['inputs']
+            item['teacher_inputs'] = self._packed(
+                part, position, self.teacher_pipeline, *key
+            )['inputs']
+        if self.strong_pipeline is not None:
+            if not self.share_geometry:
+                key = (*key, 'strong')
+            item['strong_inputs'] = self._packed(
+                part, position, self.strong_pipeline, *key
+            )['inputs']
         return item
 
-    def _run(self, pipeline: Any, index: int, view: int) -> dict:
-        data_info = self._data_info(index)
-        data_info.update(sample_idx=index, view=view)
-        name = data_info.get('img_path', f'sample {index}')
-        with seeded_rng(self.seed, index, view):
-            packed = load_sample(pipeline, data_info)
-        if packed is None:
-            raise UserError(
-                f'{name}: the pipeline dropped this image (returned None), '
-                'but a packed sample is wanted.'
-            )
-        if 'inputs' not in packed or 'data_samples' not in packed:
-            raise UserError(
-                f"{name}: the pipeline gave {sorted(packed)}, but 'inputs' "
-                "and 'data_samples' are wanted: end it in PackInputs."
-            )
-        return packed
+    def _packed(
+        self,
+        part: _Part,
+        position: int,
+        pipeline: Any,
+        *key: Union[int, str],
+    ) -> dict:
+        # Got anew for each pipeline: they write into it, and into its image.
+        info = part.dataset.get_data_info(position)
+        if part.name != LABELLED:
+            info = without_label(info)
+        info.update(sample_idx=key[1], view=key[2])
+        return run_seeded(pipeline, info, *key)
 
-    def _data_info(self, index: int) -> dict:
-        if index < self.num_labelled:
-            return self.labelled.get_data_info(index)
-        position = int(self._order[index - self.num_labelled])
-        info = self.unlabelled.get_data_info(position)
-        return {
-            name: value
-            for name, value in info.items()
-            if not name.startswith('gt_') and 'label' not in name
-        }
+    def locate(self, index: int) -> Tuple[str, int]:
+        """Finds where a sample comes from.
+
+        Args:
+            index (int): Index within this dataset.
+
+        Returns:
+            tuple[str, int]: Its stream ('labelled', 'unlabelled' or
+            'synthetic', the attribute that holds the stream's dataset) and
+            its position there.
+
+        Raises:
+            IndexError: If there is no such sample.
+        """
+        part, position = self._locate(index)
+        return part.name, position
+
+    def _locate(self, index: int) -> Tuple[_Part, int]:
+        within = index
+        for part in self._parts:
+            if 0 <= within < len(part.positions):
+                return part, int(part.positions[within])
+            within -= len(part.positions)
+        raise IndexError(f'sample {index} of {len(self)}')
 
     def _check_labels(self) -> None:
         info = self.labelled.get_data_info(0)
@@ -207,40 +280,12 @@ class TwoStreamDataset(Dataset):
                 f'{type(self.labelled).__name__} gives only {sorted(info)}.'
             )
 
-    def _check_classes(self) -> None:
-        ours = self.labelled.metainfo.get('classes')
-        theirs = self.unlabelled.metainfo.get('classes')
-        if ours is None or theirs is None or list(ours) == list(theirs):
-            return
-        unshared = sorted(set(ours) ^ set(theirs))
-        if unshared:
-            stream = LABELLED if unshared[0] in ours else UNLABELLED
-            raise UserError(
-                f'class {unshared[0]!r} is in the {stream} stream only; both '
-                'streams must have the same classes.'
-            )
-        raise UserError(
-            'both streams must have their classes in the same order, but '
-            f'got {list(ours)[:5]}... and {list(theirs)[:5]}...'
-        )
 
-    def _check_distinct(self) -> None:
-        if not isinstance(self.labelled, (DomainFolder, ELPV)):
-            return
-        origin = self.labelled.origin
-        same = origin == getattr(self.unlabelled, 'origin', None)
-        if same and self.labelled.subset_indices is None:
-            raise UserError(
-                'source = target: the labelled and the unlabelled stream '
-                f'both are {self.labelled.domain!r} ({origin[0]}); give '
-                'another target domain, or a label subset of the source '
-                '(fraction or labels_per_class).'
-            )
-
-
-def _build(option: str, dataset: Union[dict, Any]) -> Any:
+def _build(option: str, dataset: Union[dict, Any, None]) -> Any:
     if isinstance(dataset, dict):
         dataset = DATASETS.build(dataset)
+    if dataset is None and option != LABELLED:
+        return None
     if not hasattr(dataset, 'get_data_info') or not hasattr(
         dataset, 'pipeline'
     ):
@@ -249,9 +294,3 @@ def _build(option: str, dataset: Union[dict, Any]) -> Any:
             f'MMPretrain dataset) is wanted, but got {type(dataset).__name__}.'
         )
     return dataset
-
-
-def _geometry_only(sample: DataSample) -> DataSample:
-    known = sample.metainfo
-    kept = {name: known[name] for name in UNLABELLED_META if name in known}
-    return DataSample(metainfo=kept)

@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
 from ..compat import check_versions
+from ..datasets.prompt_names import prompt_names
 from ..errors import UserError
 from ..files import latest_checkpoint, load_checkpoint
 from ..registry import DATASETS
@@ -159,7 +160,7 @@ def _resolve_classes(config: Config) -> None:
         config.get('default_scope', 'mmkd_custom')
     ):
         with naming_misspelt():
-            built = DATASETS.build(dict(labelled, pipeline=[]))
+            built = DATASETS.build(dict(labelled, pipeline=[], lazy_init=True))
     classes = built.metainfo.get('classes')
     if classes is None:
         raise UserError(
@@ -170,8 +171,10 @@ def _resolve_classes(config: Config) -> None:
         config._cfg_dict,
         dict(
             num_classes=len(classes),
-            # As they stand in a sentence: folders spell blanks otherwise.
-            class_names=[name.replace('_', ' ') for name in classes],
+            # Where classes are called by numbers, the dataset knows names.
+            class_names=list(
+                built.metainfo.get('class_names') or prompt_names(classes)
+            ),
         ),
     )
 

@@ -1,5 +1,6 @@
 """Networks and losses: students, teachers, connectors, distillers."""
 
+from .backbones import *  # noqa: F401,F403
 from .connectors import *  # noqa: F401,F403
 from .data_preprocessor import DistillDataPreprocessor
 from .distillers import *  # noqa: F401,F403

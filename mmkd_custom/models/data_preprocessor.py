@@ -12,6 +12,11 @@ from mmpretrain.structures import DataSample
 from ..errors import UserError
 from ..registry import MODELS
 
+#: Further views of the samples, and the dataset's option that makes them.
+OTHER_VIEWS = dict(
+    teacher_inputs='teacher_pipeline', strong_inputs='strong_pipeline'
+)
+
 
 def has_label(sample: DataSample) -> bool:
     """Says whether a sample carries a label that may be used."""
@@ -27,9 +32,10 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
     augmentations such as Mixup mix labelled images with each other only, and
     come back in the order in which they came. Takes the same arguments.
 
-    ``teacher_inputs``, when the dataset gives them, are normalised like the
-    inputs; the teacher takes them to its own normalisation. They exclude
-    batch augmentations, which would change one view and not the other.
+    ``teacher_inputs`` and ``strong_inputs``, when the dataset gives them, are
+    normalised like the inputs; the teacher takes the former to its own
+    normalisation. They exclude batch augmentations, which would change one
+    view and not the other.
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -37,13 +43,17 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
 
         Args:
             data (dict): ``inputs`` (B, 3, H, W) or a list of B images
-                (3, H, W), ``data_samples`` and optional ``teacher_inputs``.
+                (3, H, W), ``data_samples`` and optional ``teacher_inputs``
+                and ``strong_inputs``.
             training (bool): Whether batch augmentations apply. Defaults to
                 False.
 
         Returns:
             dict: ``inputs`` float (B, 3, H, W), ``data_samples``, and
-            ``teacher_inputs`` if there were any.
+            ``teacher_inputs`` and ``strong_inputs`` if there were any.
+
+        Raises:
+            UserError: If batch augmentations would change one view only.
         """
         samples = data.get('data_samples')
         if not samples or not isinstance(samples[0], DataSample):
@@ -71,16 +81,21 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
         # indexing are the same.
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         result: Dict[str, object] = dict(inputs=inputs, data_samples=samples)
-        if 'teacher_inputs' in data:
+        for name, option in OTHER_VIEWS.items():
+            if name not in data:
+                continue
             if training and self.batch_augments is not None:
                 raise UserError(
                     'data_preprocessor: batch augmentations change the '
-                    "student's images but not the teacher_inputs of the "
-                    'dataset; drop train_cfg.augments or teacher_pipeline.'
+                    f"student's images but not the {name} of the "
+                    f'dataset; drop train_cfg.augments or {option}.'
                 )
-            result['teacher_inputs'] = super().forward(
-                dict(inputs=data['teacher_inputs'])
-            )['inputs']
+            images = super().forward(dict(inputs=data[name]))['inputs']
+            result[name] = (
+                images.contiguous(memory_format=torch.channels_last)
+                if name == 'strong_inputs'
+                else images
+            )
         return result
 
 

@@ -1,47 +1,49 @@
-"""Every shipped config is built and stepped in each of its stages."""
+"""Every shipped config trains, evaluates and reports, on its own layout."""
 
-from pathlib import Path
+import json
+import math
 
 import pytest
-import torch
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
 from mmkd_custom.engine.config import load_config, prepare
-from mmkd_custom.stages import StageSchedule
+from mmkd_custom.engine.launch import train
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains
+from tests.layouts import OFFICEHOME
+from tests.models.teachers.open_clip_models import register
 
 CONFIGS = sorted(
     path.relative_to(REPOSITORY / 'configs').as_posix()
     for path in (REPOSITORY / 'configs').rglob('*.py')
     if '_base_' not in path.parts
 )
-# The archive's own class folders.
-OFFICEHOME = (
-    'Alarm_Clock Backpack Batteries Bed Bike Bottle Bucket Calculator '
-    'Calendar Candles Chair Clipboards Computer Couch Curtains Desk_Lamp '
-    'Drill Eraser Exit_Sign Fan File_Cabinet Flipflops Flowers Folder Fork '
-    'Glasses Hammer Helmet Kettle Keyboard Knives Lamp_Shade Laptop Marker '
-    'Monitor Mop Mouse Mug Notebook Oven Pan Paper_Clip Pen Pencil '
-    'Postit_Notes Printer Push_Pin Radio Refrigerator Ruler Scissors '
-    'Screwdriver Shelf Sink Sneakers Soda Speaker Spoon TV Table Telephone '
-    'ToothBrush Toys Trash_Can Webcam'
-).split()
+#: Iterations of an epoch, and images that are tested.
+STEPS, TESTED = 2, 6
 
 
 def small(name: str) -> dict:
     """What makes a config small and offline; its structure stays."""
-    alone = 'source_only' in name
+    alone = 'only_' in name and 'general' not in name
     options = {
         'train_dataloader.batch_size': 4 if alone else 8,
         'train_dataloader.num_workers': 0,
         'train_dataloader.sampler.labelled': 4,
         'train_dataloader.sampler.unlabelled': 4,
-        'train_dataloader.sampler.epoch_length': 2,
+        'train_dataloader.sampler.epoch_length': STEPS,
         'val_dataloader.num_workers': 0,
+        'val_dataloader.dataset.indices': TESTED,
+        'test_dataloader.dataset.indices': TESTED,
+        'train_cfg.max_epochs': 2 if 'customkd' in name else 1,
+        'default_hooks.logger.interval': 1,
     }
-    if not alone:
+    if 'openclip' in name:
+        options.update(
+            {
+                'model.teacher.model_name': 'tiny-vit',
+                'model.teacher.pretrained': None,
+            }
+        )
+    elif not alone:
         options.update(
             {
                 'model.teacher.model_name': 'test_vit',
@@ -50,57 +52,60 @@ def small(name: str) -> dict:
                 'model.teacher.input_size': 160,
             }
         )
-    if 'officehome' in name:
+    if 'mbv3_officehome' in name or 'mbv3_domainnet' in name:
         path = 'model' if alone else 'model.student'
         options[f'{path}.backbone.init_cfg'] = None
     return options
 
 
-@pytest.fixture
-def data_root(tmp_path, monkeypatch) -> Path:
-    root = make_domains(tmp_path / 'data', classes=('a', 'b'), per_class=3)
-    for name, value in dict(
-        DATA_ROOT=str(root), SOURCE='art', TARGET='photo', SEED='0'
-    ).items():
-        monkeypatch.setenv(name, value)
-    return root
-
-
 def test_there_are_configs():
     assert 'customkd_mbv3_officehome.py' in CONFIGS
-    assert len(CONFIGS) >= 12
+    protocols = (
+        'mbv3_officehome',
+        'mbv3_domainnet',
+        'wrn28-2_cifar100_400',
+        'r18_imagenet_1pct',
+        'r50_imagenet_1pct',
+        'r18_imagenet_10pct',
+        'r50_imagenet_10pct',
+    )
+    for name in protocols:
+        assert f'customkd_{name}.py' in CONFIGS
+        assert f'customkd_{name}_openclip.py' in CONFIGS
+        alone = 'source' if 'mbv3' in name else 'labelled'
+        assert f'baselines/{alone}_only_{name}.py' in CONFIGS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
-def test_config_builds_and_steps(name, data_root, tmp_path):
+def test_config_trains_and_reports(name, layout, monkeypatch, tmp_path):
+    for key, value in layout(name).items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / 'models').mkdir()
+    register(tmp_path / 'models')
     path = REPOSITORY / 'configs' / name
+    work_dir = tmp_path / 'work'
     config = load_config(path, small(name))
-    prepare(config, config_path=path, work_dir=str(tmp_path / 'work'))
-    runner = Runner.from_cfg(config)
-    model = runner.model
-    runner._init_model_weights()
-    wrapper = runner.build_optim_wrapper(config.optim_wrapper)
-    loader = runner.build_dataloader(config.train_dataloader, seed=0)
-    schedule = getattr(model, 'schedule', None)
-    epochs = schedule.period if isinstance(schedule, StageSchedule) else 1
-    seen = []
-    for epoch in range(epochs):
-        sampler = loader.batch_sampler.sampler
-        if schedule is not None:
-            sampler.set_schedule(schedule)
-            model.set_stage(schedule(epoch).name)
-            wrapper.set_stage(schedule(epoch).name)
-            seen.append(schedule(epoch).name)
-        sampler.set_epoch(epoch)
-        model.train()
-        batches = list(loader)
-        assert len(batches) == 2
-        for batch in batches:
-            logs = model.train_step(batch, wrapper)
-            assert torch.isfinite(logs['loss'])
+    train(prepare(config, config_path=path, work_dir=str(work_dir)))
+
+    results = json.loads((work_dir / 'results.json').read_text())
+    assert results['config'] == path.name
+    assert results['task'] == config.task
+    assert len(results['split_sha256']) == 64
+    assert 0 <= results['last']['accuracy/top1'] <= 100
+    assert (work_dir / 'student.pth').is_file()
+    scalars = [
+        json.loads(line)
+        for line in next(work_dir.glob('*/vis_data/scalars.json'))
+        .read_text()
+        .splitlines()
+    ]
+    losses = [entry['loss'] for entry in scalars if 'loss' in entry]
+    assert len(losses) == STEPS * config.train_cfg.max_epochs
+    assert all(map(math.isfinite, losses))
     if 'customkd' in name:
-        assert seen == ['customization', 'distillation']
-    DefaultScope._instance_dict.clear()
+        terms = {key for entry in scalars for key in entry}
+        assert {'loss_customization', 'loss_general'} <= terms
 
 
 @pytest.mark.slow

@@ -8,8 +8,22 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmkd_custom.datasets import check_domain_folder
+from mmkd_custom.datasets.check import check_domain_folder
 from mmkd_custom.errors import UserError
+
+
+@pytest.fixture
+def two_domains(tmp_path, write_image):
+    """Gives a root with 'Art' (4 a class) and 'Real World' (5 a class)."""
+    root, seed = tmp_path / 'root', 0
+    for domain, count in (('Art', 4), ('Real World', 5)):
+        for name in ('apple', 'Bike', 'cat'):
+            for number in range(count):
+                path = root / domain / name / f'im {number}.png'
+                # No image is there twice.
+                seed += 1
+                write_image(path, seed=seed)
+    return str(root)
 
 
 @pytest.fixture
@@ -59,6 +73,62 @@ def test_format_that_opencv_cannot_read(two_domains):
     assert report.unreadable == {
         str(path): 'OpenCV cannot decode the format PCX'
     }
+
+
+def copy(root, source, target):
+    target = Path(root, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(Path(root, source).read_bytes())
+
+
+def test_duplicates(two_domains):
+    copy(two_domains, 'Art/cat/im 0.png', 'Art/cat/again.png')
+    copy(two_domains, 'Art/cat/im 1.png', 'Real World/cat/x.png')
+    copy(two_domains, 'Art/cat/im 2.png', 'Art/apple/x.png')
+    copy(two_domains, 'Art/cat/im 3.png', 'Real World/Bike/y.png')
+    report = check_domain_folder(two_domains, workers=1)
+    assert {(d.kind, tuple(d.paths)) for d in report.duplicates} == {
+        ('within a class', ('Art/cat/again.png', 'Art/cat/im 0.png')),
+        ('across domains', ('Art/cat/im 1.png', 'Real World/cat/x.png')),
+        ('label conflict', ('Art/apple/x.png', 'Art/cat/im 2.png')),
+        ('label conflict', ('Art/cat/im 3.png', 'Real World/Bike/y.png')),
+    }
+    assert len(report.problems()) == 3
+    assert report.notes() == [
+        'Art/cat/again.png is the same image as Art/cat/im 0.png, in one class'
+    ]
+    content = json.loads(json.dumps(report.to_dict()))
+    assert content['problems'] == report.problems()
+    assert {d['kind'] for d in content['duplicates']} == {
+        'within a class',
+        'across domains',
+        'label conflict',
+    }
+    assert content['duplicates'][0]['size'] == [20, 16]
+
+
+def test_official_layouts(tmp_path, write_image):
+    # Office-31 puts a folder between, VisDA's test has no classes, and PACS
+    # lies in a folder of its own beside others.
+    for seed, name in enumerate(('a', 'b')):
+        write_image(tmp_path / 'x/kfold/amazon/images' / name / '1.jpg', seed)
+        write_image(
+            tmp_path / 'x/kfold/webcam/images' / name / '1.jpg', seed + 5
+        )
+    write_image(tmp_path / 'x/kfold/test/trunk01/1.jpg', 9)
+    copy(
+        tmp_path, 'x/kfold/amazon/images/a/1.jpg', 'x/kfold/test/trunk02/2.jpg'
+    )
+    (tmp_path / 'x' / 'splits').mkdir()
+    report = check_domain_folder(tmp_path / 'x', workers=1)
+    assert report.counts == dict(
+        amazon=dict(a=1, b=1),
+        webcam=dict(a=1, b=1),
+        test=dict(trunk01=1, trunk02=1),
+    )
+    assert report.missing_classes == []
+    (duplicate,) = report.duplicates
+    assert duplicate.kind == 'across domains'
 
 
 def test_chosen_domains_only(damaged):

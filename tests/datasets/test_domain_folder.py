@@ -5,7 +5,7 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from mmkd_custom.datasets import DomainFolder, domain_classes, find_domain
-from mmkd_custom.datasets.subset import digest
+from mmkd_custom.datasets.subset import digest, split_digest
 from mmkd_custom.errors import UserError
 from mmkd_custom.registry import DATASETS
 
@@ -176,3 +176,121 @@ def test_real_images(pacs_root):
         folder = find_domain(pacs_root, domain)
         assert len(dataset) == len(list(folder.glob('*/*.jpg')))
         assert dataset[0]['inputs'].shape[0] == 3
+
+
+def test_several_sources_are_one_dataset(two_domains):
+    art = DomainFolder(two_domains, 'Art')
+    real = DomainFolder(two_domains, 'Real World')
+    both = DomainFolder(two_domains, 'real_world, Art')
+    assert paths(both) == paths(real) + paths(art)
+    assert both.get_gt_labels().tolist() == (
+        real.get_gt_labels().tolist() + art.get_gt_labels().tolist()
+    )
+    assert both.domain == 'Real World,Art'
+    assert both.origin == real.origin + art.origin
+    assert both.CLASSES == art.CLASSES
+    listed = DomainFolder(two_domains, ['Real World', 'Art'])
+    assert split_digest(listed) == split_digest(both)
+
+
+def test_subset_of_several_sources_is_drawn_per_class(two_domains):
+    both = DomainFolder(two_domains, 'Art,Real World', labels_per_class=7)
+    assert np.bincount(both.get_gt_labels()).tolist() == [7] * 3
+    everything = paths(DomainFolder(two_domains, 'Art,Real World'))
+    assert paths(both) == [everything[i] for i in both.subset_indices]
+    rest = DomainFolder(
+        two_domains, 'Art,Real World', labels_per_class=7, complement=True
+    )
+    assert sorted(paths(both) + paths(rest)) == sorted(everything)
+    with pytest.raises(UserError, match='holds 9 images, but 10'):
+        DomainFolder(two_domains, 'Art,Real World', labels_per_class=10)
+
+
+def test_several_sources_must_have_the_same_classes(two_domains, write_image):
+    write_image(find_domain(two_domains, 'Art') / 'dog' / 'x.png')
+    for options in (
+        dict(domain='Real World,Art'),
+        dict(domain='Real World', classes_from='Real World,Art'),
+    ):
+        with pytest.raises(UserError, match="'dog' is in domain 'Art' only"):
+            DomainFolder(two_domains, **options)
+
+
+@pytest.mark.parametrize('domain', ['Art,art', ['Art', 'ART']])
+def test_a_domain_given_twice_is_refused(two_domains, domain):
+    with pytest.raises(UserError, match='given twice'):
+        DomainFolder(two_domains, domain)
+
+
+@pytest.mark.parametrize('domain', ['Art,', '', [], ','])
+def test_an_empty_name_is_refused(two_domains, domain):
+    with pytest.raises(UserError, match='names with commas between'):
+        DomainFolder(two_domains, domain)
+
+
+def test_empty_class_of_a_second_source_names_its_domain(two_domains):
+    for domain in ('Art', 'Real World'):
+        (find_domain(two_domains, domain) / 'dog').mkdir()
+    (find_domain(two_domains, 'Art') / 'dog' / 'x.png').touch()
+    with pytest.raises(UserError, match="'dog' of domain 'Real World' is em"):
+        DomainFolder(two_domains, 'Art,Real World')
+
+
+def test_office31_has_a_folder_between_domain_and_classes(
+    tmp_path, write_image
+):
+    for domain in ('amazon', 'dslr'):
+        for name in ('back_pack', 'bike'):
+            write_image(tmp_path / domain / 'images' / name / 'frame_1.jpg')
+    (tmp_path / 'amazon' / 'label.txt').touch()
+    dataset = DomainFolder(str(tmp_path), 'amazon', classes_from='dslr')
+    assert dataset.CLASSES == ('back_pack', 'bike')
+    assert dataset.domain == 'amazon'
+    assert [os.path.relpath(path, tmp_path) for path in paths(dataset)] == [
+        'amazon/images/back_pack/frame_1.jpg',
+        'amazon/images/bike/frame_1.jpg',
+    ]
+
+
+@pytest.fixture
+def visda(tmp_path, write_image):
+    """VisDA-2017 with 3 classes: class folders, and trunks for the test."""
+    for domain in ('train', 'validation'):
+        for name in ('aeroplane', 'bicycle', 'bus'):
+            write_image(tmp_path / domain / name / f'{name} 1.jpg')
+    lines = []
+    for number in range(4):
+        path = f'trunk{number % 2:02}/{number}.jpg'
+        write_image(tmp_path / 'test' / path)
+        lines.append(f'{path} {2 - number % 3}')
+    (tmp_path / 'test' / 'image_list.txt').write_text('\n'.join(lines))
+    return tmp_path
+
+
+def test_visda_test_is_read_by_its_list(visda):
+    dataset = DomainFolder(str(visda), 'test', classes_from='train')
+    assert dataset.CLASSES == ('aeroplane', 'bicycle', 'bus')
+    assert dataset.get_gt_labels().tolist() == [2, 1, 0, 2]
+    assert [os.path.relpath(path, visda) for path in paths(dataset)] == [
+        'test/trunk00/0.jpg',
+        'test/trunk01/1.jpg',
+        'test/trunk00/2.jpg',
+        'test/trunk01/3.jpg',
+    ]
+    train = DomainFolder(str(visda), 'train', classes_from='test')
+    assert len(train) == 3
+
+
+def test_visda_test_wants_classes_of_another_domain(visda):
+    with pytest.raises(UserError, match="'test'.* trunk .*set classes_from"):
+        DomainFolder(str(visda), 'test')
+    listed = visda / 'test' / 'image_list.txt'
+    listed.write_text('trunk00/0.jpg 3\n')
+    with pytest.raises(UserError, match='line 1: label 3 is out of range'):
+        DomainFolder(str(visda), 'test', classes_from='train')
+    listed.write_text('trunk00/0.jpg 0\n\ntrunk00/1.jpg 0\n')
+    with pytest.raises(UserError, match='line 3: .*1.jpg does not exist'):
+        DomainFolder(str(visda), 'test', classes_from='train')
+    listed.unlink()
+    with pytest.raises(UserError, match='image_list.txt: cannot be read'):
+        DomainFolder(str(visda), 'test', classes_from='train')

@@ -1,24 +1,29 @@
+import hashlib
 import itertools
+import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.hooks import DistSamplerSeedHook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.testing._internal import MultiProcessTestCase
 from torch.utils.data import DataLoader
 
-from mmkd_custom.datasets import (
-    SampleKey,
+from mmkd_custom.datasets import sampler
+from mmkd_custom.datasets.image_folder import ImageFolder
+from mmkd_custom.datasets.sampler import (
     TwoStreamBatchSampler,
-    TwoStreamDataset,
     TwoStreamSampler,
-    sampler,
 )
+from mmkd_custom.datasets.two_stream import SampleKey, TwoStreamDataset
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import Stage, StageSchedule
 
@@ -33,9 +38,10 @@ ALTERNATING = StageSchedule(
 class Sizes:
     """All of a dataset that a sampler looks at."""
 
-    def __init__(self, num_labelled, num_unlabelled):
+    def __init__(self, num_labelled, num_unlabelled, num_synthetic=0):
         self.num_labelled = num_labelled
         self.num_unlabelled = num_unlabelled
+        self.num_synthetic = num_synthetic
 
 
 def epochs(made, numbers):
@@ -253,6 +259,11 @@ def test_shards_are_disjoint_and_complete(ranks, world_size):
         ((10, 0), dict(labelled=2, epoch_length=0), 'epoch_length: .* got 0'),
         ((10, 0), dict(labelled=2, epoch_length='long'), "got 'long'"),
         ((10, 0), dict(labelled=2, num_views=0), 'num_views: .* got 0'),
+        ((9, 0, 4), dict(labelled=2), 'synthetic=0 .* 4 synthetic images'),
+        ((9, 0), dict(labelled=2, synthetic=3), 'synthetic=3 .* has none'),
+        ((9, 0), dict(labelled=2, epoch_length='unlabelled'), 'no such str'),
+        ((9, 0), dict(labelled=2, streams=('labeled',)), "'labelled'"),
+        ((9, 0), dict(labelled=10, drop_last=True), 'no batch'),
     ],
 )
 def test_refused_options(sizes, options, message):
@@ -404,3 +415,314 @@ def test_labelled_stream_alone_in_epochs_of_the_same_length():
     TwoStreamBatchSampler(alone, 4)
     with pytest.raises(UserError, match='batch_size: 4'):
         TwoStreamBatchSampler(alone, 9)
+
+
+def test_synthetic_samples_go_where_unlabelled_ones_go():
+    made = TwoStreamSampler(Sizes(10, 23, 7), 3, 4, synthetic=2, seed=0)
+    made.set_schedule(ALTERNATING)
+    customization, distillation, second = epochs(made, range(3))
+    assert all(
+        len(batch) == 3 and all(key.index < 10 for key in batch)
+        for batch in customization
+    )
+    for batch in distillation:
+        assert [key.index // 10 * 10 for key in batch[:3]] == [0] * 3
+        assert all(10 <= key.index < 33 for key in batch[3:7])
+        assert all(33 <= key.index < 40 for key in batch[7:]), batch
+        assert len(batch) == 9
+    walk = [key.index for batch in distillation + second for key in batch[7:]]
+    for start in range(0, 21, 7):
+        assert sorted(walk[start : start + 7]) == list(range(33, 40))
+    made.set_epoch(1)
+    assert len(made) == len(list(made)) == made.epoch_length * 9
+    assert (
+        len(
+            TwoStreamBatchSampler(
+                TwoStreamSampler(Sizes(10, 23, 7), 3, 4, synthetic=2, seed=0),
+                9,
+            )
+        )
+        == 6
+    )
+
+
+def test_a_synthetic_stream_changes_nothing_else():
+    plain = TwoStreamSampler(Sizes(10, 23), 3, 4, seed=0)
+    made = TwoStreamSampler(Sizes(10, 23, 500), 3, 4, synthetic=1, seed=0)
+    # However many there are: the length of an epoch stays.
+    assert made.epoch_length == plain.epoch_length == 6
+    for batches, others in zip(
+        epochs(made, range(3)), epochs(plain, range(3))
+    ):
+        assert [batch[:7] for batch in batches] == others
+    alone = TwoStreamSampler(
+        Sizes(10, 23, 500), 3, 4, synthetic=1, seed=0, streams=('labelled',)
+    )
+    TwoStreamBatchSampler(alone, 3)
+    assert {len(batch) for batch in alone.batches()} == {3}
+    # Labelled and synthetic images alone.
+    pair = TwoStreamSampler(Sizes(10, 0, 8), 3, synthetic=2, seed=0)
+    assert {len(batch) for batch in pair.batches()} == {5}
+
+
+@pytest.mark.parametrize(
+    'policy, drop_last, length',
+    [
+        ('labelled', False, 4),
+        ('labelled', True, 3),
+        ('unlabelled', False, 6),
+        ('unlabelled', True, 5),
+        ('longer', False, 6),
+        ('longer', True, 5),
+        (2, False, 2),
+        (2, True, 2),
+    ],
+)
+def test_length_of_an_epoch(ranks, policy, drop_last, length):
+    sizes = Sizes(20, 46, 99)
+    options = dict(epoch_length=policy, drop_last=drop_last, synthetic=1)
+    for world_size in (1, 2):
+        each = (6 // world_size, 8 // world_size)
+        for made in ranks(world_size, sizes, *each, **options):
+            assert made.epoch_length == length
+            for batch in made.batches():
+                assert len(batch) == sum(each) + 1
+
+
+@pytest.mark.parametrize('policy', ['longer', 'unlabelled'])
+def test_an_epoch_runs_over_into_the_next_pass_or_ends_before(policy):
+    def walk(drop_last):
+        made = TwoStreamSampler(
+            Sizes(10, 23),
+            3,
+            4,
+            epoch_length=policy,
+            seed=0,
+            drop_last=drop_last,
+        )
+        assert TwoStreamBatchSampler(made, 7).drop_last == drop_last
+        return [
+            [key for batch in batches for key in batch[3:]]
+            for batches in epochs(made, range(4))
+        ], [
+            [key for batch in batches for key in batch[:3]]
+            for batches in epochs(made, range(4))
+        ]
+
+    over, labelled = walk(False)
+    # Only the first begins with a pass.
+    assert {key.index for key in over[0]} == set(range(10, 33))
+    assert {key.view for key in over[0]} == {0, 1}
+    counts = Counter(key.index for keys in over for key in keys)
+    # 4 epochs of 24 are 96 = 4 * 23 + 4.
+    assert set(counts.values()) == {4, 5}
+    ends, labelled = walk(True)
+    unseen = []
+    for number, keys in enumerate(ends):
+        indices = {key.index for key in keys}
+        assert len(keys) == len(indices) == 20
+        assert {key.view for key in keys} == {number}
+        unseen.append(frozenset(range(10, 33)) - indices)
+    assert len(set(unseen)) > 1
+    # The shorter stream goes on: 4 epochs of 15 are 6 passes of 10.
+    assert Counter(key.index for keys in labelled for key in keys) == (
+        dict.fromkeys(range(10), 6)
+    )
+
+
+def test_drop_last_is_the_samplers():
+    made = TwoStreamSampler(Sizes(10, 10), 2, 3, seed=0)
+    TwoStreamBatchSampler(made, 5, drop_last=False)
+    with pytest.raises(UserError, match='drop_last=True of the batch_sampler'):
+        TwoStreamBatchSampler(made, 5, drop_last=True)
+
+
+def test_the_walk_is_pinned():
+    # Of NumPy's frozen RandomState: the same on every machine and version. A
+    # run that was started with an older version goes on with its batches.
+    hashed = hashlib.sha256()
+    for options in (dict(), dict(num_views=4), dict(epoch_length=7)):
+        made = TwoStreamSampler(Sizes(50, 90), 9, 7, seed=3, **options)
+        made.set_schedule(ALTERNATING)
+        for batches in epochs(made, range(5)):
+            keys = [tuple(key) for batch in batches for key in batch]
+            hashed.update(repr(keys).encode())
+    assert hashed.hexdigest() == (
+        'd858f963fd03152ee14316a455e8455cc00529c298b375dc8c7bc7cefe2e1ab3'
+    )
+
+
+@pytest.fixture
+def all_streams(two_domains, tmp_path, write_image):
+    """Every stream and every view that there is."""
+    for number in range(4):
+        write_image(tmp_path / 'made' / f'{number}.png', seed=900 + number)
+    weak = PIPELINE[:-2] + PIPELINE[-1:]
+    return TwoStreamDataset(
+        *(
+            dict(
+                type='mmkd_custom.DomainFolder',
+                data_root=two_domains,
+                domain=name,
+                pipeline=PIPELINE,
+            )
+            for name in ('Art', 'Real World')
+        ),
+        synthetic=ImageFolder(str(tmp_path / 'made'), pipeline=PIPELINE),
+        teacher_pipeline=weak,
+        strong_pipeline=PIPELINE,
+        share_geometry=False,
+        seed=5,
+    )
+
+
+def collated(dataset, numbers, workers):
+    """Every byte of the batches of some epochs, from a new loader."""
+    made = TwoStreamSampler(dataset, 2, 3, synthetic=1, seed=7)
+    made.set_schedule(ALTERNATING)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=TwoStreamBatchSampler(made, 6),
+        collate_fn=default_collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+    found = []
+    for number in numbers:
+        made.set_epoch(number)
+        for batch in loader:
+            samples = batch.pop('data_samples')
+            found.append(
+                (
+                    [(k, v.numpy().tobytes()) for k, v in batch.items()],
+                    [s.metainfo for s in samples],
+                    [s.gt_label.tolist() for s in samples if s.keys()],
+                )
+            )
+    return found
+
+
+def test_every_byte_is_the_same_for_any_workers_and_any_restart(all_streams):
+    whole = collated(all_streams, range(4), 0)
+    per_epoch = len(whole) // 4
+    names = [name for name, _ in whole[per_epoch][0]]
+    assert names == ['inputs', 'teacher_inputs', 'strong_inputs']
+    streams = [meta['stream'] for meta in whole[per_epoch][1]]
+    assert streams == ['labelled'] * 2 + ['unlabelled'] * 3 + ['synthetic']
+    assert len({tuple(batch[0]) for batch in whole}) == len(whole)
+    for workers in (1, 2):
+        assert collated(all_streams, range(4), workers) == whole
+    for start in range(1, 4):
+        rest = collated(all_streams, range(start, 4), start % 3)
+        assert rest == whole[start * per_epoch :]
+
+
+class NoteWorker:
+    """A transform that notes the process it runs in."""
+
+    def __call__(self, results):
+        return dict(results, worker=os.getpid())
+
+
+def test_repeated_labelled_data_needs_no_new_workers(two_domains):
+    pack = dict(type='PackInputs', meta_keys=('worker', 'sample_idx'))
+    dataset = TwoStreamDataset(
+        dict(
+            type='mmkd_custom.DomainFolder',
+            data_root=two_domains,
+            domain='Art',
+            pipeline=[PIPELINE[0], NoteWorker(), pack],
+        ),
+        dict(
+            type='mmkd_custom.DomainFolder',
+            data_root=two_domains,
+            domain='Real World',
+            pipeline=PIPELINE,
+        ),
+    )
+    made = TwoStreamSampler(dataset, 4, 1, seed=0)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=TwoStreamBatchSampler(made, 5),
+        collate_fn=pseudo_collate,
+        num_workers=2,
+        persistent_workers=True,
+    )
+    workers, seen = set(), Counter()
+    for epoch in range(3):
+        made.set_epoch(epoch)
+        for batch in loader:
+            for sample in batch['data_samples'][:4]:
+                workers.add(sample.metainfo['worker'])
+                seen[sample.sample_idx] += 1
+    # 15 batches of 4 labelled images: each of the 12 five times an epoch.
+    assert seen == dict.fromkeys(range(12), 15)
+    assert len(workers) == 2 and os.getpid() not in workers
+
+
+@pytest.mark.parametrize('drop_last', [False, True])
+def test_ranks_share_a_pass_whatever_the_batches(ranks, drop_last):
+    made = ranks(2, Sizes(11, 29, 5), 2, 3, synthetic=1, drop_last=drop_last)
+    drawn = [epochs(one, range(6)) for one in made]
+    passes = {}
+    for batches in drawn:
+        for batch in itertools.chain(*batches):
+            for place, key in enumerate(batch):
+                stream = (place >= 2) + (place >= 5)
+                passes.setdefault((stream, key.view), []).append(key.index)
+    sizes = [range(11), range(11, 40), range(40, 45)]
+    whole = 0
+    for (stream, _), indices in passes.items():
+        # Disjoint within a pass ...
+        assert len(set(indices)) == len(indices)
+        assert set(indices) <= set(sizes[stream])
+        whole += len(indices) == len(sizes[stream])
+    # ... and complete together, but for the pass that is going on.
+    assert whole >= len(passes) - (3 if not drop_last else 2 + 6)
+
+
+@pytest.mark.slow
+class TestTwoRanks(MultiProcessTestCase):
+    """Runs in two gloo processes."""
+
+    @property
+    def world_size(self):
+        return 2
+
+    def setUp(self):
+        super().setUp()
+        self._spawn_processes()
+
+    def _check_return_codes(self, elapsed_time):
+        # MMEngine's skips the test when a process was aborted; here that is
+        # a failure.
+        self._check_no_test_errors(elapsed_time)
+        assert [p.exitcode for p in self.processes] == [0, 0]
+
+    def test_shards_are_disjoint_and_complete(self):
+        self.addCleanup(dist.destroy_process_group)
+        dist.init_process_group(
+            backend='gloo',
+            rank=self.rank,
+            world_size=2,
+            store=dist.FileStore(self.file_name, 2),
+        )
+        # Without a seed of its own, which the ranks must then agree on.
+        np.random.seed(self.rank)
+        made = TwoStreamSampler(Sizes(12, 36, 6), 2, 6, synthetic=1)
+        made.set_epoch(2)
+        keys = [list(map(tuple, batch)) for batch in made.batches()]
+        shards = [None, None]
+        dist.all_gather_object(shards, keys)
+        assert made.world_size == 2 and len(keys) == 3
+        for part, pool in (
+            (slice(0, 2), range(12)),
+            (slice(2, 8), range(12, 48)),
+            (slice(8, 9), range(48, 54)),
+        ):
+            mine, other = (
+                [key for batch in shard for key in batch[part]]
+                for shard in shards
+            )
+            assert not set(mine) & set(other)
+            assert sorted(i for i, _ in mine + other) == list(pool)

@@ -1,18 +1,16 @@
 import io
 import pickle
+import random
 
 import numpy as np
 import pytest
 import torch
 from mmpretrain.datasets import CIFAR10, BaseDataset
 
-from mmkd_custom.datasets import (
-    DomainFolder,
-    SampleKey,
-    TwoStreamDataset,
-    find_domain,
-    seeded_rng,
-)
+from mmkd_custom.datasets.domain_folder import DomainFolder, find_domain
+from mmkd_custom.datasets.image_folder import ImageFolder
+from mmkd_custom.datasets.two_stream import SampleKey, TwoStreamDataset
+from mmkd_custom.datasets.views import seeded_rng
 from mmkd_custom.errors import UserError
 from mmkd_custom.registry import DATASETS
 
@@ -89,6 +87,8 @@ def test_no_label_is_in_an_unlabelled_item(dataset):
         assert set(item) == {'inputs', 'data_samples'}
         assert 'gt_label' not in item['data_samples']
         texts = [value for value in reachable(item) if isinstance(value, str)]
+        # The name of its stream, the same for all.
+        texts.remove('unlabelled')
         for name in (*dataset.CLASSES, 'gt_', 'label', 'path', 'Real World'):
             assert not any(name in text for text in texts), (index, name)
         # What a worker sends to the training process.
@@ -172,7 +172,9 @@ def test_an_unlabelled_index_does_not_tell_the_class(two_domains):
     dataset = TwoStreamDataset(
         domain(two_domains, 'Art'), domain(two_domains, 'Real World')
     )
-    order = dataset._order.tolist()
+    where = [dataset.locate(index) for index in range(12, 27)]
+    assert {stream for stream, _ in where} == {'unlabelled'}
+    order = [position for _, position in where]
     assert sorted(order) == list(range(dataset.num_unlabelled))
     # Folders list their images by class.
     labels = [dataset.unlabelled.get_data_info(i)['gt_label'] for i in order]
@@ -360,3 +362,159 @@ def test_classes_in_another_order_are_refused(two_domains):
     art._metainfo['classes'] = art.CLASSES[::-1]
     with pytest.raises(UserError, match='in the same order'):
         TwoStreamDataset(art, domain(two_domains, 'Real World'))
+
+
+@pytest.fixture
+def pictures(tmp_path, write_image):
+    """A folder of 4 images, two of them in class folders of other names."""
+    for number, name in enumerate(['a.png', 'b.png', 'dog/c.png', 'x/d.png']):
+        write_image(tmp_path / 'made' / name, seed=900 + number)
+    return str(tmp_path / 'made')
+
+
+def test_synthetic_images_have_no_label_of_any_kind(two_domains, pictures):
+    made = dict(
+        type='mmkd_custom.ImageFolder', data_root=pictures, pipeline=PIPELINE
+    )
+    parts = domain(two_domains, 'Art'), domain(two_domains, 'Real World')
+    dataset = TwoStreamDataset(*parts, synthetic=made, seed=3)
+    sizes = dataset.num_labelled, dataset.num_unlabelled, dataset.num_synthetic
+    assert sizes == (12, 15, 4) and len(dataset) == 31
+    streams = ['labelled'] * 12 + ['unlabelled'] * 15 + ['synthetic'] * 4
+    positions = []
+    for index, stream in enumerate(streams):
+        sample = dataset[SampleKey(index, 2)]['data_samples']
+        assert sample.metainfo['stream'] == stream
+        assert (sample.sample_idx, sample.view) == (index, 2)
+        assert ('gt_label' in sample) == (stream == 'labelled')
+        assert ('img_path' in sample) == (stream == 'labelled')
+        positions.append(dataset.locate(index)[1])
+    assert sorted(positions[27:]) == [0, 1, 2, 3]
+    with pytest.raises(IndexError):
+        dataset[31]
+    # The other streams are what they were without it.
+    without = TwoStreamDataset(*parts, seed=3)
+    for index in (0, 11, 12, 26):
+        assert same(dataset[index], without[index])
+    # Any dataset does, whatever its classes; labels it has are not used.
+    art = TwoStreamDataset(
+        domain(two_domains, 'Art'), synthetic=domain(two_domains, 'Art')
+    )
+    assert (art.num_unlabelled, art.num_synthetic) == (0, 12)
+    assert not art[12]['data_samples'].keys()
+
+
+def test_synthetic_items_are_the_pipeline_under_the_seed(
+    two_domains, pictures
+):
+    made = ImageFolder(pictures, pipeline=PIPELINE)
+    dataset = TwoStreamDataset(domain(two_domains, 'Art'), synthetic=made)
+    for index in range(12, 16):
+        stream, position = dataset.locate(index)
+        assert stream == 'synthetic'
+        with seeded_rng(0, index, 5):
+            expected = made[position]
+        assert same(dataset[SampleKey(index, 5)], expected)
+
+
+def test_a_batch_at_once_is_its_items_and_leaves_no_trace(dataset):
+    keys = [SampleKey(3, 1), SampleKey(20, 2), SampleKey(3, 1)]
+    expected = [dataset[key] for key in keys]
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    states = random.getstate(), np.random.get_state()[1].tolist()
+    torch_state = torch.get_rng_state()
+    found = dataset.__getitems__(keys)
+    assert all(same(a, b) for a, b in zip(found, expected))
+    assert states == (random.getstate(), np.random.get_state()[1].tolist())
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    with pytest.raises(IndexError):
+        dataset.__getitems__([SampleKey(99, 0)])
+    assert random.getstate() == states[0]
+
+
+def source_files(dataset):
+    files = []
+    for index in range(dataset.num_labelled, len(dataset)):
+        _, position = dataset.locate(index)
+        files.append(dataset.unlabelled.get_data_info(position)['img_path'])
+    return files
+
+
+def test_labelled_images_can_be_left_out_of_the_unlabelled(two_domains):
+    few = domain(two_domains, 'Real World', labels_per_class=2)
+    everything = domain(two_domains, 'Real World')
+    both = TwoStreamDataset(few, everything)
+    rest = TwoStreamDataset(few, everything, exclude_labelled=True)
+    assert (both.num_unlabelled, rest.num_unlabelled) == (15, 9)
+    taken = {rest.labelled.get_data_info(i)['img_path'] for i in range(6)}
+    assert len(source_files(both)) == 15 and taken <= set(source_files(both))
+    assert sorted(source_files(rest)) == sorted(
+        set(source_files(both)) - taken
+    )
+    assert len(rest) == 15
+    rest[14]
+    # Of another domain there is nothing to leave out.
+    art = TwoStreamDataset(
+        domain(two_domains, 'Art'), everything, exclude_labelled=True
+    )
+    assert art.num_unlabelled == 15
+
+
+def test_options_that_mean_nothing_are_refused(two_domains):
+    art = domain(two_domains, 'Art')
+    with pytest.raises(UserError, match='exclude_labelled.*no unlabelled'):
+        TwoStreamDataset(art, exclude_labelled=True)
+    with pytest.raises(UserError, match='share_geometry.*strong_pipeline'):
+        TwoStreamDataset(art, share_geometry=False)
+    with pytest.raises(UserError, match='synthetic: .* but got list'):
+        TwoStreamDataset(art, synthetic=[])
+
+
+WEAK = [LOAD, dict(type='RandomResizedCrop', scale=16), AUGMENT[1], PACK]
+INVERT = dict(type='Invert', prob=1.0)
+
+
+def test_weak_and_strong_view_share_their_geometry(two_domains):
+    dataset = TwoStreamDataset(
+        domain(two_domains, 'Art', WEAK),
+        domain(two_domains, 'Real World', WEAK),
+        strong_pipeline=[*WEAK[:-1], INVERT, PACK],
+    )
+    for key in (SampleKey(1, 0), SampleKey(1, 3), SampleKey(20, 2)):
+        item = dataset[key]
+        assert torch.equal(item['strong_inputs'], 255 - item['inputs'])
+
+
+def test_strong_view_may_draw_on_its_own(two_domains):
+    art = domain(two_domains, 'Art', WEAK)
+    dataset = TwoStreamDataset(
+        art, strong_pipeline=WEAK, share_geometry=False, seed=5
+    )
+    shared = TwoStreamDataset(art, strong_pipeline=WEAK, seed=5)
+    plain = DomainFolder(two_domains, 'Art', pipeline=WEAK)
+    for view in range(3):
+        item = dataset[SampleKey(4, view)]
+        assert not torch.equal(item['strong_inputs'], item['inputs'])
+        assert same(item, shared[SampleKey(4, view)])
+        with seeded_rng(5, 4, view, 'strong'):
+            expected = plain[4]['inputs']
+        assert torch.equal(item['strong_inputs'], expected)
+
+
+class Blacken:
+    """A transform that writes into the image it is given."""
+
+    def __call__(self, results):
+        results['img'][:] = 0
+        return results
+
+
+def test_one_view_does_not_write_into_another(two_domains):
+    dataset = TwoStreamDataset(
+        Pixels(pipeline=[Blacken(), PACK], serialize_data=True),
+        teacher_pipeline=[PACK],
+        strong_pipeline=[Blacken(), PACK],
+    )
+    item = dataset[3]
+    assert not item['inputs'].any() and not item['strong_inputs'].any()
+    assert item['teacher_inputs'].any()

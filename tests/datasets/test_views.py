@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_custom.datasets.views import derive_seed, seeded_rng
+from mmkd_custom.datasets.views import (
+    derive_seed,
+    kept_rng,
+    seed_rng,
+    seeded_rng,
+)
 
 
 def draw():
@@ -73,3 +78,34 @@ def test_derived_seed_is_pinned():
         bytes.fromhex('7e0b1f9ebc49f3ab'), 'little'
     )
     assert derive_seed(1, 23) != derive_seed(12, 3)
+
+
+def test_seeding_alone_draws_the_same_and_kept_states_come_back():
+    before = states()
+    with seeded_rng(0, 5, 'strong'):
+        expected = draw()
+    with kept_rng():
+        draw()
+        seed_rng(0, 5, 'strong')
+        assert draw() == expected
+        seed_rng(0, 6)
+        assert draw() != expected
+    assert states() == before
+    with pytest.raises(KeyError), kept_rng():
+        seed_rng(1)
+        raise KeyError
+    assert states() == before
+
+
+def test_seeds_of_the_generators_are_pinned():
+    # Runs that were started with an older version go on with its views.
+    seed = derive_seed(0, 5, 2)
+    expected = (
+        random.Random(seed).random(),
+        np.random.RandomState(seed % 2**32).rand(3).tolist(),
+        torch.rand(
+            3, generator=torch.Generator().manual_seed(seed % 2**63)
+        ).tolist(),
+    )
+    with seeded_rng(0, 5, 2):
+        assert draw() == expected

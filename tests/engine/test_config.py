@@ -119,7 +119,7 @@ model = [dict(heads=(dict(num_classes='auto'), dict(num_classes=9)))]
 
 
 def test_class_names_are_those_of_the_folders(plain, tmp_path):
-    root = make_domains(tmp_path / 'd', classes=('alarm_clock', 'cup'))
+    root = make_domains(tmp_path / 'd', classes=('Alarm_Clock', 'cup'))
     config = plain(f"""
 train_dataloader = dict(
     dataset=dict(type='DomainFolder', data_root={str(root)!r}, domain='art'))
@@ -179,7 +179,11 @@ def test_amp_with_an_accelerator(plain, monkeypatch):
 
 
 @pytest.mark.parametrize('name', SHIPPED)
-def test_learning_rates_are_meant_for_the_batch_of_the_config(data, name):
+def test_learning_rates_are_meant_for_the_batch_of_the_config(
+    layout, monkeypatch, name
+):
+    for key, value in layout(name).items():
+        monkeypatch.setenv(key, value)
     config = load_config(CONFIGS / name)
     assert not config.auto_scale_lr.get('enable', False)
     prepare(config, config_path=name, auto_scale_lr=True)

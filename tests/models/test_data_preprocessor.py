@@ -110,14 +110,31 @@ def test_teacher_inputs_are_normalised_like_the_inputs():
     )
 
 
-def test_teacher_inputs_exclude_batch_augmentations():
+@pytest.mark.parametrize('as_list', [False, True])
+def test_strong_inputs_are_normalised_like_the_inputs(as_list):
     batch = make_batch(MIXED)
-    batch['teacher_inputs'] = batch['inputs']
+    strong = make_batch(MIXED, seed=2, size=24)['inputs']
+    data = DistillDataPreprocessor(**NORMALISE)(
+        dict(batch, strong_inputs=list(strong) if as_list else strong), True
+    )
+    assert set(data) == {'inputs', 'data_samples', 'strong_inputs'}
+    found = data['strong_inputs']
+    torch.testing.assert_close(found, by_hand(strong), rtol=1e-5, atol=1e-5)
+    # It goes through the student, as the inputs do.
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize('name', ['teacher', 'strong'])
+def test_other_views_exclude_batch_augmentations(name):
+    batch = make_batch(MIXED)
+    batch[f'{name}_inputs'] = batch['inputs']
     preprocessor = DistillDataPreprocessor(num_classes=5, batch_augments=MIXUP)
-    with pytest.raises(UserError, match='teacher_inputs.*augments'):
+    with pytest.raises(
+        UserError, match=f'{name}_inputs.*augments or {name}_pipeline'
+    ):
         preprocessor(copy.deepcopy(batch), True)
     # Evaluation augments nothing, so nothing is in the way.
-    assert 'teacher_inputs' in preprocessor(batch, False)
+    assert f'{name}_inputs' in preprocessor(batch, False)
 
 
 @pytest.mark.parametrize('sizes', [[32] * 6, [32, 24, 28, 20, 40, 32]])

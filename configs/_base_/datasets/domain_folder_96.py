@@ -80,7 +80,8 @@ test_dataloader = val_dataloader
 
 val_evaluator = [
     dict(type='Accuracy', topk=1),
-    dict(type='SingleLabelMetric', items=['f1-score']),
+    # The macro recall is the mean of the per-class accuracies.
+    dict(type='SingleLabelMetric', items=['recall', 'f1-score']),
 ]
 test_evaluator = val_evaluator
 

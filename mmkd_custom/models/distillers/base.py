@@ -173,6 +173,7 @@ class BaseDistiller(BaseClassifier):
         data_samples: Optional[List[DataSample]] = None,
         mode: str = 'tensor',
         teacher_inputs: Optional[torch.Tensor] = None,
+        strong_inputs: Optional[torch.Tensor] = None,
     ):
         """Runs the student, or computes the losses of the current stage.
 
@@ -183,12 +184,17 @@ class BaseDistiller(BaseClassifier):
             mode (str): 'tensor', 'predict' or 'loss'. Defaults to 'tensor'.
             teacher_inputs (Tensor, optional): The same crops at the teacher's
                 size; used in 'loss' only. Defaults to None.
+            strong_inputs (Tensor, optional): A strong view of the same
+                samples, normalised for the student; used in 'loss' only.
+                Defaults to None.
 
         Returns:
             Tensor | list[DataSample] | dict[str, Tensor]: By mode.
         """
         if mode == 'loss':
-            return self.loss(inputs, data_samples, teacher_inputs)
+            return self.loss(
+                inputs, data_samples, teacher_inputs, strong_inputs
+            )
         return self.student(inputs, data_samples, mode=mode)
 
     def extract_feat(self, inputs: torch.Tensor, **kwargs):
@@ -218,6 +224,7 @@ class BaseDistiller(BaseClassifier):
         inputs: torch.Tensor,
         data_samples: List[DataSample],
         teacher_inputs: Optional[torch.Tensor] = None,
+        strong_inputs: Optional[torch.Tensor] = None,
     ) -> Dict[str, torch.Tensor]:
         """Computes the terms of the current stage.
 
@@ -235,7 +242,7 @@ class BaseDistiller(BaseClassifier):
                 f'{[s.name for s in self.schedule.stages]} but was told none; '
                 "add dict(type='mmkd_custom.StageHook') to custom_hooks."
             )
-        batch = make_batch(inputs, data_samples, teacher_inputs)
+        batch = make_batch(inputs, data_samples, teacher_inputs, strong_inputs)
         if len(batch.labelled) == 0:
             raise UserError(
                 f'a batch of {len(data_samples)} samples holds no label, but '

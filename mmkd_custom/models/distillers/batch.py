@@ -20,12 +20,15 @@ class Batch(NamedTuple):
             (B_L,) long.
         teacher_inputs (Tensor, optional): The same crops at the teacher's
             size (B, 3, H_t, W_t), normalised like ``inputs``.
+        strong_inputs (Tensor, optional): A strong view of the same samples
+            (B, 3, H_s, W_s), normalised like ``inputs``. Defaults to None.
     """
 
     inputs: torch.Tensor
     data_samples: List[DataSample]
     labelled: torch.Tensor
     teacher_inputs: Optional[torch.Tensor]
+    strong_inputs: Optional[torch.Tensor] = None
 
     @property
     def labelled_samples(self) -> List[DataSample]:
@@ -47,12 +50,16 @@ class Batch(NamedTuple):
         """Gives the labelled part alone."""
         if len(self.labelled) == len(self.data_samples):
             return self
-        extra = self.teacher_inputs
+        teacher, strong = (
+            None if images is None else images[self.labelled]
+            for images in (self.teacher_inputs, self.strong_inputs)
+        )
         return Batch(
             self.inputs[self.labelled],
             self.labelled_samples,
             torch.arange(len(self.labelled), device=self.labelled.device),
-            None if extra is None else extra[self.labelled],
+            teacher,
+            strong,
         )
 
 
@@ -60,6 +67,7 @@ def make_batch(
     inputs: torch.Tensor,
     data_samples: List[DataSample],
     teacher_inputs: Optional[torch.Tensor] = None,
+    strong_inputs: Optional[torch.Tensor] = None,
 ) -> Batch:
     """Puts preprocessed data together with where its labels are."""
     positions = [i for i, s in enumerate(data_samples) if has_label(s)]
@@ -68,6 +76,7 @@ def make_batch(
         data_samples,
         torch.tensor(positions, dtype=torch.long, device=inputs.device),
         teacher_inputs,
+        strong_inputs,
     )
 
 

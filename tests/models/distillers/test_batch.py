@@ -34,6 +34,17 @@ def test_only_labelled_takes_the_same_rows_of_everything():
     assert batch().only_labelled().teacher_inputs is None
 
 
+def test_a_strong_view_goes_along():
+    raw = raw_batch(LABELS)
+    strong = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 8, 8)
+    made = make_batch(raw['inputs'], raw['data_samples'], strong_inputs=strong)
+    assert made.teacher_inputs is None and made.strong_inputs is strong
+    part = made.only_labelled()
+    assert torch.equal(part.strong_inputs, strong[[1, 3]])
+    assert batch().strong_inputs is None
+    assert batch().only_labelled().strong_inputs is None
+
+
 def test_an_all_labelled_batch_is_its_labelled_part():
     made = batch([0, 1])
     assert made.only_labelled() is made

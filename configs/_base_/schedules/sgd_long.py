@@ -1,0 +1,41 @@
+"""SGD for 100 epochs, in all of which the student trains [ours].
+
+For students from scratch with many unlabelled images. Distillers with a
+customization stage take the alternating schedule beside this one.
+"""
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='StagedOptimWrapperConstructor',
+    optimizer=dict(
+        type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True
+    ),
+    # The projection that customizes the teacher's feature.
+    stages=dict(
+        customization=dict(
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05)
+        )
+    ),
+)
+
+# Warm-up times a cosine decay to the last epoch, whichever that is.
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.01,
+        by_epoch=True,
+        begin=0,
+        end=5,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=0,
+        convert_to_iter_based=True,
+    ),
+]
+
+train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()

@@ -1,0 +1,13 @@
+"""WideResNet-28-8 for 32 px, trained from scratch."""
+
+student = dict(
+    type='ImageClassifier',
+    backbone=dict(type='WideResNet', depth=28, widen_factor=8),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes='auto',
+        in_channels=512,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+    ),
+)

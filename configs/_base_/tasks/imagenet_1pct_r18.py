@@ -1,0 +1,14 @@
+"""ImageNet, 1 % of the labels: DINOv2 ViT-B/14 teaches ResNet-18."""
+
+_base_ = [
+    '../datasets/imagenet_1pct.py',
+    '../students/resnet18_imagenet.py',
+    '../teachers/dinov2_vitb14.py',
+    '../default_runtime.py',
+]
+
+model = dict(
+    student=_base_.student,
+    teacher=_base_.teacher,
+    input_size=_base_.image_size,
+)

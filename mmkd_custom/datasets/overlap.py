@@ -1,0 +1,148 @@
+"""What the streams of one training run share: classes and images."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from ..errors import UserError
+from ..stages import LABELLED, UNLABELLED
+from .domain_folder import DomainFolder
+from .elpv import ELPV
+from .image_list import DomainList
+
+
+def check_classes(labelled: Any, unlabelled: Any) -> None:
+    """Checks that two datasets have the same classes in the same order.
+
+    Args:
+        labelled (BaseDataset): The labelled dataset.
+        unlabelled (BaseDataset): The unlabelled dataset. One without classes
+            fits any.
+
+    Raises:
+        UserError: If they differ.
+    """
+    ours = labelled.metainfo.get('classes')
+    theirs = unlabelled.metainfo.get('classes')
+    if ours is None or theirs is None or list(ours) == list(theirs):
+        return
+    unshared = sorted(set(ours) ^ set(theirs))
+    if unshared:
+        stream = LABELLED if unshared[0] in ours else UNLABELLED
+        raise UserError(
+            f'class {unshared[0]!r} is in the {stream} stream only; both '
+            'streams must have the same classes.'
+        )
+    raise UserError(
+        'both streams must have their classes in the same order, but '
+        f'got {list(ours)[:5]}... and {list(theirs)[:5]}...'
+    )
+
+
+def check_distinct(labelled: Any, unlabelled: Any) -> None:
+    """Checks that source and target are not the same images.
+
+    Args:
+        labelled (BaseDataset): The labelled dataset.
+        unlabelled (BaseDataset): The unlabelled dataset.
+
+    Raises:
+        UserError: If they are.
+    """
+    if not isinstance(labelled, (DomainFolder, DomainList, ELPV)):
+        return
+    theirs = getattr(unlabelled, 'origin', None) or ()
+    same = labelled.origin == theirs
+    if not isinstance(labelled, ELPV):
+        # One of several sources may be the target.
+        same = not set(labelled.origin).isdisjoint(theirs)
+    if same and labelled.subset_indices is None:
+        raise UserError(
+            'source = target: the labelled and the unlabelled stream '
+            f'both hold images of {labelled.domain!r} '
+            f'({labelled.origin[0]}); give '
+            'another target domain, or a label subset of the source '
+            '(fraction or labels_per_class).'
+        )
+
+
+def positions_outside(unlabelled: Any, labelled: Any) -> np.ndarray:
+    """Finds the images of one dataset that another does not hold.
+
+    Images are told apart by their files (``img_path``, symbolic links of
+    folders resolved). Those held in memory are told apart by their indices,
+    if both datasets draw from the same data: equal ``origin``, and
+    ``subset_indices`` or none for all of it.
+
+    Args:
+        unlabelled (BaseDataset): The dataset to look through.
+        labelled (BaseDataset): The dataset whose images are left out.
+
+    Returns:
+        np.ndarray: Sorted positions in ``unlabelled``, int64.
+
+    Raises:
+        UserError: If it cannot be told which images are the same, or none is
+            left.
+    """
+    theirs = _files(unlabelled)
+    ours = _files(labelled) if theirs is not None else None
+    if theirs is not None and ours is not None:
+        taken = set(ours)
+        outside = [file not in taken for file in theirs]
+    else:
+        outside = ~np.isin(*_indices(unlabelled, labelled))
+    positions = np.flatnonzero(outside).astype(np.int64)
+    if not len(positions):
+        raise UserError(
+            f'exclude_labelled=True: all {len(unlabelled)} unlabelled images '
+            'are labelled ones, so none is left; lower the number of labels '
+            'or drop it.'
+        )
+    return positions
+
+
+def _files(dataset: Any) -> Optional[List[str]]:
+    """Gives the file of every image, or None if they have none."""
+    folders: Dict[str, str] = {}
+    files = []
+    for index in range(len(dataset)):
+        path = dataset.get_data_info(index).get('img_path')
+        if path is None:
+            return None
+        folder, name = os.path.split(path)
+        # Resolving every file of a large dataset would take minutes.
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        files.append(os.path.join(folders[folder], name))
+    return files
+
+
+def _indices(unlabelled: Any, labelled: Any) -> List[np.ndarray]:
+    """Gives the indices of both within the data they are drawn from."""
+    origins = [getattr(one, 'origin', None) for one in (unlabelled, labelled)]
+    found = []
+    for dataset in (unlabelled, labelled):
+        indices = getattr(dataset, 'subset_indices', None)
+        if indices is None:
+            indices = np.arange(len(dataset))
+        found.append(np.asarray(indices))
+    lengths = [len(unlabelled), len(labelled)]
+    # MMEngine's own `indices` option cuts a dataset without telling it.
+    cut = [len(indices) for indices in found] != lengths or any(
+        getattr(one, '_indices', None) is not None
+        for one in (unlabelled, labelled)
+    )
+    if origins[0] is None or origins[0] != origins[1] or cut:
+        raise UserError(
+            'exclude_labelled=True: the images of '
+            f'{type(unlabelled).__name__} (unlabelled) and '
+            f'{type(labelled).__name__} (labelled) have no img_path and are '
+            'not drawn from the same data, so it cannot be told which are '
+            'the same; drop it, or give complement=True to the unlabelled '
+            'dataset.'
+        )
+    return found

@@ -1,0 +1,96 @@
+"""One sample through one pipeline: seeded, and with or without its label."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence, Union
+
+from mmcv.transforms import Compose
+from mmpretrain.structures import DataSample
+
+from ..errors import UserError
+from ..registry import TRANSFORMS
+from .images import load_sample
+from .views import seed_rng
+
+# What an unlabelled sample may say of itself. Paths are not among it: a
+# path holds the class folder's name.
+UNLABELLED_META = (
+    'ori_shape',
+    'img_shape',
+    'scale_factor',
+    'flip',
+    'flip_direction',
+)
+
+
+def compose(pipeline: Optional[Sequence]) -> Optional[Compose]:
+    """Builds a pipeline; None stays None.
+
+    Args:
+        pipeline (Sequence[dict | Callable], optional): Its transforms.
+
+    Returns:
+        Compose | None: The pipeline.
+    """
+    if pipeline is None:
+        return None
+    return Compose(
+        [
+            TRANSFORMS.build(step) if isinstance(step, dict) else step
+            for step in pipeline
+        ]
+    )
+
+
+def run_seeded(pipeline: Any, info: dict, *key: Union[int, str]) -> dict:
+    """Runs a pipeline, its random draws being those of a key.
+
+    The global random generators stay seeded: see
+    :func:`~mmkd_custom.datasets.views.kept_rng`.
+
+    Args:
+        pipeline (Callable): Transforms that end in ``PackInputs``.
+        info (dict): What the dataset knows of the sample, with
+            ``sample_idx``. The pipeline writes into it.
+        *key (int | str): What the draws depend on.
+
+    Returns:
+        dict: With ``inputs`` and ``data_samples``.
+
+    Raises:
+        UserError: If the image cannot be read or is not packed.
+    """
+    name = info.get('img_path', f'sample {info["sample_idx"]}')
+    seed_rng(*key)
+    packed = load_sample(pipeline, info)
+    if packed is None:
+        raise UserError(
+            f'{name}: the pipeline dropped this image (returned None), '
+            'but a packed sample is wanted.'
+        )
+    if 'inputs' not in packed or 'data_samples' not in packed:
+        raise UserError(
+            f"{name}: the pipeline gave {sorted(packed)}, but 'inputs' "
+            "and 'data_samples' are wanted: end it in PackInputs."
+        )
+    return packed
+
+
+def without_label(info: dict) -> dict:
+    """Takes every key with ``gt_`` or ``label`` in its name away."""
+    return {
+        name: value
+        for name, value in info.items()
+        if not name.startswith('gt_') and 'label' not in name
+    }
+
+
+def geometry_only(sample: DataSample) -> DataSample:
+    """Makes a sample anew that says nothing but :data:`UNLABELLED_META`."""
+    kept = DataSample()
+    known = sample.metainfo
+    for name in UNLABELLED_META:
+        if name in known:
+            # What set_metainfo does, less a deep copy.
+            kept.set_field(known[name], name, field_type='metainfo')
+    return kept

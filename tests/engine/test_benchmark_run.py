@@ -1,0 +1,188 @@
+"""Running a benchmark, with programs of a few lines in place of training."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmkd_custom.engine import benchmark_run
+from mmkd_custom.engine.benchmark import Cell
+from mmkd_custom.engine.benchmark_run import run_cells, visible_devices
+from mmkd_custom.errors import UserError
+from mmkd_custom.evaluation.benchmark import Run
+from tests.cli import environment
+
+#: Finishes as a training does, and says when it ran and with what.
+FINISH = """
+import json, os, sys, time
+start = time.time()
+time.sleep(float(os.environ.get('WAIT', 0)))
+seed = int(os.environ['SEED'])
+json.dump(dict(config='c.py', task='a->b', seed=seed, last={}, oracle={},
+               start=start, end=time.time(),
+               device=os.environ.get('CUDA_VISIBLE_DEVICES')),
+          open(sys.argv[1] + '/results.json', 'w'))
+"""
+FAIL = "print('starts'); raise ValueError('the last line')"
+USER = "import sys; print('error: no such folder.'); print('bye'); sys.exit(2)"
+# A process that ignores what asks it to end, and its worker.
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'])
+open(sys.argv[1] + '/pid', 'w').write(str(child.pid))
+time.sleep(99)
+"""
+
+
+@pytest.fixture
+def cells(tmp_path):
+    return [
+        Cell(
+            Run('c', 'a->b', seed),
+            Path('c.py'),
+            (('SEED', str(seed)),),
+            tmp_path / str(seed),
+        )
+        for seed in range(3)
+    ]
+
+
+def program(*texts):
+    """Gives the commands of cells: the texts in turn, the last for others."""
+
+    def command(cell):
+        text = texts[min(cell.run.seed, len(texts) - 1)]
+        return [sys.executable, '-c', text, str(cell.work_dir)]
+
+    return command
+
+
+def alive(pid):
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1]
+    except FileNotFoundError:
+        return False
+    # A dead one stays until its new parent looks.
+    return state.split()[0] != 'Z'
+
+
+def test_what_has_finished_is_kept(cells):
+    said = []
+    assert run_cells(cells[:1], program(FINISH), report=said.append) == {}
+    before = cells[0].results()
+    assert run_cells(cells, program(FINISH), report=said.append) == {}
+    assert cells[0].results() == before
+    assert [cell.results()['seed'] for cell in cells] == [0, 1, 2]
+    assert '1 of 3 runs had finished already' in said
+    assert len([s for s in said if 'done' in s]) == 3
+
+
+def test_jobs_run_at_once_on_devices_of_their_own(cells, monkeypatch):
+    monkeypatch.setenv('WAIT', '1.5')
+    run_cells(cells[:2], program(FINISH), 2, ['4', '7'], report=len)
+    first, second = (cell.results() for cell in cells[:2])
+    assert max(first['start'], second['start']) < min(
+        first['end'], second['end']
+    )
+    assert {first['device'], second['device']} == {'4', '7'}
+    monkeypatch.setenv('WAIT', '0')
+    run_cells(cells[2:], program(FINISH), report=len)
+    assert cells[2].results()['device'] == os.environ.get(
+        'CUDA_VISIBLE_DEVICES'
+    )
+
+
+def test_a_failure_is_told_and_others_go_on(cells):
+    said = []
+    failed = run_cells(cells, program(FAIL, FINISH), report=said.append)
+    assert failed == {cells[0]: 'ValueError: the last line'}
+    assert [cell.results() is None for cell in cells] == [True, False, False]
+    assert any('failed (ValueError: the last line)' in line for line in said)
+    # The next call tries again, and tells of its own attempt only.
+    failed = run_cells(cells, program('print("second")'), report=said.append)
+    assert failed == {cells[0]: 'it ended without results.json'}
+    assert 'starts' in cells[0].log.read_text()
+    assert 'second' in cells[0].log.read_text()
+
+
+def test_an_older_attempt_does_not_speak_for_this_one(cells):
+    first = "print('error: an older sentence.'); raise SystemExit(3)"
+    failed = run_cells(cells[:1], program(first), report=len)
+    assert failed == {cells[0]: 'error: an older sentence.'}
+    silent = 'raise SystemExit(3)'
+    failed = run_cells(cells[:1], program(silent), report=len)
+    assert failed == {cells[0]: 'exit code 3'}
+    with pytest.raises(UserError, match='seed 0: see .*train.log'):
+        run_cells(cells[:1], program('raise SystemExit(2)'), report=len)
+
+
+def test_a_mistake_of_the_user_stops_it(cells):
+    with pytest.raises(UserError, match='c, a->b, seed 0: no such folder.$'):
+        run_cells(cells, program(USER, FINISH), report=len)
+    assert cells[1].results() is None
+
+
+@pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
+def test_whatever_stops_it_ends_all_processes(cells, monkeypatch):
+    monkeypatch.setattr(benchmark_run, 'GRACE', 0.2)
+    # It fails once the other's worker is there.
+    fail = (
+        'import pathlib, sys, time\n'
+        'path = pathlib.Path(sys.argv[1]).parent / "1" / "pid"\n'
+        'while not (path.is_file() and path.read_text()): time.sleep(0.05)\n'
+        'sys.exit(2)'
+    )
+    with pytest.raises(UserError):
+        run_cells(cells[:2], program(fail, STUBBORN), 2, report=len)
+    pid = (cells[1].work_dir / 'pid').read_text()
+    deadline = time.time() + 5
+    while alive(pid) and time.time() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_all_processes(tmp_path, number):
+    script = tmp_path / 'call.py'
+    script.write_text(
+        'import sys\nfrom pathlib import Path\n'
+        'from mmkd_custom.engine import benchmark_run\n'
+        'from mmkd_custom.engine.benchmark import Cell\n'
+        'from mmkd_custom.evaluation.benchmark import Run\n'
+        'benchmark_run.GRACE = 0.2\n'
+        f'folder = Path({str(tmp_path / "0")!r})\n'
+        "cell = Cell(Run('c', 'a->b', 0), Path('c.py'), (), folder)\n"
+        f'command = [sys.executable, "-c", {STUBBORN!r}, str(folder)]\n'
+        'try:\n'
+        '    benchmark_run.run_cells([cell], lambda cell: command)\n'
+        'except KeyboardInterrupt:\n'
+        '    sys.exit(7)\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)], env=environment()
+    )
+    path, deadline = tmp_path / '0' / 'pid', time.time() + 200
+    while not (path.is_file() and path.read_text()):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(60) == 7
+    deadline = time.time() + 5
+    while alive(path.read_text()) and time.time() < deadline:
+        time.sleep(0.05)
+    assert not alive(path.read_text())
+
+
+def test_devices(monkeypatch):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    assert visible_devices(0) == visible_devices(1) == []
+    assert visible_devices(3) == ['0', '1', '2']
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2,5')
+    assert visible_devices(2) == ['2', '5']

@@ -1,0 +1,234 @@
+"""tools/benchmark.py, in this process and as a user runs it."""
+
+import json
+import os
+import runpy
+import sys
+
+import pytest
+
+from mmkd_custom.errors import UserError
+from tests.cli import REPOSITORY, run_tool
+from tests.helpers import make_domains
+
+TOOL = str(REPOSITORY / 'tools' / 'benchmark.py')
+CONFIG = """
+randomness = dict(seed={{'$SEED:0'}})
+task = '{{$SOURCE:a}}->{{$TARGET:b}}'
+"""
+ALONE = (
+    REPOSITORY / 'configs' / 'baselines' / 'source_only_mbv3_domain_folder.py'
+)
+SMALL = (
+    '--cfg-options',
+    'train_cfg.max_epochs=1',
+    'train_dataloader.batch_size=6',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.sampler.labelled=6',
+    'val_dataloader.num_workers=0',
+)
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'ours.py'
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """Calls the tool's main function; gives its exit code."""
+
+    def call(*arguments, **replaced):
+        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, arguments)])
+        module = runpy.run_path(TOOL)
+        module['main'].__globals__.update(replaced)
+        return module['main']()
+
+    return call
+
+
+def pairs(tool, config, tmp_path, *arguments):
+    """Gives the tasks that the tool lays out."""
+    found = []
+
+    def train(cells, args):
+        found.extend(cell.run.task for cell in cells)
+        return 0
+
+    work_dir = tmp_path / 'work'
+    arguments = (*arguments, '--seeds', 0, '--work-dir', work_dir)
+    assert tool(config, *arguments, train=train) == 0
+    return found
+
+
+@pytest.mark.parametrize(
+    'arguments, expected',
+    [
+        ((), ['a->b']),
+        (('--tasks', 'x:y', 'y z:x'), ['x->y', 'y z->x']),
+        (
+            ('--sources', 'x', 'y', '--targets', 'y', 'z'),
+            ['x->y', 'x->z', 'y->z'],
+        ),
+        (('--protocol', 'visda'), ['train->validation']),
+    ],
+)
+def test_tasks(tool, config, tmp_path, arguments, expected):
+    assert pairs(tool, config, tmp_path, *arguments) == expected
+
+
+def test_the_twelve_pairs_of_officehome(tool, config, tmp_path):
+    found = pairs(tool, config, tmp_path, '--protocol', 'officehome')
+    assert len(set(found)) == 12
+    assert 'Art->Real World' in found and 'Real World->Art' in found
+
+
+def test_pairs_of_the_folders(tool, config, tmp_path, monkeypatch):
+    for name in ('x', 'y', '.hidden'):
+        (tmp_path / 'data' / name).mkdir(parents=True)
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'data'))
+    assert pairs(tool, config, tmp_path, '--all-pairs') == ['x->y', 'y->x']
+
+
+@pytest.mark.parametrize(
+    'arguments, sentence',
+    [
+        (('--tasks', 'x'), 'SOURCE:TARGET'),
+        (('--tasks', 'x:x'), 'two different'),
+        (('--sources', 'x', '--targets', 'x'), 'there are none'),
+        (('--protocol', 'cifar100'), 'has no domains'),
+        (('--protocol', 'officehom'), "'officehome'"),
+    ],
+)
+def test_refused_tasks(tool, config, arguments, sentence):
+    with pytest.raises(UserError, match=sentence):
+        tool(config, *arguments)
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('--sources', 'x'),
+        ('--launcher', 'slurm'),
+        ('--partition', 'p'),
+        ('--jobs', '0'),
+        ('--tasks', 'x:y', '--all-pairs'),
+    ],
+)
+def test_arguments_that_do_not_go_together(tool, config, arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        tool(config, *arguments)
+    assert ended.value.code == 2
+
+
+def test_collect_trains_nothing(tool, config, tmp_path, monkeypatch, capsys):
+    work_dir = tmp_path / 'work'
+    for seed, value in ((0, 50.0), (1, 60.0)):
+        folder = work_dir / 'ours' / 'x-y' / str(seed)
+        folder.mkdir(parents=True)
+        metrics = {'accuracy/top1': value}
+        found = dict(config='ours.py', seed=seed, task='x->y')
+        found.update(last=metrics, oracle=metrics)
+        (folder / 'results.json').write_text(json.dumps(found))
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    arguments = ('--tasks', 'x:y', 'y:x', '--seeds', 0, 1, '--collect')
+    assert tool(config, *arguments, '--work-dir', work_dir) == 0
+    said = capsys.readouterr()
+    row = '| ours | 55.00 ± 7.07 (n=2) | missing | missing |'
+    assert row in said.out and '2 of 4 runs have finished' in said.out
+    assert row in (
+        work_dir / 'tables' / 'accuracy_top1.last.md'
+    ).read_text().split('\n')
+    assert said.err.count('\n') == 1 and 'matplotlib' in said.err
+    assert not (work_dir / 'ours' / 'y-x').exists()
+
+
+def test_an_interruption_and_a_failure_show(tool, config, tmp_path, capsys):
+    def interrupted(cells, args):
+        raise KeyboardInterrupt
+
+    work_dir = ('--work-dir', tmp_path / 'work')
+    assert tool(config, *work_dir, train=interrupted) == 130
+    failed = tool(
+        config,
+        *work_dir,
+        run_cells=lambda cells, *_: {cells[0]: 'the last line'},
+    )
+    assert failed == 1
+    assert 'seed 0: the last line' in capsys.readouterr().err
+
+
+def test_what_is_called(tool, config, tmp_path, monkeypatch):
+    seen = []
+
+    def note(cells, command, *_):
+        seen.append(command(cells[0]))
+        return {}
+
+    work_dir, options = tmp_path / 'work', ('--cfg-options', 'a.b=1', 'c=x')
+    arguments = (config, '--work-dir', work_dir, *options)
+    assert tool(*arguments, run_cells=note) == 0
+    slurm = ('--launcher', 'slurm', '--partition', 'p')
+    assert tool(*arguments, *slurm, submit_cells=note) == 0
+    folder = str(work_dir / 'ours' / 'a-b' / '0')
+    more = ['--resume', 'auto', *options]
+    train = str(REPOSITORY / 'tools' / 'train.py')
+    assert seen[0] == [
+        sys.executable,
+        train,
+        str(config),
+        '--work-dir',
+        folder,
+        *more,
+    ]
+    script, partition, name, *rest = seen[1]
+    assert os.access(script, os.X_OK) and script.endswith('slurm_train.sh')
+    assert partition == 'p' and name.startswith('mmkd_')
+    assert rest == [str(config), folder, *more]
+
+
+@pytest.mark.slow
+def test_trainings(tmp_path):
+    root = make_domains(tmp_path / 'data', per_class=2)
+    work_dir = tmp_path / 'work'
+
+    def call(*more):
+        return run_tool(
+            'benchmark.py',
+            ALONE,
+            '--seeds',
+            0,
+            1,
+            '--work-dir',
+            work_dir,
+            *more,
+            *SMALL,
+            DATA_ROOT=str(root),
+        )
+
+    done = call('--tasks', 'art:photo')
+    assert done.returncode == 0, done.stderr
+    name = ALONE.stem
+    files = sorted(work_dir.glob('*/*/*/results.json'))
+    assert [str(f.relative_to(work_dir)) for f in files] == [
+        f'{name}/art-photo/{seed}/results.json' for seed in (0, 1)
+    ]
+    values = []
+    for seed, file in enumerate(files):
+        found = json.loads(file.read_text())
+        assert (found['seed'], found['task']) == (seed, 'art->photo')
+        values.append(found['last']['accuracy/top1'])
+    mean = f'{sum(values) / 2:.2f}'
+    table = work_dir / 'tables' / 'accuracy_top1.last.md'
+    assert f'| {name} | {mean} ± ' in table.read_text()
+    assert table.with_suffix('.png').is_file()
+    before = [file.stat().st_mtime_ns for file in files]
+    # A domain that is not there ends it at once, and nothing is lost.
+    done = call('--tasks', 'art:photo', 'art:sketch')
+    assert done.returncode == 2
+    (error,) = [x for x in done.stderr.splitlines() if 'error: ' in x]
+    assert "seed 0: domain 'sketch' is unknown" in error
+    assert 'Traceback' not in done.stderr
+    assert [file.stat().st_mtime_ns for file in files] == before
