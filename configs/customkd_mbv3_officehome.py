@@ -1,7 +1,8 @@
 """CustomKD on OfficeHome: DINOv2 ViT-B/14 teaches MobileNetV3-large.
 
-The paper does not say which MobileNetV3, which weights of the terms or which
-schedule it used: all of those here are [ours], and not tuned on OfficeHome.
+We could read nowhere which MobileNetV3, weights of the terms, schedule, batch
+sizes and augmentation the paper used: those here are [ours], and not tuned on
+OfficeHome.
 """
 
 _base_ = [

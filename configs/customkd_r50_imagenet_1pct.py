@@ -1,7 +1,7 @@
 """CustomKD on ImageNet with 1 % of the labels: DINOv2 teaches ResNet-50.
 
-The paper gives neither the weights of the terms nor schedule, batch sizes or
-augmentation: all of those here are [ours], and not tuned on this data.
+We could read nowhere which weights of the terms, schedule, batch sizes and
+augmentation the paper used: those here are [ours], and not tuned on this data.
 """
 
 _base_ = [

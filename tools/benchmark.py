@@ -13,7 +13,12 @@ from typing import List, Tuple
 
 import torch
 
-from mmkd_custom.datasets.domains import find_root
+from mmkd_custom.datasets.domains import (
+    WRAPPERS,
+    find_root,
+    plain_spelling,
+    split_names,
+)
 from mmkd_custom.datasets.images import visible_folders
 from mmkd_custom.datasets.protocols import find_protocol
 from mmkd_custom.engine.benchmark import Cell, keep_options, make_cells
@@ -97,23 +102,29 @@ def task_pairs(args: argparse.Namespace) -> List[Tuple[str, str]]:
     if args.tasks:
         pairs = [tuple(task.split(':')) for task in args.tasks]
         for task, pair in zip(args.tasks, pairs):
-            if len(pair) != 2 or not all(pair) or pair[0] == pair[1]:
+            if len(pair) != 2 or not all(pair) or not differ(*pair):
                 raise UserError(
                     f'--tasks {task}: SOURCE:TARGET with two different '
-                    'domains is wanted, such as Art:Clipart.'
+                    'domains is wanted, such as Art:Clipart or, of several '
+                    'sources, Art,Clipart:Product.'
                 )
         return pairs
     if args.sources:
         pairs = [
             pair
             for pair in product(args.sources, args.targets)
-            if pair[0] != pair[1]
+            if differ(*pair)
         ]
     elif args.protocol:
         pairs = protocol_pairs(args.protocol)
     elif args.all_pairs:
-        domains = visible_folders(find_root(os.environ.get('DATA_ROOT')))
-        pairs = list(permutations(domains, 2))
+        root = find_root(os.environ.get('DATA_ROOT'))
+        names = visible_folders(root)
+        # As find_domain does, into the folder that an archive put around.
+        around = [n for n in names if plain_spelling(n) in WRAPPERS]
+        if around:
+            names = visible_folders(root / around[0])
+        pairs = list(permutations(names, 2))
     else:
         return []
     if not pairs:
@@ -122,6 +133,12 @@ def task_pairs(args: argparse.Namespace) -> List[Tuple[str, str]]:
             'wanted, but there are none.'
         )
     return pairs
+
+
+def differ(source: str, target: str) -> bool:
+    """Says whether a target, however spelled, is none of the sources."""
+    sources = map(plain_spelling, split_names(source))
+    return not {*sources} & {*map(plain_spelling, split_names(target))}
 
 
 def protocol_pairs(name: str) -> List[Tuple[str, str]]:

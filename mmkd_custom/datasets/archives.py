@@ -26,6 +26,8 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
     RuntimeError,
+    # Such as a name with a null byte.
+    ValueError,
     lzma.LZMAError,
     tarfile.TarError,
     zipfile.BadZipFile,

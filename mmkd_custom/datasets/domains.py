@@ -121,8 +121,12 @@ def split_names(domain: Union[str, Sequence[str]]) -> List[str]:
     Raises:
         UserError: If there is no name, or an empty one.
     """
-    parts = domain.split(',') if isinstance(domain, str) else list(domain)
-    names = [str(part).strip() for part in parts]
+    parts = domain.split(',') if isinstance(domain, str) else domain
+    names = (
+        [str(part).strip() for part in parts]
+        if isinstance(parts, (list, tuple))
+        else []
+    )
     if not names or not all(names):
         raise UserError(
             'domain: a name, a list of names or names with commas between '

@@ -12,7 +12,12 @@ from ..errors import UserError
 from ..registry import DATASETS
 from .domains import find_root, split_names
 from .images import load_sample
-from .list_classes import check_complete, check_names, class_names
+from .list_classes import (
+    check_complete,
+    check_names,
+    class_names,
+    given_names,
+)
 from .list_files import (
     ListLine,
     check_images,
@@ -99,6 +104,13 @@ class DomainList(BaseDataset):
     ) -> None:
         root = find_root(data_root)
         templates = [list_file] if isinstance(list_file, str) else list_file
+        if not isinstance(templates, (list, tuple)) or not all(
+            isinstance(template, str) for template in templates
+        ):
+            raise UserError(
+                f'list_file: a path or a list of paths is wanted, but got '
+                f'{list_file!r}.'
+            )
         files = _resolve(root, templates, domain, split)
         self.origin = tuple(str(file.resolve()) for file in files)
         self.domain = (
@@ -121,7 +133,7 @@ class DomainList(BaseDataset):
                 f'both ({classes!r} and {classes_from!r}).'
             )
         if classes is not None:
-            names = self._compat_classes(None, classes)['classes']
+            names = given_names(classes)
             check_labels(lines, names)
             check_names(lines, names)
         elif classes_from is not None:
@@ -205,7 +217,11 @@ def _resolve(
 
 def _fields(template: str) -> List[Optional[str]]:
     try:
-        return [field for _, field, _, _ in Formatter().parse(template)]
+        # A format or conversion makes it another field than those wanted.
+        return [
+            f'{field}:{form}' if form or conversion else field
+            for _, field, form, conversion in Formatter().parse(template)
+        ]
     except ValueError as error:
         raise UserError(
             f'list_file: {template!r} is no template ({error}); double the '

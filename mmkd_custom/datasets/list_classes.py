@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
 from ..errors import UserError
@@ -67,6 +68,45 @@ def class_names(lines: Sequence[ListLine]) -> List[str]:
             "the file's order."
         )
     return names
+
+
+def given_names(classes: Union[str, Sequence[str]]) -> List[str]:
+    """Reads class names that the user gives.
+
+    Args:
+        classes (Sequence[str] | str): The names, or a file with one a line.
+
+    Returns:
+        list[str]: The names, in the same order.
+
+    Raises:
+        UserError: If the file cannot be read, or these are no names, or one
+            of them is blank or given twice.
+    """
+    names: Sequence[str] = classes
+    if isinstance(classes, str):
+        try:
+            text = Path(classes).expanduser().read_text(encoding='utf-8-sig')
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f'classes: {classes} cannot be read as a file with a class '
+                f'name a line ({type(error).__name__}: {error}).'
+            ) from error
+        names = [line.strip() for line in text.strip().split('\n')]
+    if not isinstance(names, (list, tuple)) or not all(
+        isinstance(name, str) and name.strip() for name in names
+    ):
+        raise UserError(
+            'classes: class names, none of them blank, or a file with one a '
+            f'line are wanted, but got {classes!r}.'
+        )
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise UserError(
+                f'classes: {name!r} is given twice; each class is wanted '
+                'once, in the order of the labels.'
+            )
+    return list(names)
 
 
 def _collated(name: str) -> str:

@@ -44,7 +44,9 @@ def find_list(root: Path, name: str) -> Path:
         root (Path): The data root.
         name (str): Path of the list, relative to the root or to the folder
             that holds the root; or absolute. In the file's name blanks,
-            ``_``, ``-`` and case do not matter.
+            ``_``, ``-`` and case do not matter. A list that is in neither
+            place may lie in the root itself, as DomainNet's do when they are
+            fetched from its page.
 
     Returns:
         Path: The file.
@@ -55,7 +57,8 @@ def find_list(root: Path, name: str) -> Path:
     wanted = Path(name).expanduser()
     bases = [root, root.absolute().parent]
     known: List[str] = []
-    for base in dict.fromkeys((base / wanted).parent for base in bases):
+    places = [(base / wanted).parent for base in bases]
+    for base in dict.fromkeys([*places, root]):
         if (base / wanted.name).is_file():
             return base / wanted.name
         if not base.is_dir():

@@ -55,17 +55,16 @@ def check_distinct(labelled: Any, unlabelled: Any) -> None:
     if not isinstance(labelled, (DomainFolder, DomainList, ELPV)):
         return
     theirs = getattr(unlabelled, 'origin', None) or ()
-    same = labelled.origin == theirs
-    if not isinstance(labelled, ELPV):
-        # One of several sources may be the target.
-        same = not set(labelled.origin).isdisjoint(theirs)
-    if same and labelled.subset_indices is None:
+    # One of several sources may be the target.
+    shared = [one for one in labelled.origin if one in theirs]
+    if isinstance(labelled, ELPV) and labelled.origin != theirs:
+        shared = []
+    if shared and labelled.subset_indices is None:
         raise UserError(
-            'source = target: the labelled and the unlabelled stream '
-            f'both hold images of {labelled.domain!r} '
-            f'({labelled.origin[0]}); give '
-            'another target domain, or a label subset of the source '
-            '(fraction or labels_per_class).'
+            'source = target: the labelled stream '
+            f'({labelled.domain!r}) and the unlabelled one both hold the '
+            f'images of {shared[0]}; give another target domain, or a label '
+            'subset of the source (fraction or labels_per_class).'
         )
 
 

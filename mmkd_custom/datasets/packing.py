@@ -81,7 +81,7 @@ def without_label(info: dict) -> dict:
     return {
         name: value
         for name, value in info.items()
-        if not name.startswith('gt_') and 'label' not in name
+        if 'gt_' not in name and 'label' not in name
     }
 
 

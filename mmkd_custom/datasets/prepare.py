@@ -121,10 +121,11 @@ def prepare(
         ann_file (str, optional): ImageNet's list of the labelled images.
             Defaults to None.
         unpack_archives (bool): Whether to unpack archives that lie in or
-            beside the folder if something is missing. Defaults to False.
+            beside the folder if something is missing; those of CIFAR and
+            ImageNet never are. Defaults to False.
         out (str, optional): A folder to write each labelled split to, as a
-            list that ``DomainList`` reads (CIFAR: ``index label`` a line).
-            Defaults to None.
+            list that ``DomainList`` reads with the ``data_root`` that a note
+            names (CIFAR: ``index label`` a line). Defaults to None.
 
     Returns:
         Preparation: What is there and what is missing.
@@ -154,6 +155,16 @@ def prepare(
     )
     # CIFAR is read from its archive.
     if not found.problems or protocol.dataset == 'CIFAR' or not archives:
+        return found
+    if protocol.dataset == 'ImageNetSubset':
+        # Unpacked where it lies, it would leave 1000 archives of a class
+        # each, then the images of all classes, in one folder.
+        found.problems.append(
+            f'{archives[0]} is still packed and holds no class folders, so '
+            '--unpack leaves it alone: unpack the <wnid>.tar in the training '
+            'archive into train/<wnid>/ each, and that of the validation '
+            'images into val/'
+        )
         return found
     if not unpack_archives:
         found.problems += [
@@ -209,7 +220,10 @@ def _count(
     if out and options:
         path = Path(out).expanduser() / f'{plain_spelling(name)}.txt'
         _write_list(path, split, f'{found.protocol.name}, {name}, {sha256}')
-        found.notes.append(f'written {path}')
+        note = f'written {path}'
+        if 'img_path' in split.get_data_info(0):
+            note += f', whose paths are below {split.data_root}'
+        found.notes.append(note)
     return Part(name, _by_class(whole), _by_class(split), sha256)
 
 

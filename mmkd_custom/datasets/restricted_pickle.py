@@ -133,9 +133,30 @@ for _core in ('numpy.core', 'numpy._core'):
     _ALLOWED[f'{_core}.numeric', '_frombuffer'] = _FromBuffer()
 
 
-class _Unpickler(pickle.Unpickler):
+class _Whole:
+    """A file of which nothing short of what was asked for is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        if len(data) < size:
+            raise EOFError('it ends early')
+        return data
+
+    def readline(self) -> bytes:
+        line = self.file.readline()
+        if not line.endswith(b'\n'):
+            raise EOFError('it ends early')
+        return line
+
+
+# The one in Python: a few bytes of a file make the one in C reserve any amount
+# of memory for what may be referred to later.
+class _Unpickler(pickle._Unpickler):
     def __init__(self, file: BinaryIO, name: str) -> None:
-        super().__init__(file, encoding='latin1')
+        super().__init__(_Whole(file), encoding='latin1')
         self.name = name
 
     def find_class(self, module: str, name: str) -> Any:

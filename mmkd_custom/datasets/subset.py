@@ -40,10 +40,11 @@ def stratified_subset(
         np.ndarray: Sorted int64 indices into ``labels``.
 
     Raises:
-        UserError: If not exactly one amount is given, if it is out of range,
-            or if a class holds fewer samples than asked for.
+        UserError: If not exactly one amount is given, if it or the seed is
+            out of range, or if a class holds fewer samples than asked for.
     """
     _check_amount(fraction, labels_per_class)
+    _check_seed(seed)
     labels = np.asarray(labels, dtype=np.int64)
     rng = np.random.RandomState(seed)
     chosen = []
@@ -213,4 +214,17 @@ def _check_amount(
         raise UserError(
             'labels_per_class: a whole number >= 1 is wanted, but got '
             f'{labels_per_class!r}.'
+        )
+
+
+def _check_seed(seed: int) -> None:
+    # None would draw a split that nobody can draw again.
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, (int, np.integer))
+        or not 0 <= seed < 2**32
+    ):
+        raise UserError(
+            f'seed: a whole number from 0 to {2**32 - 1} is wanted, but got '
+            f'{seed!r}.'
         )

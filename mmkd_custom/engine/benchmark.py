@@ -16,7 +16,7 @@ from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 from ..errors import UserError
-from ..evaluation.benchmark import Run
+from ..evaluation.benchmark import KINDS, Run
 from ..evaluation.summary import read_results, write_json
 from ..files import differing
 
@@ -65,6 +65,11 @@ class Cell:
             ) from error
         if found is None:
             return None
+        if not isinstance(found, dict) or not {*KINDS} <= found.keys():
+            raise UserError(
+                f'{self.work_dir}: its results.json lacks one of {KINDS}; '
+                'delete it to train again.'
+            )
         wanted = dict(
             config=self.config.name, seed=self.run.seed, task=self.run.task
         )
@@ -154,17 +159,23 @@ def keep_options(work_dir: Path, options: Sequence[str]) -> None:
         options (Sequence[str]): ``--cfg-options``.
 
     Raises:
-        UserError: If they are not those of the runs there.
+        UserError: If they are not those of the runs there, or the note is
+            damaged.
     """
     path = work_dir / BENCHMARK_FILE
     wanted = dict(cfg_options=sorted(options))
     if path.is_file():
-        found = json.loads(path.read_text())
-        if found != wanted:
+        try:
+            noted = list(map(str, json.loads(path.read_text())['cfg_options']))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f'{path}: does not tell the cfg_options of the runs beside it '
+                f'({type(error).__name__}: {error}); give another --work-dir.'
+            ) from error
+        if noted != wanted['cfg_options']:
             raise UserError(
                 f'--cfg-options {" ".join(options) or "(none)"}: the runs in '
-                f'{work_dir} have '
-                f'{" ".join(found["cfg_options"]) or "none"}; give the same, '
+                f'{work_dir} have {" ".join(noted) or "none"}; give the same, '
                 'or another --work-dir.'
             )
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, List, Optional, Sequence
+from typing import IO, Callable, Dict, Iterator, List, Optional, Sequence
 
 from ..errors import EXIT_USER_ERROR, UserError
 from ..progress import progress_bar
@@ -17,6 +18,9 @@ from .benchmark import Cell
 #: Seconds between two looks at the processes, and that one gets to end.
 POLL = 0.1
 GRACE = 10.0
+
+#: What ends this process unless asked not to, as a closed terminal does.
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 #: Prints a line that is there at once, in a file too.
@@ -49,7 +53,8 @@ def run_cells(
 ) -> Dict[Cell, str]:
     """Trains what has not finished, several at once.
 
-    Whatever ends this, an interruption too, ends the processes.
+    Whatever ends this, an interruption or a closed terminal too, ends the
+    processes.
 
     Args:
         cells (Sequence[Cell]): All of them; finished ones are kept.
@@ -65,7 +70,7 @@ def run_cells(
 
     Raises:
         UserError: If a run ends because the user's input is wrong: its
-            sentence.
+            sentence; or if another process is at it.
     """
     finished = [cell for cell in cells if cell.results() is not None]
     if finished:
@@ -74,7 +79,8 @@ def run_cells(
     free = list(range(jobs))
     running: List[_Child] = []
     failed: Dict[Cell, str] = {}
-    with progress_bar() as bar, _ending(running), _on_sigterm():
+    # A second signal, while processes end, must not leave any behind either.
+    with progress_bar() as bar, _interruptible(), _ending(running):
         total = bar.add_task('runs', total=len(cells), completed=len(finished))
         while waiting or running:
             while waiting and free:
@@ -85,6 +91,8 @@ def run_cells(
             time.sleep(POLL)
             for child in [c for c in running if c.process.poll() is not None]:
                 running.remove(child)
+                # A killed one may have left others behind.
+                child.signal(signal.SIGKILL)
                 free.append(child.slot)
                 reason = child.failure()
                 if reason is not None:
@@ -107,6 +115,7 @@ class _Child:
         if device is not None:
             env['CUDA_VISIBLE_DEVICES'] = device
         with open(self.cell.log, 'ab') as log:
+            _claim(log, cell)
             # What earlier attempts wrote is none of this one's.
             self._start = log.tell()
             self.process = subprocess.Popen(
@@ -156,25 +165,51 @@ def _ending(children: List[_Child]) -> Iterator[None]:
         for child in children:
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + GRACE
-        for child in children:
-            try:
-                child.process.wait(max(deadline - time.monotonic(), 0))
-            except subprocess.TimeoutExpired:
-                pass
-            # Workers may outlive the process that started them.
-            child.signal(signal.SIGKILL)
-            child.process.wait()
+        try:
+            for child in children:
+                try:
+                    child.process.wait(max(deadline - time.monotonic(), 0))
+                except subprocess.TimeoutExpired:
+                    pass
+        finally:
+            for child in children:
+                # Workers may outlive the process that started them.
+                child.signal(signal.SIGKILL)
+                child.process.wait()
 
 
 @contextmanager
-def _on_sigterm() -> Iterator[None]:
-    """Makes of SIGTERM what Ctrl-C is."""
+def _interruptible() -> Iterator[None]:
+    """Makes of :data:`ENDING` what Ctrl-C is."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in before.items():
+        # nohup has SIGHUP ignored, and means it.
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _claim(log: IO[bytes], cell: Cell) -> None:
+    """Locks the log for the process that inherits it, as long as it lives.
+
+    Raises:
+        UserError: If one of another call holds it.
+    """
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            f'{cell}: another process is training in {cell.work_dir}; wait '
+            'for it, end it, or give another --work-dir.'
+        ) from error
+    except OSError:
+        # Some network file systems know no locks.
+        pass

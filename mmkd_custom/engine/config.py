@@ -67,6 +67,7 @@ def load_config(
         ) from error
     _resolve_classes(config)
     _check_batch_sizes(config)
+    _check_drop_last(config)
     return config
 
 
@@ -160,7 +161,15 @@ def _resolve_classes(config: Config) -> None:
         config.get('default_scope', 'mmkd_custom')
     ):
         with naming_misspelt():
-            built = DATASETS.build(dict(labelled, pipeline=[], lazy_init=True))
+            spec = dict(labelled, pipeline=[])
+            try:
+                built = DATASETS.build(dict(spec, lazy_init=True))
+            except TypeError:
+                # A dataset need not know this option of MMEngine's.
+                built = DATASETS.build(spec)
+        # MMPretrain's datasets of folders learn them from their samples.
+        if built.metainfo.get('classes') is None:
+            built.full_init()
     classes = built.metainfo.get('classes')
     if classes is None:
         raise UserError(
@@ -212,3 +221,13 @@ def _check_batch_sizes(config: Config) -> None:
                 f'{name}.batch_size={size!r}, but a whole number '
                 '>= 1 is wanted.'
             )
+
+
+def _check_drop_last(config: Config) -> None:
+    loader = config.get('train_dataloader') or {}
+    if loader.get('batch_sampler') and loader.get('drop_last'):
+        raise UserError(
+            f'train_dataloader.drop_last={loader.drop_last!r}: with a '
+            'batch_sampler the sampler decides this; set '
+            'train_dataloader.sampler.drop_last instead.'
+        )

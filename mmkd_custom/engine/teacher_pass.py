@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.dist import get_dist_info
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import SampleKey, TwoStreamDataset
 from ..errors import UserError
@@ -86,9 +87,22 @@ def ask_about(
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
     )
-    with progress_bar() as progress:
+    with _without_strong_views(loader.dataset), progress_bar() as progress:
         for data in progress.track(
             workers, total=len(chunks), description='teacher'
         ):
             batch = make_batch(**model.data_preprocessor(data, False))
             yield batch.data_samples, model.ask_teacher(batch)
+
+
+@contextmanager
+def _without_strong_views(dataset: Dataset) -> Iterator[None]:
+    """Spares the views that no teacher sees."""
+    strong = getattr(dataset, 'strong_pipeline', None)
+    if strong is not None:
+        dataset.strong_pipeline = None
+    try:
+        yield
+    finally:
+        if strong is not None:
+            dataset.strong_pipeline = strong

@@ -4,9 +4,12 @@ import json
 import math
 
 import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import train
+from mmkd_custom.registry import MODELS
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains
 from tests.layouts import OFFICEHOME
@@ -52,6 +55,15 @@ def small(name: str) -> dict:
                 'model.teacher.input_size': 160,
             }
         )
+    if 'imagenet' in name:
+        # A ResNet takes any size; the pipelines stay those of the config.
+        for stream in ('labelled', 'unlabelled'):
+            path = f'train_dataloader.dataset.{stream}.pipeline.1.scale'
+            options[path] = 64
+        for loader in ('val_dataloader', 'test_dataloader'):
+            options[f'{loader}.dataset.pipeline.2.crop_size'] = 64
+        if not alone:
+            options['model.input_size'] = 64
     if 'mbv3_officehome' in name or 'mbv3_domainnet' in name:
         path = 'model' if alone else 'model.student'
         options[f'{path}.backbone.init_cfg'] = None
@@ -74,6 +86,17 @@ def test_there_are_configs():
         assert f'customkd_{name}_openclip.py' in CONFIGS
         alone = 'source' if 'mbv3' in name else 'labelled'
         assert f'baselines/{alone}_only_{name}.py' in CONFIGS
+
+
+@pytest.mark.parametrize('width', [2, 8])
+def test_wide_students_fit_together(width):
+    path = REPOSITORY / 'configs/_base_/students' / f'wrn28_{width}_cifar.py'
+    student = Config.fromfile(path).student
+    student.head.num_classes = 100
+    with DefaultScope.overwrite_default_scope('mmkd_custom'):
+        student = MODELS.build(student)
+    assert student.backbone.out_channels == 64 * width
+    assert student.head.fc.in_features == 64 * width
 
 
 @pytest.mark.slow

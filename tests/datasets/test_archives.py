@@ -123,6 +123,17 @@ def test_damaged_content(tmp_path):
         unpack(archive, tmp_path / 'root')
 
 
+def test_name_that_no_file_can_have(tmp_path):
+    archive = tmp_path / 'a.tar'
+    with tarfile.open(archive, 'w', format=tarfile.PAX_FORMAT) as packed:
+        member = tarfile.TarInfo('PACS/1.jpg')
+        member.pax_headers = {'path': 'PACS/1\0.jpg'}
+        packed.addfile(member)
+    with pytest.raises(UserError, match='a.tar: cannot be unpacked'):
+        unpack(archive, tmp_path / 'root')
+    assert os.listdir(tmp_path / 'root') == []
+
+
 def test_something_in_the_way(tmp_path):
     archive = pack(tmp_path / 'a.zip', {'new/1': b'', 'old/1': b''})
     root = tmp_path / 'root'

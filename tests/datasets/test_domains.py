@@ -67,6 +67,9 @@ def test_names():
     assert split_names(' Art , Real World') == ['Art', 'Real World']
     assert split_names(('a', 'b')) == ['a', 'b']
     assert split_names('a') == ['a']
+    for none in (None, 3, [], '', 'a,,b'):
+        with pytest.raises(UserError, match='domain: a name, a list of names'):
+            split_names(none)
 
 
 def test_several_domains_in_the_order_given(two_domains):

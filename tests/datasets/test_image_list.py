@@ -164,6 +164,9 @@ def test_another_order_is_refused_unless_given(tmp_path):
     ):
         DomainList(root, domain='a')
     assert DomainList(root, domain='a', classes=names).CLASSES == names
+    (tmp_path / 'names.txt').write_text('\ufeffcat\r\napple \nBike\n\n')
+    file = str(tmp_path / 'names.txt')
+    assert DomainList(root, domain='a', classes=file).CLASSES == names
 
 
 def test_a_label_and_a_name_go_together(domainnet):
@@ -252,7 +255,14 @@ def test_refused_options(domainnet):
         (dict(list_file='x.txt', domain='real'), 'go together'),
         (dict(list_file='{what}.txt', domain='real'), 'no other field'),
         (dict(list_file='{domain', domain='real'), 'no template'),
+        (dict(list_file='{domain!r}.txt', domain='real'), 'no other field'),
+        (dict(list_file='{domain:d}.txt', domain='real'), 'no other field'),
+        (dict(list_file=None), 'list_file: a path or a list of paths'),
         (dict(list_file=[], domain='real'), 'no other field'),
+        (dict(domain='real', classes='none.txt'), 'classes: none.txt cannot'),
+        (dict(domain='real', classes=5), 'classes: class names, .* got 5'),
+        (dict(domain='real', classes=['a', ' ']), 'none of them blank'),
+        (dict(domain='real', classes=['a', 'a']), "'a' is given twice"),
         (dict(domain='reel'), "nearest: 'real_train.txt'"),
         (dict(domain='real,real'), 'read twice'),
         (dict(domain='real', classes=CLASSES, classes_from='a'), 'at most'),

@@ -65,6 +65,15 @@ def test_list_below_or_beside_the_root(write_list, tmp_path):
     assert find_list(root, 'Real World_train.txt') == beside
     assert find_list(root, 'real_world_train.txt') == beside
     assert find_list(tmp_path / 'no', str(beside)) == beside
+    with pytest.raises(UserError, match='no file below'):
+        find_list(root, 'image_list/Clipart.txt')
+    # As on DomainNet's page, without the folder that most code has them in.
+    bare = root / 'clipart.txt'
+    bare.write_text('x')
+    assert find_list(root, 'image_list/Clipart.txt') == bare
+    inside = root / 'image_list' / 'clipart.txt'
+    inside.write_text('x')
+    assert find_list(root, 'image_list/Clipart.txt') == inside
     below = root / 'Real World_train.txt'
     below.write_text('x')
     assert find_list(root, 'real-world_train.txt') == below

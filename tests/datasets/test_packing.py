@@ -46,6 +46,7 @@ def test_what_is_not_packed_is_refused(step, words):
 
 def test_labels_of_any_name_go():
     info = dict(img_path='a', gt_label=1, gt_score=2, clean_label=3, view=4)
+    info.update(my_gt_class=5)
     assert without_label(info) == dict(img_path='a', view=4)
 
 

@@ -220,6 +220,25 @@ def test_archive_beside_the_folder(tmp_path):
     )
 
 
+def test_archives_of_imagenet_are_not_unpacked(tmp_path):
+    archive = pack(
+        tmp_path / 'ILSVRC2012_img_train.tar', {'n01440764.tar': b'x'}
+    )
+    found = prepare('imagenet', str(tmp_path), unpack_archives=True)
+    assert f'{archive} is still packed and holds no' in found.problems[-1]
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_note_names_the_root_of_a_written_list(tmp_path):
+    write_tree(tmp_path / 'kfold', 'pacs', per_class=1)
+    found = prepare('pacs', str(tmp_path), domain='photo', out=str(tmp_path))
+    file = tmp_path / 'photo.txt'
+    inner = str(tmp_path / 'kfold')
+    assert found.notes == [f'written {file}, whose paths are below {inner}']
+    listed = DomainList(inner, str(file))
+    assert split_digest(listed) == found.parts[0].sha256
+
+
 def test_refused_options(tmp_path):
     for name, options, message in (
         ('cifar10', dict(domain='x'), 'CIFAR-10 has no domains'),

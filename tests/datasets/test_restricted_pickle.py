@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import tracemalloc
 import zlib
 from collections import OrderedDict
 
@@ -167,6 +168,16 @@ def test_no_dictionary_and_unfinished_array():
     begun = b'cnumpy.core.multiarray\n_reconstruct\n(tR'
     with pytest.raises(UserError, match='cannot be read'):
         load(b'\x80\x02}Va\n' + begun + b's.')
+
+
+def test_a_few_bytes_never_take_much_memory():
+    """LONG_BINPUT keeps a thing at any place of the memo: here 2 ** 25."""
+    tracemalloc.start()
+    try:
+        assert load(b'\x80\x02}r\xff\xff\xff\x01.') == {}
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_damaged_bytes_never_escape(content):

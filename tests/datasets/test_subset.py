@@ -134,3 +134,9 @@ def test_split_digest_of_pixels():
         for image in (black, black + 1, black.copy())
     }
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize('seed', [None, -1, 'x', 1.0, True, 2**32])
+def test_a_seed_that_draws_nothing_again_is_refused(seed):
+    with pytest.raises(UserError, match=f'seed: .*got {seed!r}'):
+        stratified_subset([0, 0, 1, 1], labels_per_class=1, seed=seed)

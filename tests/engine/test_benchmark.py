@@ -114,6 +114,10 @@ def test_results_must_fit(config, tmp_path):
     path.write_text('{"config"')
     with pytest.raises(UserError, match='cannot be read'):
         cell.results()
+    for text in ('[]', '{"config": "ours.py", "last": {}}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="lacks one of .*'oracle'"):
+            cell.results()
 
 
 def test_options_are_kept(tmp_path):
@@ -121,3 +125,7 @@ def test_options_are_kept(tmp_path):
     keep_options(tmp_path / 'work', ['a=1', 'b=2'])
     with pytest.raises(UserError, match='the runs in .* have a=1 b=2'):
         keep_options(tmp_path / 'work', [])
+    for text in ('{"cfg', '[]', '{}'):
+        (tmp_path / 'work' / 'benchmark.json').write_text(text)
+        with pytest.raises(UserError, match='benchmark.json: does not tell'):
+            keep_options(tmp_path / 'work', ['a=1', 'b=2'])

@@ -1,9 +1,11 @@
 """Running a benchmark, with programs of a few lines in place of training."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +16,6 @@ from mmkd_custom.engine.benchmark import Cell
 from mmkd_custom.engine.benchmark_run import run_cells, visible_devices
 from mmkd_custom.errors import UserError
 from mmkd_custom.evaluation.benchmark import Run
-from tests.cli import environment
 
 #: Finishes as a training does, and says when it ran and with what.
 FINISH = """
@@ -139,45 +140,117 @@ def test_whatever_stops_it_ends_all_processes(cells, monkeypatch):
     )
     with pytest.raises(UserError):
         run_cells(cells[:2], program(fail, STUBBORN), 2, report=len)
-    pid = (cells[1].work_dir / 'pid').read_text()
+    assert gone((cells[1].work_dir / 'pid').read_text())
+
+
+def gone(pid):
     deadline = time.time() + 5
     while alive(pid) and time.time() < deadline:
         time.sleep(0.05)
-    assert not alive(pid)
+    return not alive(pid)
 
 
-@pytest.mark.slow
+@pytest.fixture
+def once_there():
+    """Does something as soon as a file is there, in another thread."""
+    threads = []
+
+    def start(path, act):
+        def wait():
+            deadline = time.time() + 60
+            while time.time() < deadline:
+                if path.is_file() and path.read_text():
+                    return act()
+                time.sleep(0.05)
+
+        threads.append(threading.Thread(target=wait))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def unheard():
+    """Has signals that nobody listens to fail the test, not end pytest."""
+
+    def fail(number, _):
+        raise AssertionError(f'nobody listens to signal {number}')
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, fail) for number in numbers]
+    yield fail
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
+
+
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_ends_all_processes(tmp_path, number):
-    script = tmp_path / 'call.py'
-    script.write_text(
-        'import sys\nfrom pathlib import Path\n'
-        'from mmkd_custom.engine import benchmark_run\n'
-        'from mmkd_custom.engine.benchmark import Cell\n'
-        'from mmkd_custom.evaluation.benchmark import Run\n'
-        'benchmark_run.GRACE = 0.2\n'
-        f'folder = Path({str(tmp_path / "0")!r})\n'
-        "cell = Cell(Run('c', 'a->b', 0), Path('c.py'), (), folder)\n"
-        f'command = [sys.executable, "-c", {STUBBORN!r}, str(folder)]\n'
-        'try:\n'
-        '    benchmark_run.run_cells([cell], lambda cell: command)\n'
-        'except KeyboardInterrupt:\n'
-        '    sys.exit(7)\n'
+@pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP'])
+def test_an_interruption_ends_all_processes(
+    cells, monkeypatch, once_there, unheard, name
+):
+    monkeypatch.setattr(benchmark_run, 'GRACE', 30.0)
+    number, path = getattr(signal, name), cells[0].work_dir / 'pid'
+
+    def twice():
+        os.kill(os.getpid(), number)
+        # An impatient user does not wait for the stubborn one.
+        time.sleep(0.5)
+        os.kill(os.getpid(), number)
+
+    once_there(path, twice)
+    start = time.time()
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(cells[:1], program(STUBBORN), report=len)
+    assert time.time() - start < 25
+    assert gone(path.read_text())
+    assert signal.getsignal(signal.SIGHUP) is unheard
+
+
+def test_nohup_is_respected(cells, once_there, unheard):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    wait = (
+        'import os, pathlib, time\n'
+        'path = pathlib.Path(sys.argv[1])\n'
+        '(path / "pid").write_text("there")\n'
+        'while not (path / "go").is_file(): time.sleep(0.05)\n'
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script)], env=environment()
+
+    def hang_up():
+        os.kill(os.getpid(), signal.SIGHUP)
+        (cells[0].work_dir / 'go').touch()
+
+    once_there(cells[0].work_dir / 'pid', hang_up)
+    text = f'import sys\n{wait}{FINISH}'
+    assert run_cells(cells[:1], program(text), report=len) == {}
+
+
+@pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
+def test_what_a_killed_one_leaves_is_ended(cells):
+    path = cells[0].work_dir / 'pid'
+    text = STUBBORN.replace('time.sleep(99)\n', '') + (
+        'import os; os.kill(os.getpid(), signal.SIGKILL)'
     )
-    path, deadline = tmp_path / '0' / 'pid', time.time() + 200
-    while not (path.is_file() and path.read_text()):
-        assert time.time() < deadline and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(number)
-    assert process.wait(60) == 7
-    deadline = time.time() + 5
-    while alive(path.read_text()) and time.time() < deadline:
-        time.sleep(0.05)
-    assert not alive(path.read_text())
+    failed = run_cells(cells[:1], program(text), report=len)
+    assert failed == {cells[0]: 'exit code -9'}
+    assert gone(path.read_text())
+
+
+def test_two_calls_do_not_train_one_run(cells):
+    cells[0].work_dir.mkdir()
+    with open(cells[0].log, 'ab') as log:
+        other = subprocess.Popen(
+            [sys.executable, '-c', 'input()'],
+            stdin=subprocess.PIPE,
+            stdout=log,
+        )
+        fcntl.flock(log, fcntl.LOCK_EX)
+    # What started the other is gone, the other goes on.
+    with pytest.raises(UserError, match='another process is training in'):
+        run_cells(cells[:1], program(FINISH), report=len)
+    other.communicate(b'\n')
+    assert run_cells(cells[:1], program(FINISH), report=len) == {}
 
 
 def test_devices(monkeypatch):

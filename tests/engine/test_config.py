@@ -6,9 +6,11 @@ import pytest
 import torch
 from mmengine.device import get_device
 
+from mmkd_custom.datasets import DomainFolder
 from mmkd_custom.engine import config as module
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.errors import UserError
+from mmkd_custom.registry import DATASETS
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
@@ -127,6 +129,44 @@ model = dict(teacher=dict(class_names='auto'), head=dict(num_classes='auto'))
 """)
     assert config.model.teacher.class_names == ['alarm clock', 'cup']
     assert config.model.head.num_classes == 2
+
+
+def test_auto_is_resolved_by_folders_of_mmpretrain(plain, root):
+    config = plain(f"""
+train_dataloader = dict(dataset=dict(
+    type='mmpretrain.CustomDataset', data_root={str(root / 'art')!r}))
+model = dict(teacher=dict(class_names='auto'), head=dict(num_classes='auto'))
+""")
+    assert config.model.teacher.class_names == ['cat', 'dog', 'owl']
+    assert config.model.head.num_classes == 3
+
+
+class Bare(DomainFolder):
+    """A dataset of a user's that takes nothing but what it needs."""
+
+    def __init__(self, data_root, pipeline=()):
+        super().__init__(data_root, 'art', pipeline=pipeline)
+
+
+def test_auto_is_resolved_by_a_dataset_of_few_options(
+    plain, root, monkeypatch
+):
+    monkeypatch.setitem(DATASETS.module_dict, 'Bare', Bare)
+    text = """
+train_dataloader = dict(dataset=dict(type='Bare', {}={!r}))
+model = dict(head=dict(num_classes='auto'))
+"""
+    config = plain(text.format('data_root', str(root)))
+    assert config.model.head.num_classes == 3
+    with pytest.raises(UserError, match="'data_rot'.*nearest: 'data_root'"):
+        plain(text.format('data_rot', str(root)))
+
+
+def test_drop_last_belongs_to_the_sampler(data):
+    option = {'train_dataloader.drop_last': True}
+    with pytest.raises(UserError, match='train_dataloader.sampler.drop_last'):
+        load_config(FLAGSHIP, option)
+    load_config(FLAGSHIP, {'train_dataloader.sampler.drop_last': True})
 
 
 def test_auto_wants_class_names(plain, tmp_path):

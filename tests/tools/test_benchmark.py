@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mmkd_custom.errors import UserError
-from tests.cli import REPOSITORY, run_tool
+from tests.cli import REPOSITORY, environment
 from tests.helpers import make_domains
 
 TOOL = str(REPOSITORY / 'tools' / 'benchmark.py')
@@ -72,6 +72,12 @@ def pairs(tool, config, tmp_path, *arguments):
             ('--sources', 'x', 'y', '--targets', 'y', 'z'),
             ['x->y', 'x->z', 'y->z'],
         ),
+        # Several sources: the target is none of them.
+        (('--tasks', 'x,y:z'), ['x,y->z']),
+        (
+            ('--sources', 'x,y w', 'z', '--targets', 'Y_W', 'z'),
+            ['x,y w->z', 'z->Y_W'],
+        ),
         (('--protocol', 'visda'), ['train->validation']),
     ],
 )
@@ -90,6 +96,11 @@ def test_pairs_of_the_folders(tool, config, tmp_path, monkeypatch):
         (tmp_path / 'data' / name).mkdir(parents=True)
     monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'data'))
     assert pairs(tool, config, tmp_path, '--all-pairs') == ['x->y', 'y->x']
+    around = tmp_path / 'root' / 'OfficeHomeDataset_10072016'
+    around.parent.mkdir()
+    (tmp_path / 'data').rename(around)
+    monkeypatch.setenv('DATA_ROOT', str(around.parent))
+    assert pairs(tool, config, tmp_path, '--all-pairs') == ['x->y', 'y->x']
 
 
 @pytest.mark.parametrize(
@@ -97,6 +108,7 @@ def test_pairs_of_the_folders(tool, config, tmp_path, monkeypatch):
     [
         (('--tasks', 'x'), 'SOURCE:TARGET'),
         (('--tasks', 'x:x'), 'two different'),
+        (('--tasks', 'x y,z:x_y'), 'two different'),
         (('--sources', 'x', '--targets', 'x'), 'there are none'),
         (('--protocol', 'cifar100'), 'has no domains'),
         (('--protocol', 'officehom'), "'officehome'"),
@@ -190,45 +202,34 @@ def test_what_is_called(tool, config, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_trainings(tmp_path):
+def test_trainings(tool, tmp_path, monkeypatch):
     root = make_domains(tmp_path / 'data', per_class=2)
-    work_dir = tmp_path / 'work'
+    for name, value in environment(DATA_ROOT=str(root)).items():
+        monkeypatch.setenv(name, value)
+    work_dir, name = tmp_path / 'work', ALONE.stem
+    # One of the seeds has finished before.
+    first, second = (work_dir / name / 'art-photo' / s for s in '01')
+    second.mkdir(parents=True)
+    metrics = {'accuracy/top1': 60.0}
+    kept = dict(config=ALONE.name, seed=1, task='art->photo')
+    kept.update(last=metrics, oracle=metrics)
+    (second / 'results.json').write_text(json.dumps(kept))
 
-    def call(*more):
-        return run_tool(
-            'benchmark.py',
-            ALONE,
-            '--seeds',
-            0,
-            1,
-            '--work-dir',
-            work_dir,
-            *more,
-            *SMALL,
-            DATA_ROOT=str(root),
-        )
+    def call(*tasks):
+        arguments = ('--seeds', 0, 1, '--work-dir', work_dir, *SMALL)
+        return tool(ALONE, '--tasks', *tasks, *arguments)
 
-    done = call('--tasks', 'art:photo')
-    assert done.returncode == 0, done.stderr
-    name = ALONE.stem
-    files = sorted(work_dir.glob('*/*/*/results.json'))
-    assert [str(f.relative_to(work_dir)) for f in files] == [
-        f'{name}/art-photo/{seed}/results.json' for seed in (0, 1)
-    ]
-    values = []
-    for seed, file in enumerate(files):
-        found = json.loads(file.read_text())
-        assert (found['seed'], found['task']) == (seed, 'art->photo')
-        values.append(found['last']['accuracy/top1'])
-    mean = f'{sum(values) / 2:.2f}'
+    # A domain that is not there ends it at once, and nothing is lost.
+    with pytest.raises(UserError, match="seed 0: domain 'sketch' is unknown"):
+        call('art:photo', 'art:sketch')
+    before = (first / 'results.json').stat().st_mtime_ns
+    assert call('art:photo') == 0
+    assert (first / 'results.json').stat().st_mtime_ns == before
+    assert json.loads((second / 'results.json').read_text()) == kept
+    found = json.loads((first / 'results.json').read_text())
+    assert (found['seed'], found['task']) == (0, 'art->photo')
+    assert found['config'] == ALONE.name and found['epochs'] == 1
+    mean = f'{(found["last"]["accuracy/top1"] + 60) / 2:.2f}'
     table = work_dir / 'tables' / 'accuracy_top1.last.md'
     assert f'| {name} | {mean} ± ' in table.read_text()
     assert table.with_suffix('.png').is_file()
-    before = [file.stat().st_mtime_ns for file in files]
-    # A domain that is not there ends it at once, and nothing is lost.
-    done = call('--tasks', 'art:photo', 'art:sketch')
-    assert done.returncode == 2
-    (error,) = [x for x in done.stderr.splitlines() if 'error: ' in x]
-    assert "seed 0: domain 'sketch' is unknown" in error
-    assert 'Traceback' not in done.stderr
-    assert [file.stat().st_mtime_ns for file in files] == before

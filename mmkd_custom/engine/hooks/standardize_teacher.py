@@ -16,8 +16,8 @@ from ..teacher_pass import ask_about, distiller_of
 class StandardizeTeacherHook(Hook):
     """Takes each dimension of the teacher's feature to mean 0, variance 1.
 
-    The statistics are those of one view of every training image, labelled and
-    unlabelled, and are computed before training; a resumed run computes the
+    The statistics are those of one view of every training image of
+    every stream, and are computed before training; a resumed run computes the
     same. A weight of a feature term then means the same for every teacher.
     Does nothing for a model without a teacher or that does not ask for its
     feature.

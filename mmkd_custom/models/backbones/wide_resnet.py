@@ -204,12 +204,16 @@ def _check(
             'WideResNet: widen_factor is a whole number >= 1, but got '
             f'{widen_factor!r}.'
         )
-    if not 0 <= drop_rate < 1:
+    if not isinstance(drop_rate, (int, float)) or not 0 <= drop_rate < 1:
         raise UserError(
             f'WideResNet: drop_rate is in [0, 1), but got {drop_rate!r}.'
         )
     groups = set(range(GROUPS))
-    if not out_indices or not set(out_indices) <= groups:
+    if (
+        not isinstance(out_indices, (list, tuple))
+        or not out_indices
+        or not set(out_indices) <= groups
+    ):
         raise UserError(
             'WideResNet: out_indices are one or more of 0, 1 and 2, but got '
             f'{out_indices!r}.'

@@ -238,6 +238,8 @@ def test_found_by_name():
         (dict(widen_factor=0), 'widen_factor .* got 0'),
         (dict(widen_factor=1.5), 'widen_factor .* got 1.5'),
         (dict(drop_rate=1), r'drop_rate is in \[0, 1\), but got 1'),
+        (dict(drop_rate='0'), "drop_rate .* got '0'"),
+        (dict(out_indices=2), 'out_indices .* got 2'),
         (dict(out_indices=()), r'out_indices .* got \(\)'),
         (dict(out_indices=(3,)), r'out_indices .* got \(3,\)'),
         (dict(frozen_stages=4), 'frozen_stages .* got 4'),
