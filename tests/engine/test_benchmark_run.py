@@ -173,12 +173,15 @@ def once_there():
 
 @pytest.fixture
 def unheard():
-    """Has signals that nobody listens to fail the test, not end pytest."""
+    """Has signals that nobody listens to fail the test, not end pytest.
+
+    SIGINT too: a shell that starts pytest in the background has it ignored.
+    """
 
     def fail(number, _):
         raise AssertionError(f'nobody listens to signal {number}')
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, fail) for number in numbers]
     yield fail
     for number, handler in zip(numbers, before):
