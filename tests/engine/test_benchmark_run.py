@@ -194,66 +194,6 @@ def unheard():
 
 
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
-def test_whatever_stops_it_ends_all_processes(cells, monkeypatch):
-    monkeypatch.setattr(benchmark_run, 'GRACE', 0.2)
-    # It fails once the other's worker is there.
-    fail = (
-        'import pathlib, sys, time\n'
-        'path = pathlib.Path(sys.argv[1]).parent / "1" / "pid"\n'
-        'while not (path.is_file() and path.read_text()): time.sleep(0.05)\n'
-        'sys.exit(2)'
-    )
-    with pytest.raises(UserError):
-        run_cells(cells[:2], program(fail, STUBBORN), 2, report=len)
-    assert gone((cells[1].work_dir / 'pid').read_text())
-
-
-def gone(pid):
-    deadline = time.time() + 5
-    while alive(pid) and time.time() < deadline:
-        time.sleep(0.05)
-    return not alive(pid)
-
-
-@pytest.fixture
-def once_there():
-    """Does something as soon as a file is there, in another thread."""
-    threads = []
-
-    def start(path, act):
-        def wait():
-            deadline = time.time() + 60
-            while time.time() < deadline:
-                if path.is_file() and path.read_text():
-                    return act()
-                time.sleep(0.05)
-
-        threads.append(threading.Thread(target=wait))
-        threads[-1].start()
-
-    yield start
-    for thread in threads:
-        thread.join()
-
-
-@pytest.fixture
-def unheard():
-    """Has signals that nobody listens to fail the test, not end pytest.
-
-    SIGINT too: a shell that starts pytest in the background has it ignored.
-    """
-
-    def fail(number, _):
-        raise AssertionError(f'nobody listens to signal {number}')
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, fail) for number in numbers]
-    yield fail
-    for number, handler in zip(numbers, before):
-        signal.signal(number, handler)
-
-
-@pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
 @pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP'])
 def test_an_interruption_ends_all_processes(
     cells, monkeypatch, once_there, unheard, name
