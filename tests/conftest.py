@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DefaultScope
-from mmengine.visualization import Visualizer
-from mmpretrain.visualization import UniversalVisualizer
 
+from tests.helpers import forget_instances
 from tests.layouts import DOMAINS, LAYOUTS
 
 REPO = Path(__file__).resolve().parents[1]
@@ -34,14 +31,7 @@ def isolation() -> Iterator[None]:
     np.random.seed(0)
     torch.manual_seed(0)
     yield
-    for manager in (
-        DefaultScope,
-        MessageHub,
-        MMLogger,
-        Visualizer,
-        UniversalVisualizer,
-    ):
-        manager._instance_dict.clear()
+    forget_instances()
 
 
 @pytest.fixture(scope='session')

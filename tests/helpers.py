@@ -8,7 +8,11 @@ from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 from mmpretrain.structures import DataSample
+from mmpretrain.visualization import UniversalVisualizer
 from PIL import Image
 
 from mmkd_custom.models import CustomKD
@@ -111,3 +115,15 @@ def make_domains(
                     folder / f'{i:03d}.jpg'
                 )
     return root
+
+
+def forget_instances() -> None:
+    """Drops what MMEngine keeps by name for the length of a process."""
+    for manager in (
+        DefaultScope,
+        MessageHub,
+        MMLogger,
+        Visualizer,
+        UniversalVisualizer,
+    ):
+        manager._instance_dict.clear()

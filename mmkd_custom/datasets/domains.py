@@ -18,11 +18,22 @@ WRAPPERS = ('kfold', 'pacs_data', 'officehomedataset_10072016')
 IMAGES = 'images'
 
 
-def find_root(data_root: Optional[PathLike]) -> Path:
+#: What a data root of domains is to be, for the errors.
+DOMAINS_WANTED = (
+    'set DATA_ROOT to the folder that holds '
+    '<domain>/<class>/ folders of images.'
+)
+
+
+def find_root(
+    data_root: Optional[PathLike], wanted: str = DOMAINS_WANTED
+) -> Path:
     """Checks a data root.
 
     Args:
-        data_root (str): The folder that holds the domains; ``~`` is expanded.
+        data_root (str): The folder that holds the data; ``~`` is expanded.
+        wanted (str): What the error asks for. Defaults to a folder of
+            domains.
 
     Returns:
         Path: The folder.
@@ -30,10 +41,6 @@ def find_root(data_root: Optional[PathLike]) -> Path:
     Raises:
         UserError: If it does not exist.
     """
-    wanted = (
-        'set DATA_ROOT to the folder that holds '
-        '<domain>/<class>/ folders of images.'
-    )
     if not data_root:
         raise UserError(f'data_root: no folder was given; {wanted}')
     root = Path(data_root).expanduser()

@@ -12,12 +12,18 @@ from mmpretrain.datasets import BaseDataset
 
 from ..errors import UserError, nearest
 from ..registry import DATASETS
-from .domain_folder import PathLike
+from .domains import find_root
 from .images import is_image_name, load_sample, visible_folders
 from .list_files import check_labels, read_list
 from .subset import digest, label_subset
 
 VAL_LIST = 'meta/val.txt'
+
+#: What the data root is to be, for the errors.
+WANTED = (
+    'set DATA_ROOT to the folder that holds train/<wnid>/ and val/ of '
+    'ImageNet.'
+)
 
 
 @DATASETS.register_module()
@@ -92,7 +98,9 @@ class ImageNetSubset(BaseDataset):
                 f'fraction={fraction!r} and '
                 f'labels_per_class={labels_per_class!r}.'
             )
-        root = _find_root(data_root)
+        root = find_root(data_root, WANTED)
+        # The classes are those of train, for val too.
+        find_root(root / 'train', WANTED)
         self.split = split
         self.folder = root / split
         self.origin = (str(self.folder.resolve()),)
@@ -205,23 +213,6 @@ def _image_names(folder: Path) -> List[str]:
             f'{folder}: a folder of images is wanted, but it cannot be read '
             f'({error.strerror}).'
         ) from error
-
-
-def _find_root(data_root: Optional[PathLike]) -> Path:
-    wanted = (
-        'set DATA_ROOT to the folder that holds train/<wnid>/ and val/ of '
-        'ImageNet.'
-    )
-    if not data_root:
-        raise UserError(f'data_root: no folder was given; {wanted}')
-    root = Path(data_root).expanduser()
-    # The classes are those of train, for val too.
-    for folder in (root, root / 'train'):
-        if not folder.is_dir():
-            raise UserError(
-                f'data_root: {folder} is no existing folder; {wanted}'
-            )
-    return root
 
 
 def _metainfo(root: Path, split: str) -> dict:

@@ -7,12 +7,13 @@ from typing import Union
 
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 
 from ..errors import UserError
 from ..files import RUN_KEY, differing, mismatches, run_of, write_atomic
 from ..registry import HOOKS
+from .unwrap import unwrapped
 
 
 @register_backend('atomic')
@@ -64,8 +65,7 @@ class StrictLoadHook(Hook):
                     f'{wanted[field]!r} is asked for; choose another '
                     '--work-dir, or leave --resume out to start in its place.'
                 )
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner)
         # As MMEngine does when it loads.
         model = model.module if isinstance(model, BaseTTAModel) else model
         problems = mismatches(model, checkpoint.get('state_dict', checkpoint))

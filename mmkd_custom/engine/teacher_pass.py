@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.dist import get_dist_info
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
@@ -16,6 +15,7 @@ from ..errors import UserError
 from ..models.distillers import BaseDistiller, make_batch
 from ..models.teachers import TeacherOutput
 from ..progress import progress_bar
+from .unwrap import unwrapped
 
 
 def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
@@ -32,8 +32,7 @@ def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
         UserError: If the images that the teacher gets are not those of a
             :class:`~mmkd_custom.datasets.TwoStreamDataset`.
     """
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(runner)
     if not isinstance(model, BaseDistiller):
         return None
     dataset = runner.train_dataloader.dataset

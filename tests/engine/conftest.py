@@ -3,15 +3,11 @@
 from pathlib import Path
 
 import pytest
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DefaultScope
-from mmengine.visualization import Visualizer
-from mmpretrain.visualization import UniversalVisualizer
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import build_runner
 from tests.cli import REPOSITORY
-from tests.helpers import make_domains
+from tests.helpers import forget_instances, make_domains
 
 #: Batches of 2 + 2 from 3 x 3 images a domain: five an epoch.
 EPOCH_LENGTH = 5
@@ -67,14 +63,7 @@ def small_runner(tmp_path, monkeypatch):
         )
         # Runners made within one second share their name, and with it what
         # MMEngine keeps by name.
-        for manager in (
-            DefaultScope,
-            MessageHub,
-            MMLogger,
-            Visualizer,
-            UniversalVisualizer,
-        ):
-            manager._instance_dict.clear()
+        forget_instances()
         return build_runner(config)
 
     return make

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, Optional
 
 from mmengine.hooks import ParamSchedulerHook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
 from ...stages import StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
+from ..unwrap import unwrapped
 
 
 @HOOKS.register_module()
@@ -78,9 +78,7 @@ class StageParamSchedulerHook(ParamSchedulerHook):
 
 
 def _schedule(runner: Runner) -> Optional[StageSchedule]:
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
-    schedule = getattr(model, 'schedule', None)
+    schedule = getattr(unwrapped(runner), 'schedule', None)
     if (
         isinstance(schedule, StageSchedule)
         and len(schedule.stages) > 1

@@ -8,7 +8,6 @@ from typing import Any, Dict, Optional
 
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 
 from ...evaluation import summarize, versions, write_json
@@ -21,6 +20,7 @@ from ...files import (
     set_aside,
 )
 from ...registry import HOOKS
+from ..unwrap import unwrapped
 
 _HISTORY = 'evaluation_history'
 _SECONDS = 'train_seconds'
@@ -117,8 +117,7 @@ class ResultsHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Writes both files."""
         work_dir = Path(runner.work_dir)
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner)
         # The same path as a checkpoint's: EMAHook puts the averaged weights
         # into it.
         checkpoint = dict(state_dict=model.state_dict())

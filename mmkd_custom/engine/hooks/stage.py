@@ -14,6 +14,7 @@ from ...errors import UserError
 from ...registry import HOOKS
 from ...stages import DISTILLATION, StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
+from ..unwrap import unwrapped
 
 
 @HOOKS.register_module()
@@ -109,7 +110,7 @@ class StageHook(Hook):
         if schedule is None:
             return
         stage = schedule(runner.epoch).name
-        _unwrap(runner).set_stage(stage)
+        unwrapped(runner).set_stage(stage)
         if isinstance(runner.optim_wrapper, StagedOptimWrapper):
             runner.optim_wrapper.set_stage(stage)
         runner.message_hub.update_info('stage', stage)
@@ -120,13 +121,8 @@ class StageHook(Hook):
             )
 
 
-def _unwrap(runner: Runner):
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
-
-
 def _schedule(runner: Runner) -> Optional[StageSchedule]:
-    schedule = getattr(_unwrap(runner), 'schedule', None)
+    schedule = getattr(unwrapped(runner), 'schedule', None)
     return schedule if isinstance(schedule, StageSchedule) else None
 
 

@@ -9,7 +9,6 @@ from typing import Any, Iterator, Optional, Sequence
 import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
@@ -23,6 +22,7 @@ from ...models.teachers.report import report_text, teacher_report
 from ...models.teachers.wrapped import check_classes
 from ...registry import HOOKS
 from ..teacher_pass import ask_about
+from ..unwrap import unwrapped
 
 
 @HOOKS.register_module()
@@ -75,8 +75,7 @@ class TeacherReportHook(Hook):
             UserError: If the distiller asks the teacher for logits, and the
                 teacher says that they are not of the dataset's classes.
         """
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner)
         if not isinstance(model, BaseDistiller):
             return
         dataset = runner.train_dataloader.dataset
