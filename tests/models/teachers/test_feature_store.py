@@ -1,0 +1,226 @@
+"""An entry of the store is right or missing, whatever happened."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers.feature_store import (
+    CHECKSUMS_FILE,
+    MANIFEST_FILE,
+    FeatureStore,
+    store_bytes,
+)
+
+SHAPES = dict(feature=(8,), logits=(3,))
+MANIFEST = dict(teacher_sha256='a' * 64, seed=0)
+
+
+def make(folder, dtype='float32', samples=5, views=2, **changes):
+    return FeatureStore(
+        folder, {**MANIFEST, **changes}, samples, views, SHAPES, dtype
+    )
+
+
+def values(samples, views):
+    """What entry (sample, view) holds."""
+    base = (samples * 10 + views).float()[:, None]
+    return dict(
+        feature=base + torch.arange(8) / 16, logits=-base + torch.arange(3)
+    )
+
+
+def keys(*pairs):
+    pairs = torch.tensor(pairs)
+    return pairs[:, 0], pairs[:, 1]
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'float32'])
+def test_what_is_written_is_read(tmp_path, dtype):
+    store = make(tmp_path / 'cache', dtype)
+    assert store.created
+    some = keys((3, 1), (0, 0))
+    store.write(*some, values(*some))
+    # Another process, or a later run.
+    other = make(tmp_path / 'cache', dtype)
+    assert not other.created
+    wanted = keys((0, 0), (1, 0), (3, 1), (3, 0))
+    outputs, right = other.read(*wanted)
+    assert right.tolist() == [True, False, True, False]
+    assert other.present(*wanted).tolist() == right.tolist()
+    for name, expected in values(*wanted).items():
+        assert outputs[name].dtype == torch.float32
+        assert torch.equal(outputs[name][right], expected[right])
+    assert sorted(map(tuple, other.missing().tolist())) == sorted(
+        (s, v)
+        for s in range(5)
+        for v in range(2)
+        if (s, v) not in {(3, 1), (0, 0)}
+    )
+
+
+def test_half_precision_rounds_to_the_nearest(tmp_path):
+    store = make(tmp_path / 'cache', 'float16')
+    some = keys((2, 1))
+    exact = {n: torch.randn(1, *shape) for n, shape in SHAPES.items()}
+    store.write(*some, exact)
+    outputs, _ = store.read(*some)
+    for name, value in exact.items():
+        assert torch.equal(outputs[name], value.half().float())
+    with pytest.raises(UserError, match="not finite in float16.*'float32'"):
+        store.write(*some, dict(exact, logits=torch.full((1, 3), 1e5)))
+
+
+@pytest.mark.parametrize('name', ['feature.f32', 'logits.f32'])
+def test_damaged_bytes_are_missing(tmp_path, name):
+    store = make(tmp_path / 'cache')
+    every = keys(*((s, v) for s in range(5) for v in range(2)))
+    store.write(*every, values(*every))
+    store.flush()
+    path = tmp_path / 'cache' / name
+    content = bytearray(path.read_bytes())
+    # A byte of the entry (sample 2, view 1), the sixth of ten.
+    content[len(content) // 10 * 5 + 3] ^= 1
+    path.write_bytes(content)
+    outputs, right = make(tmp_path / 'cache').read(*every)
+    assert right.tolist() == [i != 5 for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(teacher_sha256='b' * 64), "teacher_sha256='aaa.*'bbb"),
+        (dict(seed=3), 'seed=0, but this run has 3'),
+        (dict(pipeline='x'), "pipeline=None, but this run has 'x'"),
+        (dict(dtype='float16'), "dtype='float32'.*'float16'"),
+        (dict(samples=6), 'samples=5, but this run has 6'),
+        (dict(views=1), 'views=2, but this run has 1'),
+    ],
+)
+def test_another_manifest_is_refused(tmp_path, change, words):
+    make(tmp_path / 'cache')
+    with pytest.raises(UserError, match=words):
+        make(tmp_path / 'cache', **change)
+
+
+def test_files_that_are_no_store(tmp_path):
+    make(tmp_path / 'cache')
+    path = tmp_path / 'cache' / 'feature.f32'
+    os.truncate(path, 17)
+    with pytest.raises(UserError, match='has 17 bytes, but 320 are wanted'):
+        make(tmp_path / 'cache')
+    path.unlink()
+    with pytest.raises(UserError, match='feature.f32: is missing'):
+        make(tmp_path / 'cache')
+    (tmp_path / 'cache' / MANIFEST_FILE).write_text('{"half')
+    with pytest.raises(UserError, match='is no JSON'):
+        make(tmp_path / 'cache')
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'thesis.txt').touch()
+    with pytest.raises(UserError, match='holds files but no manifest'):
+        make(tmp_path / 'mine')
+    assert [p.name for p in (tmp_path / 'mine').iterdir()] == ['thesis.txt']
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='cannot be made'):
+        make(tmp_path / 'file' / 'cache')
+
+
+def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    with pytest.raises(UserError, match='GB, but 0.00 GB of the disk'):
+        make(tmp_path / 'cache')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_its_size_is_what_was_said(tmp_path):
+    store = make(tmp_path / 'cache')
+    found = sum(
+        path.stat().st_size
+        for path in (tmp_path / 'cache').iterdir()
+        if path.name != MANIFEST_FILE
+    )
+    assert found == store.nbytes == store_bytes(5, 2, SHAPES, 'float32')
+    manifest = json.loads((tmp_path / 'cache' / MANIFEST_FILE).read_text())
+    assert manifest['teacher_sha256'] == 'a' * 64
+
+
+_WRITER = """
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+from tests.models.teachers.test_feature_store import make, values, keys
+store = make(sys.argv[1], samples=400, views=2)
+print('ready', flush=True)
+while True:
+    for start in range(0, 400, 16):
+        some = keys(*((s, v) for s in range(start, start + 16)
+                      for v in range(2)))
+        store.write(*some, values(*some))
+    store._checksums[:] = 0
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_instant(tmp_path, repo):
+    folder = tmp_path / 'cache'
+    every = keys(*((s, v) for s in range(400) for v in range(2)))
+    expected = values(*every)
+    seen = set()
+    for attempt in range(6):
+        writer = subprocess.Popen(
+            [sys.executable, '-c', _WRITER, folder, str(repo)],
+            stdout=subprocess.PIPE,
+        )
+        assert writer.stdout.readline()
+        time.sleep(0.02 * attempt)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        outputs, right = make(folder, samples=400).read(*every)
+        seen.add(int(right.sum()))
+        for name, value in expected.items():
+            assert torch.equal(outputs[name][right], value[right])
+    assert max(seen) > 0
+
+
+def _make_at_once(folder, barrier, results):
+    barrier.wait()
+    results.put(make(folder).created)
+
+
+@pytest.mark.slow
+def test_processes_that_make_it_at_once_share_one(tmp_path):
+    context = multiprocessing.get_context('fork')
+    barrier, results = context.Barrier(4), context.Queue()
+    folder = tmp_path / 'cache'
+    workers = [
+        context.Process(target=_make_at_once, args=(folder, barrier, results))
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    created = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert created.count(True) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ['cache']
+
+
+def test_opening_a_million_takes_neither_time_nor_memory(tmp_path):
+    shape = {'feature': (1024,)}
+    FeatureStore(tmp_path / 'cache', {}, 1_000_000, 1, shape)
+    start = time.perf_counter()
+    store = FeatureStore(tmp_path / 'cache', {}, 1_000_000, 1, shape)
+    assert time.perf_counter() - start < 1
+    assert isinstance(store._arrays['feature'], np.memmap)
+    on_disk = sum(p.stat().st_blocks for p in (tmp_path / 'cache').iterdir())
+    assert on_disk * 512 < 10e6
+    assert (tmp_path / 'cache' / CHECKSUMS_FILE).stat().st_size == 4_000_000
