@@ -50,12 +50,17 @@ def write_atomic(path: Union[str, Path], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes private files; these are meant to be shared.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def umask() -> int:
+    """Gives the permissions that files of this process are made without."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load_checkpoint(path: Union[str, Path]) -> dict:

@@ -13,8 +13,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 #: The shipped domain-folder config, made small enough for a test: a tiny
 #: teacher of random weights, batches of 4 + 4, two workers.
 TINY = (
-    'model.teacher.model_name=test_efficientnet',
-    'model.teacher.checkpoint=None',
+    'model.teacher.teacher.model_name=test_efficientnet',
+    'model.teacher.teacher.checkpoint=None',
     'train_dataloader.batch_size=8',
     'train_dataloader.sampler.labelled=4',
     'train_dataloader.sampler.unlabelled=4',

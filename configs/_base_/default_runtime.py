@@ -6,6 +6,8 @@ seed = {{'$SEED:0'}}
 randomness = dict(seed=seed, deterministic=False)
 
 default_hooks = dict(
+    # Like MMEngine's, but reads the terms when they are logged.
+    runtime_info=dict(type='DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     # Like MMEngine's, but each stage walks through its own schedule.
@@ -29,6 +31,7 @@ custom_hooks = [
     dict(type='ResultsHook'),
     dict(type='ProgressHook'),
     dict(type='TeacherReportHook'),
+    dict(type='TeacherCacheHook'),
 ]
 
 # Each stage trains one part of the model.

@@ -9,16 +9,18 @@ from .image_folder import ImageFolder
 from .image_list import DomainList
 from .imagenet import ImageNetSubset
 from .images import IMAGE_EXTENSIONS, load_sample
+from .keys import CachedKey, SampleKey
 from .prompt_names import prompt_names
 from .sampler import TwoStreamBatchSampler, TwoStreamSampler
 from .subset import digest, label_subset, split_digest, stratified_subset
-from .two_stream import SampleKey, TwoStreamDataset
+from .two_stream import TwoStreamDataset
 from .views import derive_seed, seeded_rng
 
 __all__ = [
     'CIFAR',
     'ELPV',
     'IMAGE_EXTENSIONS',
+    'CachedKey',
     'DatasetReport',
     'DomainFolder',
     'DomainList',

@@ -94,3 +94,20 @@ def geometry_only(sample: DataSample) -> DataSample:
             # What set_metainfo does, less a deep copy.
             kept.set_field(known[name], name, field_type='metainfo')
     return kept
+
+
+def label_only(info: dict) -> DataSample:
+    """Makes a sample that says nothing but the label, as a pipeline packs it.
+
+    Args:
+        info (dict): What its dataset says of it.
+
+    Returns:
+        DataSample: With ``gt_label`` or ``gt_score`` if ``info`` has one.
+    """
+    sample = DataSample()
+    if 'gt_label' in info:
+        sample.set_gt_label(info['gt_label'])
+    if 'gt_score' in info:
+        sample.set_gt_score(info['gt_score'])
+    return sample

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -20,7 +29,7 @@ from ..stages import (
     StageSchedule,
     draws,
 )
-from .two_stream import SampleKey
+from .keys import SampleKey
 from .views import derive_seed
 
 LONGER = 'longer'
@@ -291,6 +300,11 @@ class TwoStreamBatchSampler:
         drop_last (bool, optional): As the sampler has it, which decides the
             length of an epoch. Defaults to None, which asks for nothing.
 
+    Attributes:
+        mark (Callable, optional): Takes the keys of a batch and gives those
+            that the dataset is asked for: ``TeacherCacheHook`` has it name
+            samples that the teacher need not see. Defaults to None.
+
     Raises:
         UserError: If either is another one.
     """
@@ -323,9 +337,11 @@ class TwoStreamBatchSampler:
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = sampler.drop_last
+        self.mark: Optional[Callable[[List[SampleKey]], List[tuple]]] = None
 
-    def __iter__(self) -> Iterator[List[SampleKey]]:
-        return self.sampler.batches()
+    def __iter__(self) -> Iterator[List[tuple]]:
+        batches = self.sampler.batches()
+        return batches if self.mark is None else map(self.mark, batches)
 
     def __len__(self) -> int:
         return self.sampler.epoch_length

@@ -175,13 +175,23 @@ def split_digest(dataset: Any) -> str:
     hashed = hashlib.sha256()
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        hashed.update(_identity(info, root))
+        hashed.update(identity(info, root))
         label = info.get('gt_label', info.get('gt_score'))
         hashed.update(f'\t{np.asarray(label).tolist()}\n'.encode())
     return hashed.hexdigest()
 
 
-def _identity(info: dict, root: Optional[str]) -> bytes:
+def identity(info: dict, root: Optional[str]) -> bytes:
+    """Gives what tells a sample from others, on any machine.
+
+    Args:
+        info (dict): What its dataset says of it.
+        root (str, optional): ``data_root`` of the dataset.
+
+    Returns:
+        bytes: The path of its image below ``root`` (the file's name if there
+        is none), or its pixels.
+    """
     path = info.get('img_path')
     if path is None:
         return np.ascontiguousarray(info['img']).tobytes()

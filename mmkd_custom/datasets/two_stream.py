@@ -6,28 +6,24 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.logging import print_log
+from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
 from ..errors import UserError
 from ..registry import DATASETS
 from ..stages import LABELLED, SYNTHETIC, UNLABELLED
+from .keys import CachedKey, SampleKey
 from .overlap import check_classes, check_distinct, positions_outside
-from .packing import compose, geometry_only, run_seeded, without_label
+from .packing import (
+    compose,
+    geometry_only,
+    label_only,
+    run_seeded,
+    without_label,
+)
+from .samples_digest import samples_digest
 from .subset import split_digest
 from .views import kept_rng
-
-
-class SampleKey(NamedTuple):
-    """Names one view of one sample.
-
-    Args:
-        index (int): Index within the :class:`TwoStreamDataset`: labelled
-            samples first, then unlabelled, then synthetic ones.
-        view (int): Which of the sample's random augmentations.
-    """
-
-    index: int
-    view: int
 
 
 class _Part(NamedTuple):
@@ -177,18 +173,21 @@ class TwoStreamDataset(Dataset):
     def __len__(self) -> int:
         return self.num_labelled + self.num_unlabelled + self.num_synthetic
 
-    def __getitem__(self, key: Union[SampleKey, int]) -> dict:
+    def __getitem__(self, key: Union[SampleKey, CachedKey, int]) -> dict:
         """Gives one view of one sample.
 
         Args:
-            key (SampleKey | int): The sample and its view; an int means view
-                0.
+            key (SampleKey | CachedKey | int): The sample and its view; an
+                int means view 0.
 
         Returns:
             dict: ``inputs`` as the stream's pipeline packs it, the
             ``data_samples`` (whose metainfo holds ``sample_idx``, ``view``
             and ``stream``: 'labelled', 'unlabelled' or 'synthetic') and,
             with their pipelines, ``teacher_inputs`` and ``strong_inputs``.
+            By a :class:`CachedKey` the metainfo holds ``cached=True`` as
+            well, there are no ``teacher_inputs``, and without its ``image``
+            there are ``data_samples`` alone.
 
         Raises:
             UserError: If the image cannot be read or a pipeline does not
@@ -202,26 +201,39 @@ class TwoStreamDataset(Dataset):
         with kept_rng():
             return [self._item(key) for key in keys]
 
-    def _item(self, key: Union[SampleKey, int]) -> dict:
+    def _item(self, key: Union[SampleKey, CachedKey, int]) -> dict:
         """Makes an item; leaves the random generators seeded."""
         if not isinstance(key, tuple):
             key = SampleKey(key, 0)
         index, view = int(key[0]), int(key[1])
         part, position = self._locate(index)
+        cached = isinstance(key, CachedKey)
+        item = {}
+        if cached and not key.image:
+            sample = DataSample()
+            if part.name == LABELLED:
+                sample = label_only(part.dataset.get_data_info(position))
+            item['data_samples'] = sample
+        else:
+            item = self._images(part, position, index, view, cached)
+        about = dict(sample_idx=index, view=view, stream=part.name)
+        if cached:
+            about['cached'] = True
+        for name, value in about.items():
+            # What set_metainfo does, less a deep copy.
+            item['data_samples'].set_field(value, name, field_type='metainfo')
+        return item
+
+    def _images(
+        self, part: _Part, position: int, index: int, view: int, cached: bool
+    ) -> dict:
         key = (self.seed, index, view)
         packed = self._packed(part, position, part.dataset.pipeline, *key)
         sample = packed['data_samples']
         if part.name != LABELLED:
             sample = geometry_only(sample)
-        for name, value in (
-            ('sample_idx', index),
-            ('view', view),
-            ('stream', part.name),
-        ):
-            # What set_metainfo does, less a deep copy.
-            sample.set_field(value, name, field_type='metainfo')
         item = dict(inputs=packed['inputs'], data_samples=sample)
-        if self.teacher_pipeline is not None:
+        if self.teacher_pipeline is not None and not cached:
             item['teacher_inputs'] = self._packed(
                 part, position, self.teacher_pipeline, *key
             )['inputs']
@@ -263,6 +275,14 @@ class TwoStreamDataset(Dataset):
         """
         part, position = self._locate(index)
         return part.name, position
+
+    def samples_sha256(self) -> str:
+        """Computes :func:`samples_digest` of all streams.
+
+        Returns:
+            str: 64 hexadecimal digits.
+        """
+        return samples_digest(self._parts)
 
     def _locate(self, index: int) -> Tuple[_Part, int]:
         within = index

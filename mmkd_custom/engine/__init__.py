@@ -2,26 +2,28 @@
 
 from .checkpoint import AtomicBackend, StrictLoadHook
 from .hooks import (
+    DeferredRuntimeInfoHook,
     EpochSeedHook,
     ProgressHook,
     ResultsHook,
     StageHook,
     StageParamSchedulerHook,
     StandardizeTeacherHook,
-    TeacherMemoryHook,
+    TeacherCacheHook,
     TeacherReportHook,
 )
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 
 __all__ = [
     'AtomicBackend',
+    'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'ProgressHook',
     'ResultsHook',
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
-    'TeacherMemoryHook',
+    'TeacherCacheHook',
     'TeacherReportHook',
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',

@@ -37,7 +37,7 @@ def adapt_config(
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.load_config`,
             with a teacher in its model. Of an ``AdaptedTeacher``, the teacher
-            inside is adapted anew.
+            inside is adapted anew, in a ``CachedTeacher`` too.
         settings (AdaptSettings): How.
         out (str | Path, optional): The safetensors file. Defaults to None,
             the one that an ``AdaptedTeacher`` of the config names, else
@@ -112,8 +112,7 @@ def adapt_usage(config: Config, mode: str, path: Union[str, Path]) -> str:
     Returns:
         str: See :func:`~mmkd_custom.engine.teacher_config.usage`.
     """
-    spec, _ = teacher_to_fit(config, *_kind(mode), out=path)
-    return usage(spec, *_kind(mode)[:2], path)
+    return usage(config, *_kind(mode)[:2], path)
 
 
 def _kind(mode: str) -> Tuple[Type[AdaptedTeacher], str, str]:

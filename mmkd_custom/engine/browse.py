@@ -241,7 +241,7 @@ def _pictures(
 
 def _prepared(teacher: FrozenTeacher, inputs: torch.Tensor) -> Iterator[tuple]:
     """Gives each network that is asked, with the images it gets."""
-    # A probed or adapted one prepares as the teacher inside it does.
+    # Probed, adapted or cached, it prepares as the teacher inside it does.
     while isinstance(getattr(teacher, 'teacher', None), FrozenTeacher):
         teacher = teacher.teacher
     members = getattr(teacher, 'teachers', None)

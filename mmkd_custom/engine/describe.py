@@ -22,6 +22,7 @@ from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.report import teacher_report
 from ..models.teachers.wrapped import build_wrapped
 from .misspelt import naming_misspelt
+from .teacher_config import inner_teacher
 
 
 def describe_config(
@@ -31,7 +32,8 @@ def describe_config(
 
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.load_config`,
-            with a teacher in its model.
+            with a teacher in its model; of a ``CachedTeacher``, the teacher
+            inside is described.
         image_size (int, optional): Pixels of the images that come to the
             teacher. Defaults to None, the ``input_size`` of the model.
 
@@ -103,7 +105,7 @@ def peak_memory(
 def _job(config: Config, image_size: Optional[int]) -> Dict[str, Any]:
     """What another process needs to build the teacher."""
     model = config.get('model') or {}
-    spec = model.get('teacher')
+    spec, _ = inner_teacher(config)
     if not isinstance(spec, dict):
         raise UserError(
             'config: its model has no teacher, but one is wanted to be '
@@ -135,7 +137,10 @@ def _measure(
     job: Dict[str, Any], batch_size: int, max_batch: Optional[int]
 ) -> Dict[str, Any]:
     teacher = _build(job)
-    teacher.max_batch = max_batch
+    # One around another hands it whole batches, which that one cuts anew.
+    for module in teacher.modules():
+        if isinstance(module, FrozenTeacher):
+            module.max_batch = max_batch
     built = _peak_mb()
     size = job['image_size']
     images = torch.zeros(batch_size, 3, size, size, device=get_device())

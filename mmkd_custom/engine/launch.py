@@ -39,7 +39,7 @@ def train(config: Config) -> Dict[str, float]:
             finished, the work directory is then as it was before.
     """
     _check_start(config)
-    with _untouched_on_error(Path(config.work_dir)) as trained:
+    with untouched_on_error(Path(config.work_dir)) as trained:
         # Datasets, optimisers and schedules are built by runner.train() only.
         with naming_misspelt():
             runner = _naming_downloads(lambda: build_runner(config), config)
@@ -80,7 +80,7 @@ def test(
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
     config.load_from, config.resume = str(checkpoint), False
-    with _untouched_on_error(Path(config.work_dir)), naming_misspelt():
+    with untouched_on_error(Path(config.work_dir)), naming_misspelt():
         return build_runner(config).test()
 
 
@@ -180,7 +180,7 @@ class _NoteEpoch(Hook):
 
 
 @contextmanager
-def _untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
+def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
     """Takes back what a runner wrote when the user's input was wrong.
 
     The runner makes its directory and its config snapshot before it looks at

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Type
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
-from ..datasets.sampler import TwoStreamBatchSampler
+from ..datasets.sampler import TwoStreamBatchSampler, TwoStreamSampler
 from ..datasets.two_stream import TwoStreamDataset
 from ..errors import UserError
 from ..progress import progress_bar
@@ -54,16 +54,16 @@ def loader_throughput(
         UserError: If a number is out of range or the config's training loader
             is no two-stream loader.
     """
-    _check_number('--workers', workers, 0)
-    _check_number('--repeats', repeats, 1)
-    options = _loader_options(config, workers)
+    check_number('--workers', workers, 0)
+    check_number('--repeats', repeats, 1)
+    options = loader_options(config, workers)
     scope = DefaultScope.overwrite_default_scope(
         config.get('default_scope', 'mmkd_custom')
     )
     with scope, naming_misspelt():
         two_stream = Runner.build_dataloader(options, seed=0)
         left_out = _prepare(two_stream)
-        plain = _plain_loader(two_stream, options)
+        plain = plain_loader(two_stream, options)
     loaders = dict(two_stream=two_stream, plain=plain)
     rates: Dict[str, List[float]] = {name: [] for name in loaders}
     with progress_bar() as bar:
@@ -90,7 +90,19 @@ def loader_throughput(
     )
 
 
-def _loader_options(config: Config, workers: int) -> ConfigDict:
+def loader_options(config: Config, workers: int) -> ConfigDict:
+    """Gives the options of the training loader with other workers.
+
+    Args:
+        config (Config): From :func:`~mmkd_custom.engine.config.prepare`.
+        workers (int): Worker processes, which stay from epoch to epoch.
+
+    Returns:
+        ConfigDict: A copy.
+
+    Raises:
+        UserError: If the config has none.
+    """
     if not config.get('train_dataloader'):
         raise UserError(
             'config: has no train_dataloader, but one with a '
@@ -103,8 +115,18 @@ def _loader_options(config: Config, workers: int) -> ConfigDict:
     return options
 
 
-def _prepare(loader: DataLoader) -> List[str]:
-    """Leaves out what a plain loader has not; gives its names."""
+def two_stream_sampler(loader: DataLoader) -> TwoStreamSampler:
+    """Gives what draws the batches of a two-stream loader.
+
+    Args:
+        loader (DataLoader): Any loader.
+
+    Returns:
+        TwoStreamSampler: Its sampler.
+
+    Raises:
+        UserError: If it is no two-stream loader.
+    """
     dataset, batch_sampler = loader.dataset, loader.batch_sampler
     if not isinstance(dataset, TwoStreamDataset) or not isinstance(
         batch_sampler, TwoStreamBatchSampler
@@ -114,6 +136,12 @@ def _prepare(loader: DataLoader) -> List[str]:
             f'{type(batch_sampler).__name__}, but a TwoStreamDataset and a '
             'TwoStreamBatchSampler are wanted.'
         )
+    return batch_sampler.sampler
+
+
+def _prepare(loader: DataLoader) -> List[str]:
+    """Leaves out what a plain loader has not; gives its names."""
+    sampler, dataset = two_stream_sampler(loader), loader.dataset
     left_out = [
         name
         for name in ('teacher_pipeline', 'strong_pipeline')
@@ -121,13 +149,28 @@ def _prepare(loader: DataLoader) -> List[str]:
     ]
     for name in left_out:
         setattr(dataset, name, None)
-    sampler = batch_sampler.sampler
     sampler.epoch_length = min(sampler.epoch_length, MAX_BATCHES)
     return left_out
 
 
-def _plain_loader(two_stream: DataLoader, options: ConfigDict) -> DataLoader:
-    """Builds a loader over the images of the other's first epoch."""
+def plain_loader(
+    two_stream: DataLoader,
+    options: ConfigDict,
+    images: Type[Subset] = Subset,
+) -> DataLoader:
+    """Builds an MMPretrain loader over the images of a two-stream epoch.
+
+    Args:
+        two_stream (DataLoader): The images are those of the epoch and stage
+            at which its sampler stands.
+        options (ConfigDict): Its options, of which batch size, collation,
+            workers and memory pinning are taken over.
+        images (type): Builds the dataset from the streams' own datasets, one
+            after the other, and the indices. Defaults to ``Subset``.
+
+    Returns:
+        DataLoader: With a ``DefaultSampler`` that shuffles.
+    """
     dataset = two_stream.dataset
     streams, offsets, total = [], {}, 0
     for name in STREAMS:
@@ -148,7 +191,7 @@ def _plain_loader(two_stream: DataLoader, options: ConfigDict) -> DataLoader:
         }
     )
     options.update(
-        dataset=Subset(ConcatDataset(streams), indices),
+        dataset=images(ConcatDataset(streams), indices),
         sampler=dict(type='DefaultSampler', shuffle=True),
         batch_size=two_stream.batch_sampler.batch_size,
     )
@@ -162,7 +205,17 @@ def _window(loader: DataLoader) -> float:
     return images / (time.perf_counter() - start)
 
 
-def _check_number(option: str, number: int, least: int) -> None:
+def check_number(option: str, number: int, least: int) -> None:
+    """Refuses a number that is too small.
+
+    Args:
+        option (str): Its name, for the error.
+        number (int): What was given.
+        least (int): The smallest that makes sense.
+
+    Raises:
+        UserError: If it is smaller.
+    """
     if number < least:
         raise UserError(
             f'{option} {number}: a whole number >= {least} is wanted.'

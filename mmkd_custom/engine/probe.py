@@ -59,7 +59,7 @@ def probe_config(
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.load_config`,
             with a teacher in its model. Of a ``ProbedTeacher``, the teacher
-            inside is probed anew.
+            inside is probed anew, in a ``CachedTeacher`` too.
         normalization (str): 'none', 'l2' or 'standardize'. Defaults to
             'standardize'.
         holdout (float): Share of the images of each class that chooses the
@@ -135,8 +135,7 @@ def probe_usage(config: Config, path: Union[str, Path]) -> str:
     Returns:
         str: See :func:`~mmkd_custom.engine.teacher_config.usage`.
     """
-    spec, _ = teacher_to_fit(config, *_KIND, out=path)
-    return usage(spec, *_KIND[:2], path)
+    return usage(config, *_KIND[:2], path)
 
 
 def _extract(

@@ -12,9 +12,27 @@ from mmengine.config import Config, ConfigDict, DictAction
 
 from ..errors import UserError
 from ..models.teachers.base import FrozenTeacher
+from ..models.teachers.cached import CachedTeacher
 
 #: Options by which a teacher made of another says how that one runs.
 _EXECUTION = ('dtype', 'channels_last', 'max_batch', 'compile')
+
+
+def inner_teacher(config: Config) -> Tuple[Any, str]:
+    """Gives the config of the teacher itself, without its cache.
+
+    Args:
+        config (Config): Any.
+
+    Returns:
+        tuple[dict | None, str]: What the config has there, and the option
+        that it is: ``model.teacher``, or ``model.teacher.teacher`` of a
+        ``CachedTeacher``.
+    """
+    spec, option = (config.get('model') or {}).get('teacher'), 'model.teacher'
+    if _is(spec, CachedTeacher):
+        return spec.get('teacher'), f'{option}.teacher'
+    return spec, option
 
 
 def teacher_to_fit(
@@ -26,8 +44,9 @@ def teacher_to_fit(
 ) -> Tuple[dict, Path]:
     """Gives the config of the teacher to fit to, and the file to write.
 
-    Of a ``wrapper`` it is the teacher inside, to be run as the wrapper says.
-    The file's folder is made, to fail now and not after hours.
+    Of a ``CachedTeacher`` it is the teacher inside, and of a ``wrapper`` the
+    one inside that, to be run as the wrapper says. The file's folder is made,
+    to fail now and not after hours.
 
     Args:
         config (Config): With a teacher in its model.
@@ -43,20 +62,10 @@ def teacher_to_fit(
     Raises:
         UserError: If there is no teacher, or the file cannot be written.
     """
-    spec = (config.get('model') or {}).get('teacher')
-    kind = spec.get('type') if isinstance(spec, dict) else None
-    if kind is wrapper or str(kind).rpartition('.')[2] == wrapper.__name__:
-        out = out or spec.get(option)
-        run = {k: spec[k] for k in _EXECUTION if spec.get(k) is not None}
-        # Not unpacked: that would import the objects of a lazy config.
-        spec = copy.deepcopy(spec.get('teacher'))
-        if isinstance(spec, dict):
-            spec.update(run)
-    if not isinstance(spec, dict):
-        raise UserError(
-            'config: its model has no teacher, but one is wanted, as in '
-            'configs/customkd_mbv3_domain_folder.py.'
-        )
+    spec = _without(wrapper, config)
+    if out is None:
+        given, _ = inner_teacher(config)
+        out = given.get(option) if _is(given, wrapper) else None
     if out is None:
         folder = config.get('work_dir') or Path(
             'work_dirs', Path(config.filename or 'config').stem
@@ -74,6 +83,29 @@ def teacher_to_fit(
     return spec, path
 
 
+def _without(wrapper: Type[FrozenTeacher], config: Config) -> dict:
+    """Gives the config of the teacher to fit to."""
+    spec, _ = inner_teacher(config)
+    if _is(spec, wrapper):
+        run = {k: spec[k] for k in _EXECUTION if spec.get(k) is not None}
+        # Not unpacked: that would import the objects of a lazy config.
+        spec = copy.deepcopy(spec.get('teacher'))
+        if isinstance(spec, dict):
+            spec.update(run)
+    if not isinstance(spec, dict):
+        raise UserError(
+            'config: its model has no teacher, but one is wanted, as in '
+            'configs/customkd_mbv3_domain_folder.py.'
+        )
+    return spec
+
+
+def _is(spec: Any, kind: Type[FrozenTeacher]) -> bool:
+    """Says whether a teacher's config is of a kind, however it names it."""
+    given = spec.get('type') if isinstance(spec, dict) else None
+    return given is kind or str(given).rpartition('.')[2] == kind.__name__
+
+
 def seed_of(config: Config) -> int:
     """Gives the seed of a config; 0 if it names none."""
     randomness = config.get('randomness') or {}
@@ -81,7 +113,7 @@ def seed_of(config: Config) -> int:
 
 
 def usage(
-    spec: dict,
+    config: Config,
     wrapper: Type[FrozenTeacher],
     option: str,
     path: Union[str, Path],
@@ -89,7 +121,8 @@ def usage(
     """Says how a run gets the teacher that was fitted.
 
     Args:
-        spec (dict): From :func:`teacher_to_fit`.
+        config (Config): As for :func:`teacher_to_fit`; a ``CachedTeacher``
+            stays around the new teacher.
         wrapper (type): As there.
         option (str): As there.
         path (str | Path): The file that was written.
@@ -102,22 +135,24 @@ def usage(
         'type': f'mmkd_custom.{wrapper.__name__}',
         option: str(path),
         'num_classes': 'auto',
-        'teacher': ConfigDict(spec).to_dict(),
+        'teacher': ConfigDict(_without(wrapper, config)).to_dict(),
     }
     items = ', '.join(f'{name}={value!r}' for name, value in plain.items())
-    text = (
-        'In a config that inherits this one:\n\n'
-        f'model = dict(teacher=dict(_delete_=True, {items}))'
-    )
-    options = _options({'_delete_': True, **plain})
+    line = f'dict(_delete_=True, {items})'
+    _, place = inner_teacher(config)
+    model, *names = place.split('.')
+    for name in reversed(names):
+        line = f'dict({name}={line})'
+    text = f'In a config that inherits this one:\n\n{model} = {line}'
+    options = _options({'_delete_': True, **plain}, place)
     if options is None:
         return text
     return f'{text}\n\nOr on the command line:\n\n--cfg-options {options}'
 
 
-def _options(teacher: Dict[str, Any]) -> Optional[str]:
+def _options(teacher: Dict[str, Any], place: str) -> Optional[str]:
     """Writes a teacher for ``--cfg-options``; None if that loses a value."""
-    flat = _flat(teacher, 'model.teacher')
+    flat = _flat(teacher, place)
     # MMEngine's parser takes blanks away, cuts at commas, and never ends on
     # a dictionary in a list.
     if any(set(' ,()[]{}\'"') & set(text) for text in _texts(flat)):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
+import numpy as np
 from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
@@ -13,8 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 from ..datasets import SampleKey, TwoStreamDataset
 from ..errors import UserError
 from ..models.distillers import BaseDistiller, make_batch
+from ..models.distillers.batch import Batch
 from ..models.teachers import TeacherOutput
 from ..progress import progress_bar
+from .cached_keys import cache_of, marker
 from .unwrap import unwrapped
 
 
@@ -49,37 +52,72 @@ def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
     return model
 
 
-def ask_about(
-    runner: Runner,
-    model: BaseDistiller,
-    views: Sequence[int],
-    batch_size: int,
-) -> Iterator[Tuple[List[DataSample], TeacherOutput]]:
-    """Asks the teacher about every sample in some views, with a progress bar.
-
-    In a fixed order and in batches of a fixed size, so that a resumed run
-    gets the same outputs bit for bit. The ranks share the batches.
+def every_sample(dataset: Dataset, views: Sequence[int]) -> np.ndarray:
+    """Names every sample of a dataset in some views.
 
     Args:
-        runner (Runner): Whose training dataset is walked.
-        model (BaseDistiller): Its distiller.
+        dataset (Dataset): Any :class:`~mmkd_custom.datasets.TwoStreamDataset`.
         views (Sequence[int]): View numbers.
+
+    Returns:
+        np.ndarray: (M, 2) sample and view, view by view.
+    """
+    samples = np.tile(np.arange(len(dataset)), len(views))
+    return np.stack([samples, np.repeat(views, len(dataset))], 1)
+
+
+def ask_about(
+    runner: Runner, model: BaseDistiller, keys: np.ndarray, batch_size: int
+) -> Iterator[Tuple[List[DataSample], TeacherOutput]]:
+    """Asks the teacher about some samples, with a progress bar.
+
+    What a cache holds is read, and no image is made for it; what it does not
+    hold is added.
+
+    Args:
+        runner (Runner): Whose training dataset is asked about.
+        model (BaseDistiller): Its distiller.
+        keys (np.ndarray): (M, 2) sample and view.
         batch_size (int): Images the teacher sees at once.
 
     Yields:
         tuple[list[DataSample], TeacherOutput]: This rank's batches.
     """
+    store = cache_of(model)
+    mark = None if store is None else marker(store, lambda: False)
+    for batch in batches_of(runner, model, keys, batch_size, mark):
+        if store is None:
+            yield batch.data_samples, model.ask_teacher(batch)
+        else:
+            yield batch.data_samples, model.run_teacher(batch)[0]
+
+
+def batches_of(
+    runner: Runner,
+    model: BaseDistiller,
+    keys: np.ndarray,
+    batch_size: int,
+    mark: Optional[Callable[[List[SampleKey]], List[tuple]]] = None,
+) -> Iterator[Batch]:
+    """Loads some samples, preprocessed, with a progress bar.
+
+    In a fixed order and in batches of a fixed size, so that a resumed run
+    gets the same bit for bit. The ranks share the batches.
+
+    Args:
+        runner (Runner): Whose training dataset is read.
+        model (BaseDistiller): Its distiller.
+        keys (np.ndarray): (M, 2) sample and view.
+        batch_size (int): Images in a batch.
+        mark (Callable, optional): See
+            :func:`~mmkd_custom.engine.cached_keys.marker`. Defaults to None.
+
+    Yields:
+        Batch: This rank's batches.
+    """
     loader = runner.train_dataloader
-    keys = [
-        SampleKey(index, view)
-        for view in views
-        for index in range(len(loader.dataset))
-    ]
-    rank, world_size = get_dist_info()
-    chunks = [
-        keys[start : start + batch_size]
-        for start in range(0, len(keys), batch_size)
-    ][rank::world_size]
+    chunks = _Chunks(keys, batch_size, mark)
+    device = next(model.student.parameters()).device
     workers = DataLoader(
         loader.dataset,
         batch_sampler=chunks,
@@ -90,8 +128,31 @@ def ask_about(
         for data in progress.track(
             workers, total=len(chunks), description='teacher'
         ):
-            batch = make_batch(**model.data_preprocessor(data, False))
-            yield batch.data_samples, model.ask_teacher(batch)
+            data = model.data_preprocessor(data, False)
+            yield make_batch(**data, device=device)
+
+
+class _Chunks:
+    """This rank's batches of keys; made when they are wanted."""
+
+    def __init__(
+        self,
+        keys: np.ndarray,
+        batch_size: int,
+        mark: Optional[Callable[[List[SampleKey]], List[tuple]]],
+    ) -> None:
+        rank, world_size = get_dist_info()
+        self.starts = range(0, len(keys), batch_size)[rank::world_size]
+        self.keys, self.batch_size, self.mark = keys, batch_size, mark
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[List[tuple]]:
+        for start in self.starts:
+            part = self.keys[start : start + self.batch_size]
+            keys = [SampleKey(*key) for key in part.tolist()]
+            yield keys if self.mark is None else self.mark(keys)
 
 
 @contextmanager

@@ -23,6 +23,24 @@ def has_label(sample: DataSample) -> bool:
     return 'gt_label' in sample or 'gt_score' in sample
 
 
+def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Moves a tensor to a device; the host does not wait for it.
+
+    From ordinary memory CUDA copies only after everything launched before,
+    with the host waiting; from pinned memory the copy takes its turn.
+
+    Args:
+        values (Tensor): Of any shape, on the host or on the device.
+        device (torch.device): Where it is wanted.
+
+    Returns:
+        Tensor: The same values there.
+    """
+    if device.type == 'cuda' and values.device.type == 'cpu':
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 @MODELS.register_module()
 class DistillDataPreprocessor(ClsDataPreprocessor):
     """MMPretrain's preprocessor for batches that mix two streams.
@@ -38,19 +56,25 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
     view and not the other.
     """
 
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        # The loader pins its batches, so no copy needs to be waited for.
+        self._non_blocking = True
+
     def forward(self, data: dict, training: bool = False) -> dict:
         """Normalises a batch.
 
         Args:
             data (dict): ``inputs`` (B, 3, H, W) or a list of B images
                 (3, H, W), ``data_samples`` and optional ``teacher_inputs``
-                and ``strong_inputs``.
+                and ``strong_inputs``. A batch that nobody looks at comes
+                without ``inputs``.
             training (bool): Whether batch augmentations apply. Defaults to
                 False.
 
         Returns:
-            dict: ``inputs`` float (B, 3, H, W), ``data_samples``, and
-            ``teacher_inputs`` and ``strong_inputs`` if there were any.
+            dict: ``inputs`` float (B, 3, H, W) or None, ``data_samples``,
+            and ``teacher_inputs`` and ``strong_inputs`` if there were any.
 
         Raises:
             UserError: If batch augmentations would change one view only.
@@ -58,6 +82,11 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
         samples = data.get('data_samples')
         if not samples or not isinstance(samples[0], DataSample):
             return super().forward(data, training)
+        if self.device.type != 'cpu':
+            _send_labels(samples, self.device)
+        if 'inputs' not in data:
+            # Nobody looks at an image: the teacher's outputs are cached.
+            return dict(inputs=None, data_samples=samples)
         labelled = [i for i, s in enumerate(samples) if has_label(s)]
         unlabelled = [i for i, s in enumerate(samples) if not has_label(s)]
         parts = [
@@ -119,7 +148,24 @@ def _take(
     images: Union[torch.Tensor, Sequence[torch.Tensor]], indices: List[int]
 ) -> Union[torch.Tensor, List[torch.Tensor]]:
     if torch.is_tensor(images):
-        if len(indices) == len(images):
-            return images
+        first, last = indices[0], indices[-1]
+        if indices == list(range(first, last + 1)):
+            # A view stays in pinned memory; a copy would not.
+            return images[first : last + 1]
         return images[indices]
     return [images[i] for i in indices]
+
+
+def _send_labels(samples: List[DataSample], device: torch.device) -> None:
+    """Moves the labels in one copy each; MMPretrain finds them there."""
+    hard = [s for s in samples if 'gt_label' in s]
+    if hard:
+        labels = send(torch.cat([s.gt_label for s in hard]), device)
+        parts = labels.split([len(s.gt_label) for s in hard])
+        for sample, label in zip(hard, parts):
+            sample.set_gt_label(label)
+    soft = [s for s in samples if 'gt_score' in s]
+    if soft:
+        scores = send(torch.stack([s.gt_score for s in soft]), device)
+        for sample, score in zip(soft, scores.unbind()):
+            sample.set_gt_score(score)

@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from torch.func import functional_call
 
 from ..errors import UserError
+from .data_preprocessor import send
 from .taps import get_module, record_inputs, record_outputs
 
 
@@ -121,7 +122,7 @@ class Student:
         else:
             target = torch.cat([s.gt_label for s in data_samples])
         return owner.loss_module(
-            logits, target.to(logits.device), avg_factor=len(data_samples)
+            logits, send(target, logits.device), avg_factor=len(data_samples)
         )
 
 

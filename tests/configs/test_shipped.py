@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import train
+from mmkd_custom.engine.teacher_config import inner_teacher
 from mmkd_custom.registry import MODELS
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains
@@ -27,6 +28,8 @@ STEPS, TESTED = 2, 6
 def small(name: str) -> dict:
     """What makes a config small and offline; its structure stays."""
     alone = 'only_' in name and 'general' not in name
+    # It may stand in its cache.
+    _, teacher = inner_teacher(Config.fromfile(REPOSITORY / 'configs' / name))
     options = {
         'train_dataloader.batch_size': 4 if alone else 8,
         'train_dataloader.num_workers': 0,
@@ -42,17 +45,17 @@ def small(name: str) -> dict:
     if 'openclip' in name:
         options.update(
             {
-                'model.teacher.model_name': 'tiny-vit',
-                'model.teacher.pretrained': None,
+                f'{teacher}.model_name': 'tiny-vit',
+                f'{teacher}.pretrained': None,
             }
         )
     elif not alone:
         options.update(
             {
-                'model.teacher.model_name': 'test_vit',
-                'model.teacher.pretrained': False,
-                'model.teacher.checkpoint': None,
-                'model.teacher.input_size': 160,
+                f'{teacher}.model_name': 'test_vit',
+                f'{teacher}.pretrained': False,
+                f'{teacher}.checkpoint': None,
+                f'{teacher}.input_size': 160,
             }
         )
     if 'imagenet' in name:

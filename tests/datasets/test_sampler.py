@@ -23,7 +23,8 @@ from mmkd_custom.datasets.sampler import (
     TwoStreamBatchSampler,
     TwoStreamSampler,
 )
-from mmkd_custom.datasets.two_stream import SampleKey, TwoStreamDataset
+from mmkd_custom.datasets.keys import SampleKey
+from mmkd_custom.datasets.two_stream import TwoStreamDataset
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import Stage, StageSchedule
 
@@ -726,3 +727,12 @@ class TestTwoRanks(MultiProcessTestCase):
             )
             assert not set(mine) & set(other)
             assert sorted(i for i, _ in mine + other) == list(pool)
+
+
+def test_batches_can_be_marked():
+    made = TwoStreamSampler(Sizes(4, 6), 2, 3, seed=0)
+    batches = TwoStreamBatchSampler(made, 5)
+    plain = list(batches)
+    batches.mark = lambda keys: [(key, len(keys)) for key in keys]
+    assert list(batches) == [[(key, 5) for key in keys] for keys in plain]
+    assert len(batches) == len(plain)

@@ -1,6 +1,7 @@
 import io
 import pickle
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,11 @@ from mmpretrain.datasets import CIFAR10, BaseDataset
 
 from mmkd_custom.datasets.domain_folder import DomainFolder, find_domain
 from mmkd_custom.datasets.image_folder import ImageFolder
-from mmkd_custom.datasets.two_stream import SampleKey, TwoStreamDataset
+from mmkd_custom.datasets.two_stream import (
+    CachedKey,
+    SampleKey,
+    TwoStreamDataset,
+)
 from mmkd_custom.datasets.views import seeded_rng
 from mmkd_custom.errors import UserError
 from mmkd_custom.registry import DATASETS
@@ -518,3 +523,58 @@ def test_one_view_does_not_write_into_another(two_domains):
     item = dataset[3]
     assert not item['inputs'].any() and not item['strong_inputs'].any()
     assert item['teacher_inputs'].any()
+
+
+def test_a_cached_sample_has_no_teacher_image(two_domains):
+    made = TwoStreamDataset(
+        domain(two_domains, 'Art'),
+        domain(two_domains, 'Real World'),
+        seed=3,
+        teacher_pipeline=PIPELINE,
+        strong_pipeline=PIPELINE,
+    )
+    for index in (5, 20):
+        whole = made[SampleKey(index, 2)]
+        assert 'cached' not in whole['data_samples']
+        seen = made[CachedKey(index, 2, image=True)]
+        assert sorted(seen) == ['data_samples', 'inputs', 'strong_inputs']
+        assert same(seen, whole)
+        assert torch.equal(seen['strong_inputs'], whole['strong_inputs'])
+        assert seen['data_samples'].cached is True
+
+
+def test_a_cached_sample_without_its_image_opens_no_file(dataset, two_domains):
+    whole = dataset[SampleKey(5, 2)]['data_samples']
+    for path in Path(two_domains).rglob('*.png'):
+        path.unlink()
+    with pytest.raises(UserError):
+        dataset[SampleKey(5, 2)]
+    labelled, unlabelled = dataset.__getitems__(
+        [CachedKey(5, 2, image=False), CachedKey(20, 1, image=False)]
+    )
+    assert list(labelled) == list(unlabelled) == ['data_samples']
+    sample = labelled['data_samples']
+    assert torch.equal(sample.gt_label, whole.gt_label)
+    assert (sample.sample_idx, sample.view, sample.stream) == (
+        5,
+        2,
+        'labelled',
+    )
+    sample = unlabelled['data_samples']
+    assert sample.keys() == []
+    assert set(sample.metainfo_keys()) == {
+        'sample_idx',
+        'view',
+        'stream',
+        'cached',
+    }
+
+
+def test_soft_labels_of_cached_samples(dataset, monkeypatch):
+    score = np.array([0.2, 0.5, 0.3], np.float32)
+    monkeypatch.setattr(
+        dataset.labelled, 'get_data_info', lambda _: dict(gt_score=score)
+    )
+    sample = dataset[CachedKey(0, 0, image=False)]['data_samples']
+    assert torch.equal(sample.gt_score, torch.from_numpy(score))
+    assert 'gt_label' not in sample

@@ -36,8 +36,8 @@ def small_runner(tmp_path, monkeypatch):
         monkeypatch.setenv('SEED', str(seed))
         path = REPOSITORY / 'configs' / name
         teacher = {
-            'model.teacher.model_name': 'test_efficientnet',
-            'model.teacher.checkpoint': None,
+            'model.teacher.teacher.model_name': 'test_efficientnet',
+            'model.teacher.teacher.checkpoint': None,
         }
         config = load_config(
             path,

@@ -31,9 +31,9 @@ def config(tmp_path, monkeypatch):
 
     def load(name='customkd_mbv3_domain_folder.py', **options):
         teacher = {
-            'model.teacher.model_name': 'test_vit',
-            'model.teacher.checkpoint': str(weights),
-            'model.teacher.input_size': 32,
+            'model.teacher.teacher.model_name': 'test_vit',
+            'model.teacher.teacher.checkpoint': str(weights),
+            'model.teacher.teacher.input_size': 32,
         }
         loaded = load_config(
             REPOSITORY / 'configs' / name,
@@ -73,7 +73,9 @@ def test_the_file_says_how_it_came_about(config, tmp_path, mode):
     # What is printed can be used.
     scope = {}
     exec(adapt_usage(loaded, mode, path).split('\n\n')[1], scope)
-    spec = scope['model']['teacher']
+    # The cache stays around it.
+    spec = scope['model']['teacher'].pop('teacher')
+    assert scope['model'] == dict(teacher={})
     assert spec.pop('_delete_') and spec['num_classes'] == 'auto'
     teacher = MODELS.build(dict(spec, num_classes=3))
     assert isinstance(teacher, AdaptedTeacher) and teacher.num_classes == 3
@@ -82,14 +84,15 @@ def test_the_file_says_how_it_came_about(config, tmp_path, mode):
 def test_precision_and_batches_of_the_teacher_do_not_count(config, tmp_path):
     settings = AdaptSettings(epochs=1)
     options = {
-        'model.teacher.dtype': 'bfloat16',
-        'model.teacher.channels_last': False,
+        'model.teacher.teacher.dtype': 'bfloat16',
+        'model.teacher.teacher.channels_last': False,
     }
     out = tmp_path / 'half.safetensors'
     half, _ = adapt_config(config(**options), settings, out)
     exact, _ = adapt_config(config(), settings, tmp_path / 'f.safetensors')
     assert half.teacher_sha256 == exact.teacher_sha256
-    teacher = AdaptedTeacher(config(**options).model.teacher, str(out))
+    inner = config(**options).model.teacher.teacher
+    teacher = AdaptedTeacher(inner, str(out))
     assert teacher.dtype == torch.bfloat16
 
 
@@ -106,9 +109,9 @@ def test_the_teacher_inside_an_adapted_one_is_adapted_anew(config, tmp_path):
     path = tmp_path / 'named.safetensors'
     plain, _ = adapt_config(loaded, AdaptSettings(epochs=1), tmp_path / 'a')
     # The file that the config names is not there yet.
-    loaded.model.teacher = dict(
+    loaded.model.teacher.teacher = dict(
         type='mmkd_custom.AdaptedTeacher',
-        teacher=loaded.model.teacher,
+        teacher=loaded.model.teacher.teacher,
         adaptation=str(path),
         max_batch=2,
     )
@@ -129,7 +132,7 @@ def test_no_accuracy_without_images_held_out(config, tmp_path):
 
 def test_what_cannot_be_adapted_is_refused_before_training(config, tmp_path):
     settings = AdaptSettings(epochs=1)
-    misspelt = config(**{'model.teacher.type': 'TimTeacher'})
+    misspelt = config(**{'model.teacher.teacher.type': 'TimTeacher'})
     with pytest.raises(UserError, match="no such model.*'TimmTeacher'"):
         adapt_config(misspelt, settings)
     with pytest.raises(UserError, match='no teacher'):

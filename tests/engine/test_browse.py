@@ -19,9 +19,9 @@ ALONE = (
     REPOSITORY / 'configs' / 'baselines' / 'source_only_mbv3_domain_folder.py'
 )
 TINY = {
-    'model.teacher.model_name': 'test_efficientnet',
-    'model.teacher.checkpoint': None,
-    'model.teacher.input_size': 64,
+    'model.teacher.teacher.model_name': 'test_efficientnet',
+    'model.teacher.teacher.checkpoint': None,
+    'model.teacher.teacher.input_size': 64,
 }
 
 
@@ -111,7 +111,7 @@ def test_an_ensemble_shows_what_each_of_its_teachers_gets(domains):
         for size in (32, 64)
     ]
     config = load_config(CUSTOMKD, {})
-    config.model.teacher = dict(
+    config.model.teacher.teacher = dict(
         type='mmkd_custom.EnsembleTeacher', teachers=members
     )
     (sample,) = browse(config, 1, 1, 'labelled')

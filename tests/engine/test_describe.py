@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from mmkd_custom.engine import describe
 from mmkd_custom.engine.describe import describe_config, peak_memory
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers import TimmTeacher
 from tests.helpers import teacher_config
 
 
@@ -23,10 +25,35 @@ def test_the_images_are_as_large_as_the_model_says():
     assert describe_config(config, 64)['input_size'] == (64, 64)
 
 
+def test_of_a_cached_teacher_the_one_inside():
+    cached = dict(type='CachedTeacher', teacher=teacher_config(max_batch=3))
+    report = describe_config(make(teacher=cached))
+    assert report['name'] == 'test_efficientnet'
+    assert report['max_batch'] == 3 and report['input_size'] == (96, 96)
+
+
 def test_a_misspelt_teacher_is_named():
     config = make(teacher=dict(teacher_config(), type='TimTeacher'))
     with pytest.raises(UserError, match="'TimTeacher'.*'TimmTeacher'"):
         describe_config(config)
+
+
+@pytest.mark.parametrize('max_batch, wanted', [(None, [4]), (2, [2, 2])])
+def test_those_inside_are_cut_as_the_tool_says(monkeypatch, max_batch, wanted):
+    seen = []
+    encode = TimmTeacher.encode
+
+    def watched(self, inputs, wants):
+        seen.append(len(inputs))
+        return encode(self, inputs, wants)
+
+    monkeypatch.setattr(TimmTeacher, 'encode', watched)
+    members = [teacher_config(max_batch=1), teacher_config(max_batch=3)]
+    ensemble = dict(type='EnsembleTeacher', teachers=members)
+    cached = dict(type='CachedTeacher', teacher=ensemble)
+    describe._measure(describe._job(make(teacher=cached), 32), 4, max_batch)
+    # After the dry runs when they are built.
+    assert sorted(seen[-2 * len(wanted) :]) == sorted(2 * wanted)
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
 TINY = {
-    'model.teacher.model_name': 'test_vit',
-    'model.teacher.checkpoint': None,
+    'model.teacher.teacher.model_name': 'test_vit',
+    'model.teacher.teacher.checkpoint': None,
     'train_dataloader.num_workers': 0,
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from tests.helpers import make_domains
 
 CONFIG = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
 DOMAINS = dict(SOURCE='art', TARGET='photo', SEED='0')
-NO_TEACHER = {'model.teacher.checkpoint': 'nothing.pth'}
+NO_TEACHER = {'model.teacher.teacher.checkpoint': 'nothing.pth'}
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def make(root, monkeypatch):
         config = load_config(
             CONFIG,
             {
-                'model.teacher.model_name': 'test_efficientnet',
-                'model.teacher.checkpoint': None,
+                'model.teacher.teacher.model_name': 'test_efficientnet',
+                'model.teacher.teacher.checkpoint': None,
                 'train_dataloader.batch_size': 4,
                 'train_dataloader.num_workers': 0,
                 'train_dataloader.sampler.labelled': 2,
@@ -126,7 +127,8 @@ def test_a_mistake_met_in_the_first_epoch_too(make, root, tmp_path):
         (work_dir / name).write_text(f'old {name}')
     before = tree(work_dir)
     config = make(work_dir)
-    # Without the hooks that would meet it before any epoch.
+    # Without what would meet it before any epoch.
+    config.model.teacher = config.model.teacher.teacher
     config.custom_hooks = [
         hook for hook in config.custom_hooks if 'Teacher' not in hook['type']
     ]
@@ -199,6 +201,8 @@ def test_a_checkpoint_that_does_not_tell_its_run_is_resumed(
     older = load_checkpoint(path)
     del older['message_hub']['runtime_info'][RUN_KEY]
     torch.save(older, path)
+    # As old as that, it has no cache, which would tell the seed too.
+    shutil.rmtree(finished / 'teacher_cache')
     monkeypatch.setenv('TARGET', 'photo')
     monkeypatch.setenv('SEED', '1')
     options = {'train_cfg.max_epochs': 4}
@@ -256,6 +260,7 @@ def test_weights_that_the_run_would_replace_are_no_start(make, tmp_path):
     'option, words',
     [
         ('model.genral_weight', ['CustomKD', "'general_weight'"]),
+        ('model.teacher.cache_dri', ['CachedTeacher', "'cache_dir'"]),
         ('model.student.backbone.archh', ['MobileNetV3', "'arch'"]),
         ('custom_hooks.3.tusk', ['ResultsHook', "'task'"]),
         ('train_dataloader.sampler.labeled', ['TwoStream', "'labelled'"]),
@@ -278,7 +283,8 @@ def test_a_misspelt_argument_is_named(make, tmp_path, option, words):
     'option, name, words',
     [
         ('model', 'CustomKDD', ['model', "'CustomKD'"]),
-        ('model.teacher', 'TimTeacher', ['model', "'TimmTeacher'"]),
+        ('model.teacher', 'CachdTeacher', ['model', "'CachedTeacher'"]),
+        ('model.teacher.teacher', 'TimTeacher', ['model', "'TimmTeacher'"]),
         ('custom_hooks.1', 'EpochSedHook', ['hook', "'EpochSeedHook'"]),
         (
             'train_dataloader.sampler',

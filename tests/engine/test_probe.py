@@ -196,6 +196,36 @@ def test_what_is_printed_can_be_used(config, tmp_path):
     assert probe_usage(config, again) == usage
 
 
+def test_the_teacher_in_a_cache_is_probed(config, tmp_path):
+    plain, _, _ = probe_config(config, out=tmp_path / 'plain')
+    config.model.teacher = dict(
+        type='CachedTeacher',
+        teacher=config.model.teacher,
+        cache_dtype='float32',
+    )
+    # No folder of a cache is made.
+    probe, _, path = probe_config(config, out=tmp_path / 'p.safetensors')
+    assert not list(tmp_path.rglob('*cache*'))
+    assert probe.teacher_sha256 == plain.teacher_sha256
+    assert torch.equal(probe.weight, plain.weight)
+    scope = {}
+    exec(probe_usage(config, path).split('\n\n')[1], scope)
+    spec = scope['model']['teacher'].pop('teacher')
+    assert scope['model'] == dict(teacher={}) and spec.pop('_delete_')
+    teacher = MODELS.build(
+        dict(config.model.teacher, teacher=dict(spec, num_classes=3))
+    )
+    assert isinstance(teacher.teacher, ProbedTeacher)
+    assert teacher.num_classes == 3 and teacher.cache_dtype == 'float32'
+
+    # Probed anew, into the file that the probed one in the cache names.
+    config.model.teacher.teacher = dict(spec)
+    path.unlink()
+    again, _, there = probe_config(config)
+    assert there == path and path.is_file()
+    assert torch.equal(again.weight, plain.weight)
+
+
 def test_probed_anew_as_it_will_run(config, tmp_path):
     # The dtype beside the probe holds, so the probe belongs to its weights.
     spec = dict(

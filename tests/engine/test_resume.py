@@ -1,6 +1,7 @@
 """A run that is killed and resumed equals the run that was not."""
 
 import random
+import re
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ import torch
 
 from tests.cli import (
     REPOSITORY,
+    TINY,
     command,
     environment,
     run_tool,
@@ -54,9 +56,7 @@ def kill_when(condition, delay, arguments, root):
 # met again.
 FRESH_VIEWS = """
 _base_ = {config!r}
-custom_hooks = [
-    hook for hook in _base_.custom_hooks if hook.type != 'TeacherMemoryHook'
-]
+model = dict(teacher=dict(_delete_=True, **_base_.teacher))
 train_dataloader = dict(sampler=dict(num_views=None))
 """
 
@@ -72,19 +72,25 @@ def test_killed_and_resumed_runs_end_with_the_same_student(
     root = make_domains(tmp_path / 'data', per_class=8)
     whole, work_dir = tmp_path / 'whole', tmp_path / 'killed'
     config = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
+    options = TINY
     if views == 'fresh':
         shipped, config = config, tmp_path / config.name
         config.write_text(FRESH_VIEWS.format(config=str(shipped)))
+        options = [
+            text.replace('.teacher.teacher.', '.teacher.') for text in TINY
+        ]
 
     def arguments(folder, *extra):
         # An absolute path takes the place of the folder of configs.
-        return train_arguments(folder, epochs, str(config), extra=extra)
+        return train_arguments(folder, epochs, str(config), options, extra)
 
     result = run_tool(
         'train.py', *arguments(whole), DATA_ROOT=str(root), **DOMAINS
     )
     assert result.returncode == 0, result.stderr
-    assert ('asking it about' in log(whole)) == (views == 'fixed')
+    cached = views == 'fixed'
+    assert (' entries missing' in log(whole)) == cached
+    assert (whole / 'teacher_cache').is_dir() == cached
 
     resume = arguments(work_dir, '--resume', 'auto')
     rng = random.Random(0)
@@ -105,6 +111,11 @@ def test_killed_and_resumed_runs_end_with_the_same_student(
     torn.write_bytes(newest.read_bytes()[:1000])
     result = run_tool('train.py', *resume, DATA_ROOT=str(root), **DOMAINS)
     assert result.returncode == 0, result.stderr
+
+    if cached:
+        # What was computed before a kill was read and not computed again.
+        counts = re.findall(r'(\d+) entries missing', log(work_dir))
+        assert len(counts) > 1 and len(set(counts)) > 1
 
     expected, got = student(whole), student(work_dir)
     assert expected.keys() == got.keys()

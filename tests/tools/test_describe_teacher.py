@@ -8,8 +8,8 @@ from tests.helpers import make_domains
 CONFIG = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
 OPTIONS = (
     '--cfg-options',
-    'model.teacher.model_name=test_efficientnet',
-    'model.teacher.checkpoint=None',
+    'model.teacher.teacher.model_name=test_efficientnet',
+    'model.teacher.teacher.checkpoint=None',
 )
 
 

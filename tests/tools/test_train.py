@@ -246,7 +246,7 @@ def test_wrong_input_is_one_sentence(tmp_path, fails, name, words):
             'model.projection.in_channels=7',
         ]
     elif name == 'teacher name':
-        options = ['model.teacher.model_name=vit_smal_patch14_dinov2']
+        options = ['model.teacher.teacher.model_name=vit_smal_patch14_dinov2']
     elif name == 'batch size':
         options = ['train_dataloader.batch_size=0']
     elif name == 'no distillation':
@@ -261,7 +261,7 @@ def test_wrong_input_is_one_sentence(tmp_path, fails, name, words):
     elif name == 'misspelt type':
         options = ['model.type=CustomKDD']
     elif name == 'teacher weights':
-        options = [f'model.teacher.checkpoint={tmp_path}/nothing.pth']
+        options = [f'model.teacher.teacher.checkpoint={tmp_path}/nothing.pth']
     elif name == 'resume':
         extra = ['--resume', str(tmp_path / 'nothing.pth')]
     fails(root, words, options, extra, **variables)

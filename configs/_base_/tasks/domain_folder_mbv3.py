@@ -7,15 +7,10 @@ _base_ = [
     '../default_runtime.py',
 ]
 
-model = dict(
-    student=_base_.student,
-    teacher=_base_.teacher,
-    input_size=_base_.image_size,
-)
-
 # The images cycle through four views, so the teacher is asked once about each
 # and not in every epoch.
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='TeacherMemoryHook'),
-]
+model = dict(
+    student=_base_.student,
+    teacher=dict(type='CachedTeacher', teacher=_base_.teacher),
+    input_size=_base_.image_size,
+)

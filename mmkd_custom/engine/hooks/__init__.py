@@ -4,18 +4,20 @@ from .epoch_seed import EpochSeedHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
+from .runtime_info import DeferredRuntimeInfoHook
 from .stage import StageHook
 from .standardize_teacher import StandardizeTeacherHook
-from .teacher_memory import TeacherMemoryHook
+from .teacher_cache import TeacherCacheHook
 from .teacher_report import TeacherReportHook
 
 __all__ = [
+    'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'ProgressHook',
     'ResultsHook',
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
-    'TeacherMemoryHook',
+    'TeacherCacheHook',
     'TeacherReportHook',
 ]

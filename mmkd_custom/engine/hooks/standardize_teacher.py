@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from ...models.teachers import FEATURE
 from ...registry import HOOKS
-from ..teacher_pass import ask_about, distiller_of
+from ..teacher_pass import ask_about, distiller_of, every_sample
 
 
 @HOOKS.register_module()
@@ -26,7 +26,8 @@ class StandardizeTeacherHook(Hook):
         batch_size (int): Images the teacher sees at once. Defaults to 64.
     """
 
-    # Before TeacherMemoryHook, which then remembers standardised features.
+    # After TeacherCacheHook (20): the statistics are those of what the cache
+    # gives, before TeacherReportHook (35) asks for more.
     priority = 'HIGH'
 
     def __init__(self, batch_size: int = 64) -> None:
@@ -44,7 +45,8 @@ class StandardizeTeacherHook(Hook):
         width = model.teacher.feature_dim
         count = torch.zeros(1, dtype=torch.float64)
         total, squares = torch.zeros(2, width, dtype=torch.float64)
-        for _, output in ask_about(runner, model, [0], self.batch_size):
+        keys = every_sample(runner.train_dataloader.dataset, [0])
+        for _, output in ask_about(runner, model, keys, self.batch_size):
             # float64: a difference of large sums follows.
             feature = output.feature.double().cpu()
             count += len(feature)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any, Iterator, Optional, Sequence
 
+import numpy as np
 import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 
-from ...datasets import SampleKey, TwoStreamDataset
+from ...datasets import TwoStreamDataset
 from ...datasets.views import seeded_rng
 from ...errors import UserError
 from ...models.distillers import BaseDistiller
@@ -46,8 +45,7 @@ class TeacherReportHook(Hook):
         UserError: If a number is not positive.
     """
 
-    # Between StandardizeTeacherHook (HIGH, 30) and TeacherMemoryHook
-    # (ABOVE_NORMAL, 40), which drops the teacher's pipeline.
+    # After StandardizeTeacherHook (HIGH, 30): it may read what that cached.
     priority = 35
 
     def __init__(
@@ -105,12 +103,11 @@ class TeacherReportHook(Hook):
         count = dataset.num_labelled
         taken = min(count, self.max_samples or count)
         # Evenly: folders list their images by class.
-        indices = [i * count // taken for i in range(taken)]
+        keys = np.array([(i * count // taken, 0) for i in range(taken)])
         right = torch.zeros(2, dtype=torch.float64)
-        some = _with_dataset(runner, _Picked(dataset, indices))
         with _asking_for(model, (LOGITS,)):
             for samples, output in ask_about(
-                some, model, [0], self.batch_size
+                runner, model, keys, self.batch_size
             ):
                 labels = hard_labels(samples)
                 guesses = output.logits.argmax(1).cpu()
@@ -122,34 +119,6 @@ class TeacherReportHook(Hook):
             f'{100 * right[0] / right[1]:.2f} % top-1 on one view of '
             f'{int(right[1])} of {count} labelled training images.'
         )
-
-
-class _Picked(Dataset):
-    """Some samples of a :class:`TwoStreamDataset`, by the same keys."""
-
-    def __init__(
-        self, dataset: TwoStreamDataset, indices: Sequence[int]
-    ) -> None:
-        self.dataset = dataset
-        self.indices = indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, key: SampleKey) -> dict:
-        return self.dataset[SampleKey(self.indices[key.index], key.view)]
-
-
-def _with_dataset(runner: Runner, dataset: Dataset) -> SimpleNamespace:
-    """What :func:`ask_about` wants of a runner, with another dataset."""
-    loader = runner.train_dataloader
-    return SimpleNamespace(
-        train_dataloader=SimpleNamespace(
-            dataset=dataset,
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-        )
-    )
 
 
 @contextmanager

@@ -13,14 +13,11 @@ from mmpretrain.structures import DataSample
 from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
+from ..data_preprocessor import send
 from ..student import Student
-from ..teachers import (
-    FEATURE,
-    FrozenTeacher,
-    TeacherMemory,
-    TeacherOutput,
-)
+from ..teachers import FEATURE, CachedTeacher, FrozenTeacher, TeacherOutput
 from .batch import Batch, make_batch
+from .overlap import TeacherStream
 from .parts import build_preprocessor, build_student
 
 
@@ -57,12 +54,20 @@ class BaseDistiller(BaseClassifier):
             ``ImageClassifier``; becomes a
             :class:`~mmkd_custom.models.DistillDataPreprocessor`. Defaults to
             None.
+        overlap_teacher (str | bool): Whether a teacher that is asked in every
+            step runs beside the student on CUDA, see :class:`TeacherStream`:
+            True, False or 'auto', which measures both and keeps the faster.
+            Defaults to 'auto'.
         init_cfg (dict, optional): Defaults to None.
     """
 
     #: Child modules that each stage's own optimiser trains. Children named in
     #: no stage belong to the distillation stage.
     stage_modules: Dict[str, Tuple[str, ...]] = {}
+
+    #: Stages that look at the teacher's outputs and at labels alone: where
+    #: these are cached, no image is read.
+    imageless_stages: Tuple[str, ...] = ()
 
     #: What the teacher is asked for, of
     #: :data:`~mmkd_custom.models.teachers.OUTPUTS`; nothing else is computed.
@@ -76,6 +81,7 @@ class BaseDistiller(BaseClassifier):
         input_size: int = 224,
         schedule: Optional[StageSchedule] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
+        overlap_teacher: Union[str, bool] = 'auto',
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(
@@ -91,12 +97,11 @@ class BaseDistiller(BaseClassifier):
                 'one of TimmTeacher, MMPretrainTeacher.'
             )
         self._teacher = _Held(teacher)
+        self._teacher_stream = TeacherStream(overlap_teacher)
         self._classifier = Student(
             self.student, classifier, input_size
         ).classifier_path
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
-        #: Filled by ``TeacherMemoryHook``; None asks the teacher every time.
-        self.teacher_memory: Optional[TeacherMemory] = None
         self._stage: Optional[str] = None
         # Known from the start when there is only one: then a distiller also
         # runs in a loop that has no StageHook.
@@ -169,7 +174,7 @@ class BaseDistiller(BaseClassifier):
 
     def forward(
         self,
-        inputs: torch.Tensor,
+        inputs: Optional[torch.Tensor],
         data_samples: Optional[List[DataSample]] = None,
         mode: str = 'tensor',
         teacher_inputs: Optional[torch.Tensor] = None,
@@ -178,7 +183,8 @@ class BaseDistiller(BaseClassifier):
         """Runs the student, or computes the losses of the current stage.
 
         Args:
-            inputs (Tensor): Images (B, 3, H, W), normalised for the student.
+            inputs (Tensor, optional): Images (B, 3, H, W), normalised for the
+                student; None in 'loss' of a stage that looks at none.
             data_samples (list[DataSample], optional): B samples. Defaults to
                 None.
             mode (str): 'tensor', 'predict' or 'loss'. Defaults to 'tensor'.
@@ -221,7 +227,7 @@ class BaseDistiller(BaseClassifier):
 
     def loss(
         self,
-        inputs: torch.Tensor,
+        inputs: Optional[torch.Tensor],
         data_samples: List[DataSample],
         teacher_inputs: Optional[torch.Tensor] = None,
         strong_inputs: Optional[torch.Tensor] = None,
@@ -242,7 +248,13 @@ class BaseDistiller(BaseClassifier):
                 f'{[s.name for s in self.schedule.stages]} but was told none; '
                 "add dict(type='mmkd_custom.StageHook') to custom_hooks."
             )
-        batch = make_batch(inputs, data_samples, teacher_inputs, strong_inputs)
+        batch = make_batch(
+            inputs,
+            data_samples,
+            teacher_inputs,
+            strong_inputs,
+            device=next(self.student.parameters()).device,
+        )
         if len(batch.labelled) == 0:
             raise UserError(
                 f'a batch of {len(data_samples)} samples holds no label, but '
@@ -268,8 +280,27 @@ class BaseDistiller(BaseClassifier):
         feature, logits = self.student_view.forward(batch.inputs)
         return feature, logits, torch.tensor(time.perf_counter() - start)
 
+    def run_both(
+        self, batch: Batch
+    ) -> Tuple[
+        TeacherOutput, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor
+    ]:
+        """Runs teacher and student, side by side where that is faster.
+
+        Returns:
+            tuple: What :meth:`run_teacher` and then what :meth:`run_student`
+            returns, in one.
+        """
+        if isinstance(self.teacher, CachedTeacher):
+            return (*self.run_teacher(batch), *self.run_student(batch))
+        with self._teacher_stream.teacher(batch.device):
+            teacher, seconds = self.run_teacher(batch)
+        student = self.run_student(batch)
+        self._teacher_stream.join(teacher.named_tensors().values())
+        return (teacher, seconds, *student)
+
     def run_teacher(self, batch: Batch) -> Tuple[TeacherOutput, torch.Tensor]:
-        """Gives the teacher's output, from its memory if it has one.
+        """Gives the teacher's output, from its cache if it has one.
 
         Returns:
             tuple: The teacher's output, detached by construction, and the
@@ -277,25 +308,50 @@ class BaseDistiller(BaseClassifier):
             only, since waiting would cost more than it tells).
         """
         start = time.perf_counter()
-        if self.teacher_memory is None:
-            output = self.ask_teacher(batch)
-        else:
-            output = self.teacher_memory.read(
-                batch.data_samples, batch.inputs.device
+        if isinstance(self.teacher, CachedTeacher):
+            output = self.teacher.recall(
+                batch.data_samples,
+                self.teacher_wants,
+                lambda positions: self._images(batch, positions),
             )
+        else:
+            output = self.ask_teacher(batch)
         return output, torch.tensor(time.perf_counter() - start)
 
     def ask_teacher(self, batch: Batch) -> TeacherOutput:
         """Runs the teacher once on a batch, prepared its own way."""
+        return self.teacher(self.teacher_images(batch), self.teacher_wants)
+
+    def teacher_images(self, batch: Batch) -> torch.Tensor:
+        """Prepares the images of a batch the teacher's way.
+
+        Args:
+            batch (Batch): With images.
+
+        Returns:
+            Tensor: float32 (B, 3, H_t, W_t).
+        """
         extra = batch.teacher_inputs
+        return self._prepare(batch.inputs if extra is None else extra)
+
+    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
         preprocessor = self.data_preprocessor
         normalised = getattr(preprocessor, '_enable_normalize', False)
-        return self.teacher(
-            self.teacher.prepare(
-                batch.inputs if extra is None else extra,
-                mean=preprocessor.mean.flatten() if normalised else None,
-                std=preprocessor.std.flatten() if normalised else None,
-                to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
-            ),
-            self.teacher_wants,
+        return self.teacher.prepare(
+            images,
+            mean=preprocessor.mean.flatten() if normalised else None,
+            std=preprocessor.std.flatten() if normalised else None,
+            to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
         )
+
+    def _images(
+        self, batch: Batch, positions: List[int]
+    ) -> Optional[torch.Tensor]:
+        """Prepares some images; None if they came without the teacher's."""
+        if any(s.metainfo.get('cached') for s in batch.data_samples):
+            return None
+        extra = batch.teacher_inputs
+        images = batch.inputs if extra is None else extra
+        if len(positions) < len(images):
+            images = images[send(torch.tensor(positions), images.device)]
+        return self._prepare(images)

@@ -71,6 +71,7 @@ class CustomKD(BaseDistiller):
     """
 
     stage_modules = {CUSTOMIZATION: ('teacher_projection', 'teacher_head')}
+    imageless_stages = (CUSTOMIZATION,)
 
     def __init__(
         self,
@@ -155,8 +156,9 @@ class CustomKD(BaseDistiller):
         """Stage 2: distils both features (METHODS 1)."""
         view, labelled = self.student_view, batch.labelled
         samples = batch.labelled_samples
-        teacher, teacher_seconds = self.run_teacher(batch)
-        feature, logits, student_seconds = self.run_student(batch)
+        teacher, teacher_seconds, feature, logits, student_seconds = (
+            self.run_both(batch)
+        )
         terms = dict(loss_ce=view.supervised_loss(logits[labelled], samples))
         if self.general_weight > 0:
             terms['loss_general'] = self.general_weight * self.feature_loss(

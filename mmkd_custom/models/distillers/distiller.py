@@ -110,8 +110,9 @@ class Distiller(BaseDistiller):
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Cross entropy on labelled images plus every configured term."""
         view, samples = self.student_view, batch.labelled_samples
-        teacher, teacher_seconds = self.run_teacher(batch)
-        feature, logits, student_seconds = self.run_student(batch)
+        teacher, teacher_seconds, feature, logits, student_seconds = (
+            self.run_both(batch)
+        )
         labelled = batch.labelled
         losses = dict(
             loss_ce=self.supervised_weight
@@ -126,7 +127,7 @@ class Distiller(BaseDistiller):
             teacher_logits = teacher_logits.detach()
         targets = batch.targets
         for name, term in self.terms.items():
-            chosen = _select(batch, targets, term['streams'])
+            chosen = _select(batch, term['streams'])
             if len(chosen) == 0:
                 continue
             if term['on'] == 'feature':
@@ -191,13 +192,8 @@ def _term(name: str, term: dict) -> dict:
     return term
 
 
-def _select(batch: Batch, targets: torch.Tensor, streams: str) -> torch.Tensor:
+def _select(batch: Batch, streams: str) -> torch.Tensor:
     """Gives the positions of a stream's images in the batch, (n,) long."""
-    everything = torch.arange(
-        len(batch.data_samples), device=batch.labelled.device
-    )
     if streams == 'all':
-        return everything
-    if streams == 'labelled':
-        return batch.labelled
-    return everything[targets < 0]
+        return torch.arange(len(batch.data_samples), device=batch.device)
+    return batch.labelled if streams == 'labelled' else batch.unlabelled

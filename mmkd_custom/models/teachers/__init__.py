@@ -2,8 +2,8 @@
 
 from .adapted import AdaptedTeacher
 from .base import FrozenTeacher
+from .cached import CachedTeacher
 from .ensemble import EnsembleTeacher
-from .memory import TeacherMemory
 from .mmpretrain_teacher import MMPretrainTeacher
 from .open_clip_teacher import OpenCLIPTeacher
 from .output import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, TeacherOutput
@@ -19,12 +19,12 @@ __all__ = [
     'OUTPUTS',
     'TOKENS',
     'AdaptedTeacher',
+    'CachedTeacher',
     'EnsembleTeacher',
     'FrozenTeacher',
     'MMPretrainTeacher',
     'OpenCLIPTeacher',
     'ProbedTeacher',
-    'TeacherMemory',
     'TeacherOutput',
     'TimmTeacher',
     'load_state_dict',

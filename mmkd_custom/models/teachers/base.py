@@ -205,10 +205,21 @@ class FrozenTeacher(nn.Module):
                 if len(inputs)
                 else [self._only(self.encode(inputs, wants), wants)]
             )
-            if output.feature is not None and self.feature_mean is not None:
-                output.feature = (
-                    output.feature - self.feature_mean
-                ) / self.feature_std
+            return self.standardized(output)
+
+    def standardized(self, output: TeacherOutput) -> TeacherOutput:
+        """Applies what :meth:`standardize` was given, if it was.
+
+        Args:
+            output (TeacherOutput): As the network gave it; changed in place.
+
+        Returns:
+            TeacherOutput: The same object.
+        """
+        if output.feature is not None and self.feature_mean is not None:
+            output.feature = (
+                output.feature - self.feature_mean
+            ) / self.feature_std
         return output
 
     def _only(

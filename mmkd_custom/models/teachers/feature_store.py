@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence, Tuple, Union
@@ -14,14 +10,18 @@ import numpy as np
 import torch
 
 from ...errors import UserError
-from ...files import write_atomic
+from .store_files import (
+    CHECKSUMS_FILE,
+    DTYPES,
+    MANIFEST_FILE,
+    create,
+    entry_bytes,
+    file_name,
+    open_array,
+)
+from .store_manifest import check_manifest
 
-MANIFEST_FILE = 'manifest.json'
-CHECKSUMS_FILE = 'checksums.u32'
 FORMAT = 1
-
-DTYPES = {'float16': np.float16, 'float32': np.float32}
-_SUFFIXES = {'float16': 'f16', 'float32': 'f32'}
 
 
 class FeatureStore:
@@ -45,6 +45,7 @@ class FeatureStore:
 
     Attributes:
         created (bool): Whether it was made anew.
+        writable (bool): Whether entries can be written.
 
     Raises:
         UserError: If the folder holds something else or a store of other
@@ -61,10 +62,7 @@ class FeatureStore:
         shapes: Mapping[str, Sequence[int]],
         dtype: str = 'float16',
     ) -> None:
-        if dtype not in DTYPES:
-            raise UserError(
-                f'cache: dtype={dtype!r} is not one of {", ".join(DTYPES)}.'
-            )
+        check_dtype(dtype)
         self.folder = Path(folder).expanduser()
         self.samples, self.views, self.dtype = samples, views, dtype
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
@@ -76,22 +74,30 @@ class FeatureStore:
             shapes={name: list(shape) for name, shape in self.shapes.items()},
             **manifest,
         )
-        self.created = not (self.folder / MANIFEST_FILE).is_file()
-        if self.created:
-            self._create()
-        self._check_manifest()
-        self._arrays = {
-            name: self._open(self._file(name), DTYPES[dtype], shape)
+        path = self.folder / MANIFEST_FILE
+        self.created = not path.is_file() and create(
+            self.folder, self.manifest, samples * views, self.shapes, dtype
+        )
+        check_manifest(path, self.manifest)
+        opened = {
+            name: open_array(
+                self.folder / file_name(name, dtype),
+                DTYPES[dtype],
+                (samples, views, *shape),
+            )
             for name, shape in self.shapes.items()
         }
-        self._checksums = self._open(
-            self.folder / CHECKSUMS_FILE, np.uint32, ()
+        self._checksums, writable = open_array(
+            self.folder / CHECKSUMS_FILE, np.uint32, (samples, views)
         )
+        self._arrays = {name: array for name, (array, _) in opened.items()}
+        self.writable = writable and all(w for _, w in opened.values())
 
     @property
     def nbytes(self) -> int:
-        """int: Bytes of all files when every entry is there."""
-        return store_bytes(self.samples, self.views, self.shapes, self.dtype)
+        """int: Bytes of all files but the manifest."""
+        entry = entry_bytes(self.shapes, self.dtype)
+        return self.samples * self.views * entry
 
     def present(
         self, samples: torch.Tensor, views: torch.Tensor
@@ -106,7 +112,12 @@ class FeatureStore:
             Tensor: (B,) bool.
         """
         found = self._checksums[samples.numpy(), views.numpy()] != 0
-        return torch.from_numpy(found)
+        return torch.from_numpy(np.asarray(found))
+
+    def count_missing(self) -> int:
+        """Counts the entries that are not there."""
+        entries = self.samples * self.views
+        return entries - int(np.count_nonzero(self._checksums))
 
     def missing(self) -> np.ndarray:
         """Lists the entries that are not there.
@@ -136,13 +147,7 @@ class FeatureStore:
             for name, array in self._arrays.items()
         }
         wanted = np.asarray(self._checksums[rows, columns])
-        right = np.array(
-            [
-                checksum != 0 and checksum == _checksum(raw, position)
-                for position, checksum in enumerate(wanted)
-            ],
-            dtype=bool,
-        )
+        right = (wanted != 0) & (wanted == _checksums(raw, len(rows)))
         outputs = {
             name: torch.from_numpy(values).float()
             for name, values in raw.items()
@@ -154,7 +159,7 @@ class FeatureStore:
         samples: torch.Tensor,
         views: torch.Tensor,
         outputs: Mapping[str, torch.Tensor],
-    ) -> None:
+    ) -> Dict[str, torch.Tensor]:
         """Writes entries.
 
         Args:
@@ -162,167 +167,83 @@ class FeatureStore:
             views (Tensor): (B,) long.
             outputs (Mapping[str, Tensor]): Each output (B, ...).
 
+        Returns:
+            dict[str, Tensor]: Each output (B, ...) in float32, as
+            :meth:`read` gives it from now on.
+
         Raises:
-            UserError: If a value does not fit into the store's dtype.
+            UserError: If nothing can be written there, or a value does not
+                fit into the store's dtype.
         """
+        if not self.writable:
+            raise UserError(
+                f'cache {self.folder}: entries are missing, but it cannot be '
+                'written to; let this user write there, or give another '
+                'cache_dir.'
+            )
         rows, columns = samples.numpy(), views.numpy()
         raw = {
-            name: outputs[name]
-            .detach()
-            .cpu()
-            .float()
-            .numpy()
-            .astype(DTYPES[self.dtype])
-            for name in self._arrays
+            name: self._rounded(name, outputs[name]) for name in self.shapes
         }
         for name, values in raw.items():
-            if not np.isfinite(values).all():
-                raise UserError(
-                    f'cache {self.folder}: the {name} of a teacher holds a '
-                    f'value that is not finite in {self.dtype}; give the '
-                    "cache dtype='float32'."
-                )
             self._arrays[name][rows, columns] = values
         # After the entries: one without its checksum is not there.
-        self._checksums[rows, columns] = [
-            _checksum(raw, position) for position in range(len(rows))
-        ]
+        self._checksums[rows, columns] = _checksums(raw, len(rows))
+        return {
+            name: torch.from_numpy(values).float()
+            for name, values in raw.items()
+        }
 
     def flush(self) -> None:
         """Has the operating system write all entries to disk."""
-        for array in (*self._arrays.values(), self._checksums):
-            array.flush()
+        if self.writable:
+            for array in (*self._arrays.values(), self._checksums):
+                array.flush()
 
-    def _file(self, name: str) -> Path:
-        return self.folder / f'{name}.{_SUFFIXES[self.dtype]}'
-
-    def _create(self) -> None:
-        """Makes the files beside their place, then moves them there."""
-        parent = self.folder.parent
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(parent).free
-            if self.nbytes > free:
-                raise UserError(
-                    f'cache {self.folder}: takes {self.nbytes / 1e9:.2f} GB, '
-                    f'but {free / 1e9:.2f} GB of the disk are free; lower '
-                    'num_views, take fewer outputs or another cache_dir.'
-                )
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise UserError(
-                    f'cache {self.folder}: holds files but no '
-                    f'{MANIFEST_FILE}; give an empty or a new folder.'
-                )
-            making = Path(
-                tempfile.mkdtemp(dir=parent, prefix=f'.{self.folder.name}.')
+    def _rounded(self, name: str, values: torch.Tensor) -> np.ndarray:
+        values = values.detach().cpu().float().numpy()
+        if values.shape[1:] != self.shapes[name]:
+            raise UserError(
+                f'cache {self.folder}: the {name} of an image has shape '
+                f'{values.shape[1:]}, but {self.shapes[name]} is wanted; all '
+                'images must have one size.'
             )
-            try:
-                os.chmod(making, 0o777 & ~_umask())
-                for name, shape in self.shapes.items():
-                    entry = (
-                        int(np.prod(shape))
-                        * np.dtype(DTYPES[self.dtype]).itemsize
-                    )
-                    _allocate(
-                        making / self._file(name).name,
-                        self.samples * self.views * entry,
-                    )
-                _allocate(
-                    making / CHECKSUMS_FILE, self.samples * self.views * 4
-                )
-                write_atomic(
-                    making / MANIFEST_FILE,
-                    (json.dumps(self.manifest, indent=2) + '\n').encode(),
-                )
-                os.rename(making, self.folder)
-            except OSError:
-                # Another process was quicker, and its store is as good.
-                if not (self.folder / MANIFEST_FILE).is_file():
-                    raise
-                self.created = False
-            finally:
-                shutil.rmtree(making, ignore_errors=True)
-        except OSError as error:
+        with np.errstate(over='ignore'):
+            rounded = values.astype(DTYPES[self.dtype])
+        if not np.isfinite(rounded).all():
             raise UserError(
-                f'cache {self.folder}: cannot be made '
-                f'({type(error).__name__}: {error}).'
-            ) from error
-
-    def _check_manifest(self) -> None:
-        path = self.folder / MANIFEST_FILE
-        try:
-            found = json.loads(path.read_text())
-        except ValueError as error:
-            raise UserError(
-                f'cache {path}: is no JSON ({error}); delete the folder.'
-            ) from error
-        for field in {**self.manifest, **found}:
-            ours, theirs = self.manifest.get(field), found.get(field)
-            if ours != theirs:
-                raise UserError(
-                    f'cache {self.folder}: was made with {field}={theirs!r}, '
-                    f'but this run has {ours!r}; give another cache_dir, or '
-                    'delete this one.'
+                f'cache {self.folder}: the {name} of a teacher holds a value '
+                f'that is not finite in {self.dtype}; '
+                + (
+                    "give the cache dtype='float32'."
+                    if np.isfinite(values).all()
+                    else 'look at the teacher and its dtype.'
                 )
-
-    def _open(
-        self, path: Path, kind: type, shape: Tuple[int, ...]
-    ) -> np.memmap:
-        shape = (self.samples, self.views, *shape)
-        wanted = int(np.prod(shape)) * np.dtype(kind).itemsize
-        size = path.stat().st_size if path.is_file() else None
-        if size != wanted:
-            raise UserError(
-                f'cache {path}: '
-                + ('is missing' if size is None else f'has {size} bytes')
-                + f', but {wanted} are wanted; it was truncated or is no '
-                'part of this cache: delete the folder.'
             )
-        try:
-            return np.memmap(path, kind, 'r+', shape=shape)
-        except OSError as error:
-            raise UserError(
-                f'cache {path}: cannot be written ({error}).'
-            ) from error
+        return rounded
 
 
-def store_bytes(
-    samples: int,
-    views: int,
-    shapes: Mapping[str, Sequence[int]],
-    dtype: str,
-) -> int:
-    """Computes what a store takes on disk.
-
-    Args:
-        samples (int): Number of samples n.
-        views (int): Number of views K.
-        shapes (Mapping[str, tuple[int]]): Shape of one entry of each output.
-        dtype (str): 'float16' or 'float32'.
-
-    Returns:
-        int: Bytes, the checksums included.
-    """
-    numbers = sum(int(np.prod(shape)) for shape in shapes.values())
-    entry = numbers * np.dtype(DTYPES[dtype]).itemsize + 4
-    return samples * views * entry
+def check_dtype(dtype: str) -> None:
+    """Refuses a dtype that a store cannot have."""
+    if dtype not in DTYPES:
+        raise UserError(
+            f'cache: dtype={dtype!r} is not one of {", ".join(DTYPES)}.'
+        )
 
 
-def _checksum(raw: Mapping[str, np.ndarray], position: int) -> int:
-    value = 0
-    for values in raw.values():
-        value = zlib.crc32(memoryview(values[position]).cast('B'), value)
-    # 0 says that an entry is not there.
-    return value or 1
-
-
-def _allocate(path: Path, size: int) -> None:
-    with open(path, 'wb') as file:
-        # Zeros without writing them: blocks come as entries do.
-        file.truncate(size)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _checksums(raw: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """Computes a checksum of each of a number of entries, (B,) uint32."""
+    sums = np.zeros(count, np.uint32)
+    views = [
+        memoryview(values).cast('B') if values.size else memoryview(b'')
+        for values in raw.values()
+    ]
+    sizes = [len(view) // max(count, 1) for view in views]
+    for position in range(count):
+        value = 0
+        for view, size in zip(views, sizes):
+            start = position * size
+            value = zlib.crc32(view[start : start + size], value)
+        # 0 says that an entry is not there.
+        sums[position] = value or 1
+    return sums

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 
 from ...errors import UserError
+from ..data_preprocessor import send
 
 ANTIALIASED = ('bilinear', 'bicubic')
 INTERPOLATIONS = ANTIALIASED + ('nearest',)
@@ -80,9 +81,10 @@ class InputPreparation:
                 '(N, 3, H, W) is wanted.'
             )
         # MPS has no float64.
-        device = 'cpu' if inputs.device.type == 'mps' else inputs.device
+        host = torch.device('cpu')
+        device = host if inputs.device.type == 'mps' else inputs.device
         own_mean, own_std, student_mean, student_std = (
-            torch.as_tensor(values, dtype=torch.float64, device=device)
+            _on(device, values)
             for values in (
                 self.mean,
                 self.std,
@@ -126,6 +128,15 @@ class InputPreparation:
             mode=self.interpolation,
             antialias=self.interpolation in ANTIALIASED,
         )
+
+
+def _on(
+    device: torch.device, values: Union[Sequence[float], torch.Tensor]
+) -> torch.Tensor:
+    """Gives numbers in float64 on a device, which is not waited for."""
+    if torch.is_tensor(values):
+        return values.to(device, torch.float64)
+    return send(torch.tensor(values, dtype=torch.float64), device)
 
 
 def _three(option: str, values: Sequence[float]) -> Tuple[float, ...]:

@@ -13,7 +13,7 @@ from .base import FrozenTeacher
 from .fitted import check_fitted
 from .output import FEATURE, LOGITS, OUTPUTS, TeacherOutput
 from .probe import TOOL, Probe, normalize
-from .wrapped import build_wrapped, feature_name
+from .wrapped import build_wrapped, feature_name, mirrored
 
 
 @MODELS.register_module()
@@ -80,16 +80,7 @@ class ProbedTeacher(FrozenTeacher):
             num_classes,
             TOOL,
         )
-        super().__init__(
-            mean=inner.mean,
-            std=inner.std,
-            input_size=inner.input_size,
-            interpolation=inner.preparation.interpolation,
-            patch_multiple=inner.preparation.patch_multiple,
-            dtype=str(inner.dtype)[len('torch.') :],
-            channels_last=inner.memory_format is torch.channels_last,
-            max_batch=inner.max_batch,
-        )
+        super().__init__(**mirrored(inner))
         # The very object: it may do more than its options say.
         self.preparation = inner.preparation
         # An assignment would cast what is inside, of which parts may be in

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Dict, Optional, Sequence, Union
 
+import torch
 from mmengine.logging import print_log
 
 from ...errors import UserError
@@ -46,6 +47,28 @@ def build_wrapped(
             'one such as TimmTeacher or MMPretrainTeacher.'
         )
     return teacher
+
+
+def mirrored(teacher: FrozenTeacher) -> Dict[str, Any]:
+    """Gives the options with which a teacher around another sees the same.
+
+    Args:
+        teacher (FrozenTeacher): The other teacher.
+
+    Returns:
+        dict[str, Any]: Arguments of :class:`FrozenTeacher`.
+    """
+    preparation = teacher.preparation
+    return dict(
+        mean=preparation.mean,
+        std=preparation.std,
+        input_size=preparation.input_size,
+        interpolation=preparation.interpolation,
+        patch_multiple=preparation.patch_multiple,
+        dtype=str(teacher.dtype)[len('torch.') :],
+        channels_last=teacher.memory_format is torch.channels_last,
+        max_batch=teacher.max_batch,
+    )
 
 
 def feature_name(teacher: FrozenTeacher) -> str:

@@ -177,6 +177,8 @@ def test_checkpoints_tell_their_run(small_runner, tmp_path):
     # so.
     def no_seed(config):
         config.randomness.seed = None
+        # The random weights of its teacher are others than those cached.
+        config.model.teacher.cache_dir = str(tmp_path / 'cache')
 
     small_runner(
         seed=4, epochs=3, resume='work/epoch_2.pth', edit=no_seed, **options

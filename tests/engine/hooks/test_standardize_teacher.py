@@ -3,57 +3,109 @@
 import pytest
 import torch
 
+from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
+from mmkd_custom.engine.hooks.teacher_cache import TeacherCacheHook
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.distillers import make_batch
 
-HOOK = dict(type='StandardizeTeacherHook', batch_size=5)
+
+def cached(config, dtype='float16'):
+    config.custom_hooks.append(
+        dict(type='StandardizeTeacherHook', batch_size=5)
+    )
+    if 'teacher' in config.model:
+        config.model.teacher.cache_dtype = dtype
 
 
-def run(small_runner, **options):
-    """Trains a small config whose seventh hook standardises."""
-    runner = small_runner(**{'custom_hooks.6': HOOK, **options})
+def exact(config):
+    cached(config, 'float32')
+
+
+def live(config):
+    """Has the teacher asked every time."""
+    cached(config)
+    config.model.teacher = config.model.teacher.teacher
+
+
+def run(small_runner, work_dir='work', edit=cached, **options):
+    """Trains a small config with one hook more, which standardises."""
+    runner = small_runner(work_dir, edit=edit, **options)
     runner.train()
     return runner
 
 
-def test_one_view_has_mean_0_and_variance_1(small_runner):
-    runner = run(small_runner)
-    model, dataset = runner.model, runner.train_dataloader.dataset
-    assert model.teacher_memory is None
-    samples = [dataset[(i, 0)] for i in range(len(dataset))]
-    batch = runner.train_dataloader.collate_fn(samples)
-    batch = make_batch(**model.data_preprocessor(batch, False))
-    feature = model.ask_teacher(batch).feature.double()
-    std = feature.std(0, unbiased=False)
+def first_views(runner):
+    """A batch of the first view of every image."""
+    model, loader = runner.model, runner.train_dataloader
+    samples = [loader.dataset[(i, 0)] for i in range(len(loader.dataset))]
+    data = model.data_preprocessor(loader.collate_fn(samples), False)
+    return make_batch(**data)
+
+
+def check(feature):
+    """Asserts that each dimension has mean 0 and variance 1."""
+    std = feature.double().std(0, unbiased=False)
     torch.testing.assert_close(
-        feature.mean(0), torch.zeros_like(std), rtol=0, atol=1e-4
+        feature.double().mean(0), torch.zeros_like(std), rtol=0, atol=1e-4
     )
     # A dimension that hardly varies is not blown up to variance 1.
     assert std.max() <= 1 + 1e-3
     assert (std > 0.999).float().mean() > 0.5
 
 
-def test_the_memory_keeps_standardised_features(small_runner):
-    # In place of the progress display; the seventh hook is the memory's.
-    runner = small_runner(**{'custom_hooks.4': HOOK})
-    runner.train()
-    first_view = runner.model.teacher_memory.feature[:, 0]
+def test_one_view_has_mean_0_and_variance_1(small_runner):
+    runner = run(small_runner, edit=live)
+    check(runner.model.ask_teacher(first_views(runner)).feature)
+
+
+def test_what_the_cache_gives_is_standardised(small_runner):
+    runner = run(small_runner)
+    teacher, batch = runner.model.teacher, first_views(runner)
+    feature = runner.model.run_teacher(batch)[0].feature
+    # Rounded to float16, and the statistics are those of what is rounded.
+    check(feature)
+    # On disk it is as it was before, for runs that do not standardise.
+    keys = torch.arange(len(feature)), torch.zeros(len(feature)).long()
+    stored, right = teacher.store.read(*keys)
+    assert right.all()
     torch.testing.assert_close(
-        first_view.mean(0),
-        torch.zeros_like(first_view[0]),
-        rtol=0,
-        atol=1e-4,
+        (stored['feature'] - teacher.feature_mean) / teacher.feature_std,
+        feature,
     )
+    assert stored['feature'].std(0).max() < 0.1
+
+
+def test_the_same_with_the_cache_and_without(small_runner):
+    teachers = []
+    for edit in (live, exact, cached):
+        runner = small_runner(edit.__name__, edit=edit)
+        runner._train_loop = runner.build_train_loop(runner._train_loop)
+        for hook in (TeacherCacheHook(), StandardizeTeacherHook(5)):
+            hook.before_train(runner)
+        teachers.append(runner.model.teacher)
+    for first, other, digits in (
+        (teachers[0], teachers[1], 1e-5),
+        # To what float16 rounds.
+        (teachers[0], teachers[2], 1e-3),
+    ):
+        for name in ('feature_mean', 'feature_std'):
+            torch.testing.assert_close(
+                getattr(first, name),
+                getattr(other, name),
+                rtol=digits,
+                atol=digits,
+            )
 
 
 def test_a_second_run_has_the_same_statistics(small_runner):
+    # The second one reads what the first one kept.
     first, second = (run(small_runner).model.teacher for _ in range(2))
     assert torch.equal(first.feature_mean, second.feature_mean)
     assert torch.equal(first.feature_std, second.feature_std)
 
 
 def test_the_weights_stay_as_they_are(small_runner):
-    runner = small_runner(**{'custom_hooks.6': HOOK})
+    runner = small_runner(edit=cached)
     digest = runner.model.teacher.digest()
     runner.train()
     assert runner.model.teacher.digest() == digest
@@ -61,15 +113,11 @@ def test_the_weights_stay_as_they_are(small_runner):
 
 
 def test_nothing_for_a_model_without_teacher(small_runner):
-    runner = small_runner(
+    runner = run(
+        small_runner,
         name='baselines/source_only_mbv3_domain_folder.py',
-        **{
-            'train_dataloader.batch_size': 2,
-            'train_cfg.max_epochs': 1,
-            'custom_hooks.6': HOOK,
-        },
+        **{'train_dataloader.batch_size': 2, 'train_cfg.max_epochs': 1},
     )
-    runner.train()
     assert not hasattr(runner.model, 'teacher')
 
 
@@ -77,6 +125,7 @@ def test_batch_augmentations_are_refused(small_runner):
     with pytest.raises(UserError, match='StandardizeTeacherHook.*augments'):
         run(
             small_runner,
+            edit=live,
             **{
                 'data_preprocessor.batch_augments': dict(
                     augments=dict(type='Mixup', alpha=1.0)

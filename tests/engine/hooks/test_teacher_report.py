@@ -10,13 +10,13 @@ import torch
 from mmkd_custom.engine import teacher_pass
 from mmkd_custom.engine.hooks import teacher_report
 from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
-from mmkd_custom.engine.hooks.teacher_memory import TeacherMemoryHook
+from mmkd_custom.engine.hooks.teacher_cache import TeacherCacheHook
 from mmkd_custom.engine.hooks.teacher_report import TeacherReportHook
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.distillers import make_batch
 
 #: A head with the classes of the data.
-HEAD = {'model.teacher.num_classes': 3}
+HEAD = {'model.teacher.teacher.num_classes': 3}
 
 
 class Lines:
@@ -119,7 +119,7 @@ def test_ranks_share_the_images(built, monkeypatch):
     'options, words',
     [
         ({}, 'teacher has 1000 classes and the student 3'),
-        ({'model.teacher.num_classes': 0}, 'gives no logits'),
+        ({'model.teacher.teacher.num_classes': 0}, 'gives no logits'),
     ],
 )
 def test_no_accuracy_where_classes_do_not_fit(
@@ -131,10 +131,11 @@ def test_no_accuracy_where_classes_do_not_fit(
 
 def test_classes_in_another_order_are_no_accuracy(built, monkeypatch):
     runner = built(**HEAD)
-    runner.model.teacher.classes = ('dog', 'cat', 'owl')
+    teacher = runner.model.teacher.teacher
+    teacher.classes = ('dog', 'cat', 'owl')
     lines = report(runner, monkeypatch)
     assert 'not measured' in lines[1] and "'dog' and not 'cat'" in lines[1]
-    runner.model.teacher.classes = ('cat', 'dog', 'owl')
+    teacher.classes = ('cat', 'dog', 'owl')
     assert '% top-1' in report(runner, monkeypatch)[1]
 
 
@@ -143,10 +144,12 @@ def test_training_on_logits_of_classes_in_another_order_is_refused(
 ):
     runner = built(**HEAD)
     runner.model.teacher_wants = ('feature', 'logits')
-    runner.model.teacher.classes = ('dog', 'cat', 'owl')
+    # That of the cache: it knows what the one inside knows.
+    teacher = runner.model.teacher.teacher
+    teacher.classes = ('dog', 'cat', 'owl')
     with pytest.raises(UserError, match="class 0 of its .*'dog' and not 'cat"):
         report(runner, monkeypatch, TeacherReportHook(accuracy=False))
-    runner.model.teacher.classes = ('cat', 'dog', 'owl')
+    teacher.classes = ('cat', 'dog', 'owl')
     assert '% top-1' in report(runner, monkeypatch)[1]
 
 
@@ -202,21 +205,37 @@ def test_nothing_for_a_model_without_teacher(built, monkeypatch):
     assert report(runner, monkeypatch) == []
 
 
-def test_it_comes_after_standardising_and_before_remembering(built):
+def test_it_comes_after_caching_and_standardising(built):
+    # The shipped config has the other two.
     runner = built()
-    for hook in (
-        TeacherMemoryHook(),
-        TeacherReportHook(),
-        StandardizeTeacherHook(),
-    ):
-        runner.register_hook(hook)
+    runner.register_hook(StandardizeTeacherHook())
     kinds = [type(hook) for hook in runner.hooks]
     assert (
-        kinds.index(StandardizeTeacherHook)
+        kinds.index(TeacherCacheHook)
+        < kinds.index(StandardizeTeacherHook)
         < kinds.index(TeacherReportHook)
-        < kinds.index(TeacherMemoryHook)
     )
     assert 'TeacherReportHook' in runner.get_hooks_info()
+
+
+@pytest.mark.parametrize('outputs', [None, ['feature', 'logits']])
+def test_what_is_cached_is_read(built, monkeypatch, outputs):
+    def edit(config):
+        config.model.teacher.update(outputs=outputs, cache_dtype='float32')
+
+    runner = built(**HEAD, edit=edit)
+    live = list(report(runner, monkeypatch))
+    TeacherCacheHook().before_train(runner)
+    asked = []
+    runner.model.teacher.teacher.register_forward_pre_hook(
+        lambda _, args: asked.append(len(args[0]))
+    )
+    # One black image twice, then the labelled ones; logits that no
+    # distiller asks for are kept if the cache is told to.
+    assert report(runner, monkeypatch) == live
+    assert asked == [1, 1, 9]
+    assert report(runner, monkeypatch) == live
+    assert asked[3:] == ([1, 1] if outputs else [1, 1, 9])
 
 
 @pytest.mark.parametrize('option', ['max_samples', 'batch_size'])

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
-from mmkd_custom.engine.hooks.teacher_memory import TeacherMemoryHook
+from mmkd_custom.engine.hooks.teacher_cache import TeacherCacheHook
 from mmkd_custom.engine.hooks.teacher_report import TeacherReportHook
 from mmkd_custom.models.distillers import make_batch
 from mmkd_custom.models.teachers import (
     AdaptedTeacher,
+    CachedTeacher,
     EnsembleTeacher,
     ProbedTeacher,
     TimmTeacher,
@@ -71,11 +72,12 @@ def ensemble(tmp_path):
 
 
 @pytest.mark.parametrize('make', [probed, adapted, ensemble])
-def test_standardised_remembered_and_reported(make, small_runner, tmp_path):
+def test_cached_standardised_and_reported(make, small_runner, tmp_path):
     runner = small_runner()
     model = runner.model
     runner._train_loop = runner.build_train_loop(runner._train_loop)
-    model._teacher.module = teacher = make(tmp_path)
+    teacher = make(tmp_path)
+    model._teacher.module = CachedTeacher(teacher, cache_dtype='float32')
     model.teacher_wants = ('feature', 'logits')
     dataset = runner.train_dataloader.dataset
     samples = [dataset[(i, 0)] for i in range(len(dataset))]
@@ -85,7 +87,8 @@ def test_standardised_remembered_and_reported(make, small_runner, tmp_path):
 
     # Twice, as when training starts twice.
     for _ in range(2):
-        StandardizeTeacherHook().before_train(runner)
+        TeacherCacheHook().before_train(runner)
+        StandardizeTeacherHook(batch_size=5).before_train(runner)
     live = model.ask_teacher(batch)
     deviations, means = torch.std_mean(plain.feature, 0, unbiased=False)
     wanted = (plain.feature - means) / deviations.clamp_min(
@@ -96,8 +99,11 @@ def test_standardised_remembered_and_reported(make, small_runner, tmp_path):
     torch.testing.assert_close(live.logits, plain.logits)
 
     TeacherReportHook().before_train(runner)
-    TeacherMemoryHook(batch_size=5).before_train(runner)
+    asked = []
+    teacher.register_forward_pre_hook(lambda *_: asked.append(True))
     kept, _ = model.run_teacher(batch)
+    # Standardising asked about every image already.
+    assert not asked
     torch.testing.assert_close(kept.feature, live.feature, rtol=0, atol=1e-3)
     torch.testing.assert_close(kept.logits, live.logits, rtol=0, atol=1e-3)
-    assert teacher.digest() == digest
+    assert model.teacher.digest() == teacher.digest() == digest

@@ -71,3 +71,52 @@ def test_top1_in_percent():
     samples = raw_batch([0, 1, 2, 2])['data_samples']
     logits = torch.eye(3)[[0, 1, 0, 2]]
     assert top1(logits, samples).item() == pytest.approx(75)
+
+
+def test_unlabelled_positions_are_the_other_ones():
+    assert batch().unlabelled.tolist() == [0, 2]
+    none = batch([0, 1]).unlabelled
+    assert none.tolist() == [] and none.dtype == torch.long
+
+
+def test_a_batch_without_images_is_told_its_device():
+    samples = raw_batch(LABELS)['data_samples']
+    made = make_batch(None, samples, device='cpu')
+    assert made.device == torch.device('cpu')
+    assert made.targets.tolist() == [-1, 3, -1, 1]
+    part = made.only_labelled()
+    assert part.inputs is None and part.labelled.tolist() == [0, 1]
+    assert part.targets.tolist() == [3, 1]
+    with pytest.raises(ValueError, match='device'):
+        make_batch(None, samples)
+
+
+def test_nothing_on_the_device_is_read():
+    # A value on the meta device cannot be read, so whatever works here has
+    # the host wait for nothing.
+    meta = torch.device('meta')
+    samples = raw_batch(LABELS)['data_samples']
+    for sample in samples[1::2]:
+        sample.set_gt_label(sample.gt_label.to(meta))
+    images = torch.zeros(4, 3, 8, 8, device=meta)
+    made = make_batch(images, samples, teacher_inputs=images)
+    assert made.labelled_samples == samples[1::2]
+    assert made.labelled.shape == (2,)
+    assert made.unlabelled.device == made.targets.device == meta
+    part = made.only_labelled()
+    assert part.inputs.shape == part.teacher_inputs.shape == (2, 3, 8, 8)
+    logits = torch.zeros(2, 5, device=meta)
+    assert top1(logits, made.labelled_samples).shape == ()
+
+
+def test_soft_labels_are_looked_through_at_once(monkeypatch):
+    calls = []
+    argmax = torch.Tensor.argmax
+    monkeypatch.setattr(
+        torch.Tensor,
+        'argmax',
+        lambda self, *args: calls.append(self.shape) or argmax(self, *args),
+    )
+    samples = [DataSample().set_gt_score(torch.eye(4)[i]) for i in (2, 0, 3)]
+    assert hard_labels(samples).tolist() == [2, 0, 3]
+    assert calls == [(3, 4)]

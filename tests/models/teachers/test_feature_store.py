@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.teachers.feature_store import (
+from mmkd_custom.models.teachers.feature_store import FeatureStore
+from mmkd_custom.models.teachers.store_files import (
     CHECKSUMS_FILE,
     MANIFEST_FILE,
-    FeatureStore,
-    store_bytes,
+    entry_bytes,
 )
 
 SHAPES = dict(feature=(8,), logits=(3,))
@@ -100,7 +100,7 @@ def test_damaged_bytes_are_missing(tmp_path, name):
     [
         (dict(teacher_sha256='b' * 64), "teacher_sha256='aaa.*'bbb"),
         (dict(seed=3), 'seed=0, but this run has 3'),
-        (dict(pipeline='x'), "pipeline=None, but this run has 'x'"),
+        (dict(pipeline='x'), "pipeline=nothing, but this run has 'x'"),
         (dict(dtype='float16'), "dtype='float32'.*'float16'"),
         (dict(samples=6), 'samples=5, but this run has 6'),
         (dict(views=1), 'views=2, but this run has 1'),
@@ -122,7 +122,7 @@ def test_files_that_are_no_store(tmp_path):
     with pytest.raises(UserError, match='feature.f32: is missing'):
         make(tmp_path / 'cache')
     (tmp_path / 'cache' / MANIFEST_FILE).write_text('{"half')
-    with pytest.raises(UserError, match='is no JSON'):
+    with pytest.raises(UserError, match='is no manifest'):
         make(tmp_path / 'cache')
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'thesis.txt').touch()
@@ -149,7 +149,7 @@ def test_its_size_is_what_was_said(tmp_path):
         for path in (tmp_path / 'cache').iterdir()
         if path.name != MANIFEST_FILE
     )
-    assert found == store.nbytes == store_bytes(5, 2, SHAPES, 'float32')
+    assert found == store.nbytes == 10 * entry_bytes(SHAPES, 'float32')
     manifest = json.loads((tmp_path / 'cache' / MANIFEST_FILE).read_text())
     assert manifest['teacher_sha256'] == 'a' * 64
 
@@ -214,13 +214,85 @@ def test_processes_that_make_it_at_once_share_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['cache']
 
 
+_OPENER = """
+import sys, time, numpy as np, torch
+from mmkd_custom.models.teachers.feature_store import FeatureStore
+
+def resident():
+    for line in open('/proc/self/status'):
+        if line.startswith('VmRSS'):
+            return int(line.split()[1]) / 1e3
+
+before = resident()
+start = time.perf_counter()
+store = FeatureStore(sys.argv[1], {}, 1_000_000, 1, {'feature': (1024,)})
+seconds = time.perf_counter() - start
+opened = resident()
+some = torch.randint(1_000_000, (64,))
+values, right = store.read(some, torch.zeros_like(some))
+assert values['feature'].shape == (64, 1024) and not right.any()
+print(seconds, opened - before, resident() - before)
+"""
+
+
 def test_opening_a_million_takes_neither_time_nor_memory(tmp_path):
-    shape = {'feature': (1024,)}
-    FeatureStore(tmp_path / 'cache', {}, 1_000_000, 1, shape)
-    start = time.perf_counter()
-    store = FeatureStore(tmp_path / 'cache', {}, 1_000_000, 1, shape)
-    assert time.perf_counter() - start < 1
-    assert isinstance(store._arrays['feature'], np.memmap)
-    on_disk = sum(p.stat().st_blocks for p in (tmp_path / 'cache').iterdir())
-    assert on_disk * 512 < 10e6
+    FeatureStore(tmp_path / 'cache', {}, 1_000_000, 1, {'feature': (1024,)})
+    out = subprocess.run(
+        [sys.executable, '-c', _OPENER, tmp_path / 'cache'],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    seconds, opened, read = map(float, out.split())
+    assert seconds < 1
+    # Megabytes.
+    assert opened < 20 and read < 40
     assert (tmp_path / 'cache' / CHECKSUMS_FILE).stat().st_size == 4_000_000
+
+
+def test_a_nested_difference_is_named(tmp_path):
+    old = [dict(type='Crop', scale=96), dict(type='Flip')]
+    make(tmp_path / 'cache', pipelines=dict(labelled=old))
+    new = [dict(type='Crop', scale=128), dict(type='Flip')]
+    with pytest.raises(
+        UserError,
+        match='with pipelines.labelled.0.scale=96, but this run has 128;',
+    ):
+        make(tmp_path / 'cache', pipelines=dict(labelled=new))
+    with pytest.raises(UserError, match='labelled.1=.*Flip.*run has nothing'):
+        make(tmp_path / 'cache', pipelines=dict(labelled=old[:1]))
+
+
+def test_who_made_it_does_not_matter(tmp_path):
+    make(tmp_path / 'cache', made_with=dict(torch='1'))
+    assert not make(tmp_path / 'cache', made_with=dict(torch='2')).created
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    store = make(tmp_path / 'cache')
+    every = keys(*((s, v) for s in range(5) for v in range(2)))
+    store.write(*every, values(*every))
+    store.flush()
+    real = np.memmap.__new__
+
+    def read_only(cls, path, kind, mode, **options):
+        # As root, permissions forbid nothing.
+        if mode != 'r':
+            raise PermissionError(13, 'Permission denied', str(path))
+        return real(cls, path, kind, mode, **options)
+
+    monkeypatch.setattr(np.memmap, '__new__', read_only)
+    store = make(tmp_path / 'cache')
+    outputs, right = store.read(*every)
+    assert right.all() and not store.writable
+    store.flush()
+    with pytest.raises(UserError, match='cannot be written to'):
+        store.write(*every, values(*every))
+
+
+def test_images_of_another_size(tmp_path):
+    store = make(tmp_path / 'cache')
+    some = keys((0, 0))
+    wrong = dict(values(*some), feature=torch.zeros(1, 9))
+    with pytest.raises(UserError, match=r'feature.*\(9,\), but \(8,\)'):
+        store.write(*some, wrong)

@@ -1,0 +1,28 @@
+"""The same at 128 px, with workers that stay from epoch to epoch."""
+
+_base_ = './domain_folder_96.py'
+
+image_size = 128
+
+train_pipeline = [
+    _base_.train_pipeline[0],
+    dict(_base_.train_pipeline[1], scale=image_size),
+    *_base_.train_pipeline[2:],
+]
+test_pipeline = [
+    _base_.test_pipeline[0],
+    dict(_base_.test_pipeline[1], scale=(image_size, image_size)),
+    *_base_.test_pipeline[2:],
+]
+
+train_dataloader = dict(
+    persistent_workers=True,
+    dataset=dict(
+        labelled=dict(pipeline=train_pipeline),
+        unlabelled=dict(pipeline=train_pipeline),
+    ),
+    # A teacher's output is kept for each of so many views.
+    sampler=dict(num_views=4),
+)
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

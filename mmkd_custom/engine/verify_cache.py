@@ -1,0 +1,118 @@
+"""Comparing cached teacher outputs with what the teacher says now."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object
+from mmengine.runner import Runner
+
+from ..errors import UserError
+from ..models.distillers.batch import Batch
+from ..models.teachers.feature_store import FeatureStore
+from .teacher_pass import batches_of
+from .unwrap import unwrapped
+
+#: Largest error, relative to the largest value of an entry, that the same
+#: images in another batch may bring, by the teacher's dtype.
+COMPUTING = {
+    torch.float32: 1e-5,
+    torch.float16: 5e-3,
+    torch.bfloat16: 4e-2,
+}
+#: The same on an accelerator, whose float32 convolutions may round to
+#: TensorFloat-32.
+ACCELERATED = 2e-3
+
+#: What rounding to the cache's dtype brings, likewise.
+ROUNDING = {'float32': 0.0, 'float16': 2.0**-11}
+
+
+def verify_cache(
+    runner: Runner, count: int, batch_size: int
+) -> Dict[str, Any]:
+    """Computes some entries anew, drawn at random, and compares.
+
+    Args:
+        runner (Runner): Whose cache is open.
+        count (int): How many; all there are if these are fewer.
+        batch_size (int): Images the teacher sees at once.
+
+    Returns:
+        dict[str, Any]: ``verified``: how many were compared;
+        ``largest_error``: the largest difference found in one, relative to
+        its largest value; ``tolerance``.
+
+    Raises:
+        UserError: If an entry differs by more than the tolerance; names the
+            worst.
+    """
+    model = unwrapped(runner)
+    store = model.teacher.store
+    keys = all_gather_object(_draw(store, count))[0]
+    tolerance = _tolerance(model.teacher.teacher, store)
+    worst: Tuple[float, str] = (0.0, '')
+    for batch in batches_of(runner, model, keys, batch_size):
+        images = model.teacher_images(batch)
+        live = model.teacher.teacher(images, tuple(store.shapes))
+        worst = max(worst, _largest_error(store, batch, live.named_tensors()))
+    error, where = max(all_gather_object(worst))
+    if error > tolerance:
+        sample, view, name = where.split()
+        raise UserError(
+            f'cache {store.folder}: the {name} of {_called(runner, sample)} '
+            f'in view {view} differs by {error:.2g} of its largest value '
+            f'from what the teacher says now, but {tolerance:.2g} is the '
+            'most that rounding explains; images, software or hardware '
+            'changed since: delete the folder.'
+        )
+    return dict(verified=len(keys), largest_error=error, tolerance=tolerance)
+
+
+def _draw(store: FeatureStore, count: int) -> np.ndarray:
+    """Draws entries that are there, (M, 2) sample and view."""
+    rng = np.random.default_rng()
+    numbers = rng.choice(
+        store.samples * store.views,
+        min(store.samples * store.views, 4 * count),
+        replace=False,
+    )
+    keys = np.stack(np.divmod(numbers, store.views), 1)
+    there = store.present(*torch.from_numpy(keys).unbind(1)).numpy()
+    return keys[there][:count]
+
+
+def _tolerance(teacher: Any, store: FeatureStore) -> float:
+    computing = COMPUTING[teacher.dtype]
+    if next(teacher.parameters()).device.type != 'cpu':
+        computing = max(computing, ACCELERATED)
+    return computing + ROUNDING[store.dtype]
+
+
+def _largest_error(
+    store: FeatureStore, batch: Batch, live: Dict[str, torch.Tensor]
+) -> Tuple[float, str]:
+    keys: List[Tuple[int, int]] = [
+        (s.metainfo['sample_idx'], s.metainfo['view'])
+        for s in batch.data_samples
+    ]
+    cached, right = store.read(*torch.tensor(keys).unbind(1))
+    worst = (0.0, '')
+    for name, values in live.items():
+        now = values.cpu().flatten(1)
+        off = (cached[name].flatten(1) - now).abs().amax(1)
+        # A damaged entry is a missing one: it is computed when it is wanted.
+        errors = (off / now.abs().amax(1).clamp_min(1e-12)) * right
+        at = int(errors.argmax())
+        found = (float(errors[at]), f'{keys[at][0]} {keys[at][1]} {name}')
+        worst = max(worst, found)
+    return worst
+
+
+def _called(runner: Runner, sample: str) -> str:
+    dataset = runner.train_dataloader.dataset
+    stream, position = dataset.locate(int(sample))
+    info = getattr(dataset, stream).get_data_info(position)
+    return info.get('img_path', f'sample {sample}')

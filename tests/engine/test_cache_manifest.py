@@ -1,0 +1,121 @@
+import functools
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mmkd_custom.engine.cache_manifest import cache_manifest, options_of
+
+
+class Transform:
+    """Any transform of a user's."""
+
+    def __init__(self, **options):
+        self.__dict__.update(options)
+        self._scratch = object()
+
+
+@pytest.mark.parametrize(
+    'value, expected',
+    [
+        (None, None),
+        ((1, 2.5, 'x', True), [1, 2.5, 'x', True]),
+        ({'a': (1,), 3: None}, {'a': [1], '3': None}),
+        ({'b', 'a'}, ['a', 'b']),
+        (np.float32(0.5), 0.5),
+        (torch.float16, 'torch.float16'),
+        (np.mean, 'numpy.mean'),
+        (functools.partial(int, base=2), ['builtins.int', [], {'base': 2}]),
+        (Transform(p=0.5), dict(type='Transform', p=0.5)),
+        (
+            Transform(inner=[Transform(p=1)]),
+            dict(type='Transform', inner=[dict(type='Transform', p=1)]),
+        ),
+    ],
+)
+def test_options_as_json(value, expected):
+    written = options_of(value)
+    assert written == expected
+    assert json.loads(json.dumps(written)) == written
+
+
+def test_arrays_count_with_their_bytes():
+    first = options_of(Transform(mean=np.zeros(3)))
+    assert first == options_of(Transform(mean=np.zeros(3)))
+    assert first != options_of(Transform(mean=np.ones(3)))
+    assert first != options_of(Transform(mean=np.zeros(3, np.float32)))
+    assert options_of(torch.zeros(2)) == options_of(np.zeros(2, np.float32))
+
+
+def test_objects_that_hold_each_other():
+    first, second = Transform(), Transform()
+    first.other, second.other = second, first
+    assert options_of(first)['other']['other'] == '...'
+
+
+def test_no_address_is_written():
+    class Slots:
+        __slots__ = ()
+
+    assert options_of(Slots()) == 'Slots'
+    assert '0x' not in json.dumps(options_of(Transform(a=Slots(), f=Slots)))
+
+
+@pytest.fixture
+def manifest(small_runner):
+    def make(**options):
+        runner = small_runner(**options)
+        dataset = runner.train_dataloader.dataset
+        return cache_manifest(runner.model, dataset)
+
+    return make
+
+
+def test_alike_for_runs_that_are_alike(manifest):
+    first = manifest()
+    assert json.loads(json.dumps(first)) == first
+    # How a teacher runs, and how long the run is, make no other outputs.
+    other = manifest(
+        epochs=6,
+        seed=0,
+        **{
+            'model.teacher.teacher.max_batch': 2,
+            'model.teacher.teacher.channels_last': False,
+            'model.teacher.cache_dtype': 'float32',
+            'model.general_weight': 7.0,
+            'train_dataloader.sampler.labelled': 3,
+            'train_dataloader.sampler.unlabelled': 1,
+        },
+    )
+    assert other == first
+
+
+def test_what_the_teacher_sees_is_its_own_pipeline(manifest):
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(64, 64)),
+        dict(type='PackInputs'),
+    ]
+    found = manifest(
+        edit=lambda config: config.train_dataloader.dataset.update(
+            teacher_pipeline=pipeline
+        )
+    )
+    assert list(found['pipelines']) == ['teacher']
+    assert found['pipelines']['teacher'][1]['scale'] == [64, 64]
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'model.teacher.teacher.dtype': 'bfloat16'},
+        {'model.teacher.teacher.interpolation': 'bilinear'},
+        {'model.teacher.teacher.input_size': 64},
+        {'data_preprocessor.to_rgb': False},
+        {'seed': 1},
+    ],
+)
+def test_what_makes_other_outputs(manifest, options):
+    first, other = manifest(), manifest(**options)
+    assert {n for n in first if first[n] != other[n]}

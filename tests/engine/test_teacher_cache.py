@@ -1,0 +1,116 @@
+"""Opening a cache: refusals, and several ranks."""
+
+import json
+
+import numpy as np
+import pytest
+import torch.distributed as dist
+from mmengine.testing._internal import MultiProcessTestCase
+
+from mmkd_custom.engine.teacher_cache import open_cache, together
+from mmkd_custom.errors import UserError
+
+
+def test_a_place_where_nothing_can_be_written(small_runner, monkeypatch):
+    runner = small_runner('first')
+    runner.train()
+    store = runner.model.teacher.store
+    assert store.count_missing() > 0
+    real = np.memmap.__new__
+
+    def read_only(cls, path, kind, mode, **options):
+        # As root, permissions forbid nothing.
+        if mode != 'r':
+            raise PermissionError(13, 'Permission denied', str(path))
+        return real(cls, path, kind, mode, **options)
+
+    monkeypatch.setattr(np.memmap, '__new__', read_only)
+    with pytest.raises(
+        UserError,
+        match=f'{store.count_missing()} of 72 entries are missing, but it '
+        'cannot be written',
+    ):
+        open_cache(small_runner('first'))
+    # A finished one needs nothing written.
+    store._checksums[:] = 1
+    assert not open_cache(small_runner('first')).writable
+
+
+def test_a_folder_that_cannot_be_made(small_runner, tmp_path):
+    (tmp_path / 'file').touch()
+    runner = small_runner(
+        **{'model.teacher.cache_dir': str(tmp_path / 'file' / 'cache')}
+    )
+    with pytest.raises(UserError, match='file/cache: cannot be made'):
+        open_cache(runner)
+
+
+def test_a_dataset_that_is_no_two_stream_dataset(small_runner):
+    def edit(config):
+        loader = config.train_dataloader
+        loader.dataset = loader.dataset.labelled
+        loader.sampler = dict(type='DefaultSampler', shuffle=True)
+        loader.pop('batch_sampler')
+
+    with pytest.raises(UserError, match='TwoStreamDataset is wanted'):
+        open_cache(small_runner(edit=edit))
+
+
+@pytest.mark.slow
+class TestRanks(MultiProcessTestCase):
+    """Runs each test in two gloo processes."""
+
+    @property
+    def world_size(self):
+        return 2
+
+    def setUp(self):
+        super().setUp()
+        self._spawn_processes()
+
+    def _check_return_codes(self, elapsed_time):
+        # MMEngine's skips the test when a process was aborted; here that is
+        # a failure.
+        self._check_no_test_errors(elapsed_time)
+        assert [p.exitcode for p in self.processes] == [0, 0]
+
+    def test_a_mistake_of_one_rank_is_every_ranks(self):
+        self.addCleanup(dist.destroy_process_group)
+        dist.init_process_group(
+            backend='gloo',
+            rank=self.rank,
+            world_size=self.world_size,
+            store=dist.FileStore(self.file_name, self.world_size),
+        )
+
+        def action():
+            if self.rank == 1:
+                raise UserError('rank 1 has no disk.')
+            return 'fine'
+
+        with pytest.raises(UserError, match='rank 1 has no disk'):
+            together(action)
+        assert together(lambda: self.rank) == self.rank
+
+
+def test_its_manifest_is_whole(small_runner, tmp_path):
+    open_cache(small_runner('first'))
+    manifest = json.loads(
+        (tmp_path / 'first' / 'teacher_cache' / 'manifest.json').read_text()
+    )
+    assert {
+        'format',
+        'samples',
+        'views',
+        'dtype',
+        'shapes',
+        'teacher',
+        'teacher_sha256',
+        'teacher_options',
+        'teacher_input',
+        'student_input',
+        'pipelines',
+        'dataset_sha256',
+        'seed',
+        'made_with',
+    } == set(manifest)

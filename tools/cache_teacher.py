@@ -1,0 +1,93 @@
+"""Fills the teacher's cache: ``python tools/cache_teacher.py CONFIG``."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+from mmengine.dist import is_main_process
+
+from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.fill_cache import fill_cache
+from mmkd_custom.errors import run_cli
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses the arguments."""
+    parser = argparse.ArgumentParser(
+        description="Computes the outputs of a config's CachedTeacher for "
+        'every view of every training image that its cache does not hold.'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help="the run's work directory: the cache is in its teacher_cache/ "
+        'unless the config names a cache_dir',
+    )
+    parser.add_argument(
+        '--cache-dir', help="in place of the config's model.teacher.cache_dir"
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=64,
+        help='images the teacher sees at once (default: 64)',
+    )
+    parser.add_argument(
+        '--verify',
+        type=int,
+        nargs='?',
+        const=256,
+        default=0,
+        metavar='N',
+        help='afterwards compute N entries anew, drawn at random, and '
+        'compare (default of N: 256)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Fills, verifies if asked, and says what is there."""
+    args = parse_args()
+    options = dict(args.cfg_options or {})
+    if args.cache_dir:
+        options['model.teacher.cache_dir'] = args.cache_dir
+    config = prepare(
+        load_config(args.config, options),
+        config_path=args.config,
+        work_dir=args.work_dir,
+        launcher=args.launcher,
+        validate=False,
+    )
+    report = fill_cache(config, args.batch_size, args.verify)
+    if not is_main_process():
+        return
+    print(
+        f'{report["folder"]}: {report["entries"]} entries of '
+        f'{report["entry_bytes"]} bytes, {report["bytes"] / 1e6:.1f} MB; '
+        f'{report["computed"]} computed in {report["seconds"]:.0f} s'
+    )
+    if args.verify:
+        print(
+            f'{report["verified"]} entries computed anew: largest error '
+            f'{report["largest_error"]:.2g} of the largest value of an entry '
+            f'({report["tolerance"]:.2g} allowed)'
+        )
+
+
+if __name__ == '__main__':
+    run_cli(main)

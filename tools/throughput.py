@@ -1,0 +1,128 @@
+"""Measures what distillation costs: ``python tools/throughput.py CONFIG``."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict
+
+from mmengine.config import DictAction
+from rich.console import Console
+from rich.table import Table
+
+from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.throughput import throughput
+from mmkd_custom.engine.throughput_modes import MODES, STUDENT
+from mmkd_custom.engine.throughput_synthetic import load_synthetic
+from mmkd_custom.errors import UserError, run_cli
+from mmkd_custom.evaluation import write_json
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses the arguments."""
+    parser = argparse.ArgumentParser(
+        description='Images a second of plain training of the student, of '
+        'distillation with the teacher asked in every batch, of distillation '
+        'from the cache and of a customization epoch from the cache, over the '
+        'same images.'
+    )
+    parser.add_argument('config', help='config file of a distiller')
+    parser.add_argument(
+        '--windows',
+        type=int,
+        default=7,
+        help='timed windows of each, in turns (default: 7)',
+    )
+    parser.add_argument(
+        '--batches',
+        type=int,
+        default=12,
+        help='batches of a window (default: 12)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        help="worker processes of every loader (default: the config's)",
+    )
+    parser.add_argument(
+        '--synthetic',
+        type=int,
+        metavar='N',
+        help="train on N generated images instead of the config's",
+    )
+    parser.add_argument(
+        '--json', type=Path, help='also write the figures to this file'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measures and prints."""
+    args = parse_args()
+    if args.json and not args.json.parent.is_dir():
+        raise UserError(f'--json: {args.json.parent} is no existing folder.')
+    # So that what is temporary goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with contextlib.ExitStack() as stack:
+        if args.synthetic is None:
+            config = load_config(args.config, args.cfg_options)
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            config = load_synthetic(
+                args.config, args.cfg_options, args.synthetic, folder
+            )
+        config = prepare(config, config_path=args.config)
+        found = throughput(config, args.windows, args.batches, args.workers)
+    found['synthetic'] = args.synthetic
+    show(found)
+    if args.json:
+        write_json(found, args.json)
+
+
+def show(found: Dict[str, Any]) -> None:
+    """Prints a table and the ratios."""
+    images, seen = (
+        ' x '.join(map(str, found[f'{name}_size']))
+        for name in ('image', 'teacher_input')
+    )
+    print(
+        f'{found["windows"]} windows of {found["batches"]} batches of '
+        f'{found["batch_size"]}, images {images}, teacher {seen}, '
+        f'{found["device"]}, {found["threads"]} threads, '
+        f'{found["workers"]} workers'
+    )
+    table = Table('training')
+    for heading in ('images/s', 'least', 'most', 'peak, MB'):
+        table.add_column(heading, justify='right')
+    for name in MODES:
+        figures = found[name]
+        if figures is None:
+            table.add_row(name, *['-'] * 4)
+            continue
+        peak = figures.get('gpu_peak_mb', figures['peak_mb'])
+        numbers = (figures['images_per_second'], *figures['spread'], peak)
+        table.add_row(name, *(f'{number:.0f}' for number in numbers))
+    Console().print(table)
+    for name in ('cached', 'uncached'):
+        print(f'{name} / {STUDENT}: {found[f"{name}_ratio"]:.3f}')
+    if found['customize_time_ratio'] is not None:
+        print(
+            'time of a customization epoch / a distillation epoch, cached: '
+            f'{found["customize_time_ratio"]:.4f}'
+        )
+    print(
+        f'cache: {found["cache_bytes_per_image"]:.0f} bytes an image in '
+        f'{found["views"]} views'
+    )
+
+
+if __name__ == '__main__':
+    run_cli(main)
