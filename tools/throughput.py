@@ -14,8 +14,9 @@ from rich.table import Table
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.throughput import throughput
-from mmkd_custom.engine.throughput_modes import MODES, STUDENT
+from mmkd_custom.engine.throughput_modes import MODES, STUDENT, STUDENT_LAST
 from mmkd_custom.engine.throughput_synthetic import load_synthetic
+from mmkd_custom.engine.throughput_whole import whole_runs
 from mmkd_custom.errors import UserError, run_cli
 from mmkd_custom.evaluation import write_json
 
@@ -53,6 +54,13 @@ def parse_args() -> argparse.Namespace:
         help="train on N generated images instead of the config's",
     )
     parser.add_argument(
+        '--whole-run',
+        type=int,
+        metavar='EPOCHS',
+        help='instead train the config twice from beginning to end, with an '
+        'empty cache and without one, epoch by epoch in turns',
+    )
+    parser.add_argument(
         '--json', type=Path, help='also write the figures to this file'
     )
     parser.add_argument(
@@ -80,9 +88,14 @@ def main() -> None:
                 args.config, args.cfg_options, args.synthetic, folder
             )
         config = prepare(config, config_path=args.config)
-        found = throughput(config, args.windows, args.batches, args.workers)
+        if args.whole_run is None:
+            found = throughput(
+                config, args.windows, args.batches, args.workers
+            )
+        else:
+            found = whole_runs(config, args.whole_run, args.workers)
     found['synthetic'] = args.synthetic
-    show(found)
+    show(found) if args.whole_run is None else show_whole(found)
     if args.json:
         write_json(found, args.json)
 
@@ -111,8 +124,12 @@ def show(found: Dict[str, Any]) -> None:
         numbers = (figures['images_per_second'], *figures['spread'], peak)
         table.add_row(name, *(f'{number:.0f}' for number in numbers))
     Console().print(table)
-    for name in ('cached', 'uncached'):
-        print(f'{name} / {STUDENT}: {found[f"{name}_ratio"]:.3f}')
+    for name, to, key in (
+        ('cached', STUDENT, 'cached_ratio'),
+        ('cached', STUDENT_LAST, 'cached_ratio_channels_last'),
+        ('uncached', STUDENT, 'uncached_ratio'),
+    ):
+        print(f'{name} / {to}: {found[key]:.3f}')
     if found['customize_time_ratio'] is not None:
         print(
             'time of a customization epoch / a distillation epoch, cached: '
@@ -122,6 +139,27 @@ def show(found: Dict[str, Any]) -> None:
         f'cache: {found["cache_bytes_per_image"]:.0f} bytes an image in '
         f'{found["views"]} views'
     )
+
+
+def show_whole(found: Dict[str, Any]) -> None:
+    """Prints what two whole runs took."""
+    print(
+        f'{found["epochs"]} epochs in {found["views"]} views, '
+        f'{found["device"]}, {found["threads"]} threads'
+    )
+    for name in ('cached', 'uncached'):
+        run = found[name]
+        print(
+            f'{name:>8}: {run["seconds"]:.0f} s, '
+            f'{run["start_seconds"]:.0f} of them before the first epoch; '
+            f'peak {run["peak_mb"]:.0f} MB'
+        )
+    print(f'cached / uncached: {found["whole_run_ratio"]:.3f} of the time')
+    if found['top1_agreement'] is not None:
+        print(
+            'both students say the same of '
+            f'{found["top1_agreement"]:.2f} % of the validation images'
+        )
 
 
 if __name__ == '__main__':

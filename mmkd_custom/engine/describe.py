@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import re
-import resource
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
@@ -21,6 +17,7 @@ from ..errors import UserError
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.report import teacher_report
 from ..models.teachers.wrapped import build_wrapped
+from .memory import resident_peak_mb
 from .misspelt import naming_misspelt
 from .teacher_config import inner_teacher
 
@@ -151,13 +148,4 @@ def _measure(
 def _peak_mb() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e6
-    # On Linux getrusage counts the peak of the process that started this one
-    # too, which /proc does not.
-    status = Path('/proc/self/status')
-    if status.is_file():
-        kilobytes = re.search(r'VmHWM:\s+(\d+) kB', status.read_text())
-        if kilobytes:
-            return int(kilobytes.group(1)) * 1024 / 1e6
-    # The unit is a byte on macOS and 1024 of them elsewhere.
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return resident_peak_mb()

@@ -18,12 +18,10 @@ from ..errors import UserError
 from ..models.distillers import BaseDistiller, make_batch
 from ..models.teachers import FEATURE, LOGITS, CachedTeacher
 from ..models.teachers.feature_store import FeatureStore
+from ..models.teachers.store_files import CACHE_FOLDER
 from .cache_manifest import cache_manifest
 from .teacher_pass import distiller_of
 from .unwrap import unwrapped
-
-#: Folder of the cache in a work directory, where the config names none.
-CACHE_FOLDER = 'teacher_cache'
 
 
 def open_cache(runner: Runner) -> Optional[FeatureStore]:

@@ -21,6 +21,7 @@ from .throughput_modes import (
     FILL,
     MODES,
     STUDENT,
+    STUDENT_LAST,
     UNCACHED,
     mode_configs,
 )
@@ -30,6 +31,7 @@ from .throughput_run import PEAK
 #: Which stage the windows of each mode are of.
 _STAGES = {
     STUDENT: DISTILLATION,
+    STUDENT_LAST: DISTILLATION,
     UNCACHED: DISTILLATION,
     CACHED: DISTILLATION,
     CUSTOMIZE: CUSTOMIZATION,
@@ -42,14 +44,16 @@ def throughput(
     batches: int = 12,
     workers: Optional[int] = None,
 ) -> Dict[str, Any]:
-    """Measures images a second of four ways of training.
+    """Measures images a second of several ways of training.
 
     ``student_only`` is plain MMPretrain training of the student, the limit;
+    ``student_channels_last`` the same with images laid out in memory as
+    distillation lays them out, which may be faster;
     ``uncached`` distils and asks the teacher in every batch; ``cached``
     distils with a teacher all of whose outputs are on disk, and
     ``customize_cached`` is a customization epoch with them. Each is a run of
     MMEngine's in a process of its own. A window is one whole short epoch,
-    always over the same images in the same views; the first three train on
+    always over the same images in the same views; all but the last train on
     the same image files. Windows take turns, and so does who begins; one of
     each warms up and is not counted, nor is the filling of the cache.
 
@@ -68,7 +72,8 @@ def throughput(
         a GPU ``gpu_peak_mb``, what was allocated there;
         ``customize_cached`` is None if the method has no such stage.
         ``cached_ratio`` and ``uncached_ratio``: medians over the rounds of
-        the ratio to ``student_only``; ``customize_time_ratio``: time of a
+        the ratio to ``student_only``; ``cached_ratio_channels_last``: that to
+        ``student_channels_last``; ``customize_time_ratio``: time of a
         cached customization epoch over that of a cached distillation epoch of
         as many batches. ``cache_bytes_per_image``: disk space of the cache
         for one image in all of its ``views``. Also what was measured.
@@ -190,6 +195,7 @@ def _ratios(
     # They train on equally many images: the inverse of the times.
     return dict(
         cached_ratio=of_times(STUDENT, CACHED),
+        cached_ratio_channels_last=of_times(STUDENT_LAST, CACHED),
         uncached_ratio=of_times(STUDENT, UNCACHED),
         customize_time_ratio=(
             of_times(CUSTOMIZE, CACHED) if CUSTOMIZE in rounds[0] else None

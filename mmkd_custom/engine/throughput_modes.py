@@ -11,15 +11,17 @@ from mmengine.config import Config, ConfigDict
 from ..errors import UserError
 from ..stages import DISTILLATION
 from .loader_throughput import loader_options
+from .teacher_config import inner_teacher
 
-STUDENT, UNCACHED, CACHED, CUSTOMIZE = (
+STUDENT, STUDENT_LAST, UNCACHED, CACHED, CUSTOMIZE = (
     'student_only',
+    'student_channels_last',
     'uncached',
     'cached',
     'customize_cached',
 )
 #: What is compared, in the order of the table.
-MODES = (STUDENT, UNCACHED, CACHED, CUSTOMIZE)
+MODES = (STUDENT, STUDENT_LAST, UNCACHED, CACHED, CUSTOMIZE)
 #: Fills the cache that the cached modes read.
 FILL = 'fill'
 
@@ -88,10 +90,15 @@ def mode_configs(
     for name in (FILL, *MODES):
         mode = copy.deepcopy(config)
         mode.work_dir = str(folder / name)
-        if name == STUDENT:
+        if name in (STUDENT, STUDENT_LAST):
             _without_distillation(mode)
+            if name == STUDENT_LAST:
+                # Only its images differ, in how they lie in memory.
+                mode.model.data_preprocessor.type = (
+                    'mmkd_custom.DistillDataPreprocessor'
+                )
         elif name == UNCACHED:
-            mode.model.teacher = bare_teacher(mode)
+            mode.model.teacher = inner_teacher(mode)[0]
         else:
             with_cache(mode, folder / 'cache')
         configs[name] = mode
@@ -114,19 +121,6 @@ def check_teacher(config: Config) -> None:
             'is to be compared with training the student alone, as in '
             'configs/customkd_mbv3_domain_folder_128.py.'
         )
-
-
-def bare_teacher(config: Config) -> ConfigDict:
-    """Gives the teacher itself, without its cache.
-
-    Args:
-        config (Config): Of a distiller.
-
-    Returns:
-        ConfigDict: The config of the teacher.
-    """
-    teacher = config.model.teacher
-    return teacher.teacher if _is_type(teacher, 'CachedTeacher') else teacher
 
 
 def _without_distillation(config: Config) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
-import resource
 import signal
 import sys
 import traceback
 import warnings
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, Callable, Dict, List
 from urllib.error import URLError
 
@@ -23,6 +20,7 @@ from ..errors import UserError
 from ..stages import CUSTOMIZATION
 from .config_data import config_scope
 from .launch import build_runner
+from .memory import resident_peak_mb
 from .throughput_loop import WindowLoop
 from .unwrap import unwrapped
 
@@ -144,23 +142,10 @@ def memory() -> Dict[str, float]:
         included and workers not; on a GPU ``gpu_peak_mb``, what was allocated
         there.
     """
-    peak = dict(peak_mb=_resident_peak_mb())
+    peak = dict(peak_mb=resident_peak_mb())
     if torch.cuda.is_available():
         peak['gpu_peak_mb'] = torch.cuda.max_memory_allocated() / 1e6
     return peak
-
-
-def _resident_peak_mb() -> float:
-    # On Linux getrusage counts the peak of the process that started this one
-    # too, which /proc does not.
-    status = Path('/proc/self/status')
-    if status.is_file():
-        kilobytes = re.search(r'VmHWM:\s+(\d+) kB', status.read_text())
-        if kilobytes:
-            return int(kilobytes.group(1)) * 1024 / 1e6
-    # The unit is a byte on macOS and 1024 of them elsewhere.
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def device_name() -> str:

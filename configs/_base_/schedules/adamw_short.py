@@ -7,11 +7,13 @@ stage take the alternating schedule beside this one.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='StagedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05, fused=True),
     # The projection that customizes the teacher's feature.
     stages=dict(
         customization=dict(
-            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05)
+            optimizer=dict(
+                type='AdamW', lr=1e-3, weight_decay=0.05, fused=True
+            )
         )
     ),
 )

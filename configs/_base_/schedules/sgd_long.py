@@ -13,7 +13,9 @@ optim_wrapper = dict(
     # The projection that customizes the teacher's feature.
     stages=dict(
         customization=dict(
-            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05)
+            optimizer=dict(
+                type='AdamW', lr=1e-3, weight_decay=0.05, fused=True
+            )
         )
     ),
 )

@@ -96,6 +96,13 @@ class BaseDistiller(BaseClassifier):
                 f'teacher: {type(teacher).__name__} is no FrozenTeacher; name '
                 'one of TimmTeacher, MMPretrainTeacher.'
             )
+        for module in teacher.modules():
+            if isinstance(module, CachedTeacher) and module is not teacher:
+                raise UserError(
+                    f'teacher: a CachedTeacher inside a '
+                    f'{type(teacher).__name__} would never be used; put the '
+                    f'CachedTeacher around the {type(teacher).__name__}.'
+                )
         self._teacher = _Held(teacher)
         self._teacher_stream = TeacherStream(overlap_teacher)
         self._classifier = Student(

@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .base import FrozenTeacher
+from .cached import CachedTeacher
 from .output import FEATURE, LOGITS, TeacherOutput
 
 
@@ -136,6 +137,8 @@ def _members(
 ) -> List[Tuple[FrozenTeacher, Sequence[str]]]:
     """Finds the teachers of an ensemble and what each is asked for."""
     inner = getattr(teacher, 'teacher', None)
+    if isinstance(teacher, CachedTeacher):
+        return _members(inner, wants)
     if isinstance(inner, FrozenTeacher):
         # Its own head makes logits of the other's feature.
         return _members(

@@ -14,6 +14,8 @@ import numpy as np
 from ...errors import UserError
 from ...files import umask, write_atomic
 
+#: Where a cache is in a run's work directory, unless the config says so.
+CACHE_FOLDER = 'teacher_cache'
 MANIFEST_FILE = 'manifest.json'
 CHECKSUMS_FILE = 'checksums.u32'
 
@@ -140,6 +142,14 @@ def open_array(
         return np.memmap(path, kind, 'r', shape=shape), False
     except OSError as error:
         raise UserError(f'cache {path}: cannot be read ({error}).') from error
+
+
+def holds_entries(folder: Path) -> bool:
+    """Says whether a folder is a cache that has something in it."""
+    path = folder / CHECKSUMS_FILE
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    return bool(np.memmap(path, np.uint32, 'r').any())
 
 
 def free_bytes(folder: Path) -> int:

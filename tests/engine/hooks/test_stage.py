@@ -161,7 +161,7 @@ def test_accumulation_that_divides_the_epoch_is_taken(small_runner, edit):
 
 
 @pytest.mark.slow
-def test_the_sampler_walks_with_the_seed_of_the_run(small_runner):
+def test_the_sampler_walks_with_the_seed_of_the_run(small_runner, tmp_path):
     short = {'train_dataloader.sampler.epoch_length': 1}
     runner = small_runner(seed=7, **short)
     runner.train()
@@ -170,6 +170,8 @@ def test_the_sampler_walks_with_the_seed_of_the_run(small_runner):
 
     def no_seed(config):
         config.randomness.seed = None
+        # The random weights of its teacher are others than those cached.
+        config.model.teacher.cache_dir = str(tmp_path / 'cache')
 
     # A run without a seed of its own goes on with that of the checkpoint.
     runner = small_runner(edit=no_seed, resume='work/epoch_2.pth', **short)
