@@ -87,6 +87,11 @@ def main() -> None:
             f'{report["largest_error"]:.2g} of the largest value of an entry '
             f'({report["tolerance"]:.2g} allowed)'
         )
+        if report['damaged']:
+            print(
+                f'{report["damaged"]} of those drawn are damaged; they are '
+                'computed anew when they are wanted'
+            )
 
 
 if __name__ == '__main__':

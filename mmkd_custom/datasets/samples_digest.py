@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Iterable, Tuple
 
@@ -17,11 +18,11 @@ SPOT_CHECKS = 32
 def samples_digest(streams: Iterable[Tuple[str, Any, np.ndarray]]) -> str:
     """Computes the SHA-256 of which images there are, in order.
 
-    An image counts with its path below its dataset's ``data_root`` (else
-    with its pixels), so the digest is the same on another machine; labels do
-    not count. Of a few files, evenly spread, the bytes count as well: images
-    that were made anew under their old names (resized, say) are noticed
-    without reading all.
+    An image counts with its path below its dataset's ``data_root`` (its whole
+    path if there is none, its pixels if it has no path), so the digest is the
+    same on another machine; labels do not count. Of a few files, evenly
+    spread, the bytes count as well: images that were made anew under their
+    old names (resized, say) are noticed without reading all.
 
     Args:
         streams (Iterable[tuple]): Name, dataset and positions in it (N,).
@@ -32,7 +33,8 @@ def samples_digest(streams: Iterable[Tuple[str, Any, np.ndarray]]) -> str:
     hashed = hashlib.sha256()
     for name, dataset, positions in streams:
         hashed.update(f'{name} {len(positions)}\n'.encode())
-        root = getattr(dataset, 'data_root', None)
+        # Without a root the whole path counts: names alone may be alike.
+        root = getattr(dataset, 'data_root', None) or os.sep
         looked_at = set(
             np.linspace(0, len(positions) - 1, SPOT_CHECKS).astype(int)
             if len(positions)

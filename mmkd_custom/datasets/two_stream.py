@@ -196,7 +196,9 @@ class TwoStreamDataset(Dataset):
         with kept_rng():
             return self._item(key)
 
-    def __getitems__(self, keys: Sequence[Union[SampleKey, int]]) -> List:
+    def __getitems__(
+        self, keys: Sequence[Union[SampleKey, CachedKey, int]]
+    ) -> List:
         """Gives the items of a batch, as a DataLoader asks for them."""
         with kept_rng():
             return [self._item(key) for key in keys]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import hashlib
+import math
+import re
 from typing import Any, Dict, Tuple
 
 import mmcv
@@ -45,15 +48,23 @@ def cache_manifest(
     teacher = cached.teacher
     preprocessor = model.data_preprocessor
     normalised = getattr(preprocessor, '_enable_normalize', False)
+    divisor = int(getattr(preprocessor, 'pad_size_divisor', 1))
     return dict(
         teacher=teacher.name,
         teacher_sha256=teacher.digest(),
         teacher_options=_teacher_options(teacher),
+        teacher_layers=_layers(teacher),
         teacher_input=input_summary(teacher),
         student_input=dict(
             mean=preprocessor.mean.flatten().tolist() if normalised else None,
             std=preprocessor.std.flatten().tolist() if normalised else None,
             to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
+            # What was padded for the student, the teacher sees too.
+            **(
+                dict(padding=[divisor, options_of(preprocessor.pad_value)])
+                if divisor > 1
+                else {}
+            ),
         ),
         pipelines=_pipelines(dataset),
         dataset_sha256=dataset.samples_sha256(),
@@ -84,13 +95,24 @@ def options_of(value: Any, within: Tuple[int, ...] = ()) -> Any:
     Returns:
         Any: Equal for objects that were built alike.
     """
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, enum.Enum):
+        # Before numbers and texts: it may be one as well.
+        return f'{type(value).__name__}.{value.name}'
+    if value is None or isinstance(value, bool):
         return value
+    # What derives from these, as NumPy's float64 does, JSON gives back as
+    # the plain type.
+    for kind in (int, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, float):
+        # NaN would not equal itself.
+        return 'nan' if math.isnan(value) else float(value)
     if id(value) in within:
         return '...'
     below = functools.partial(options_of, within=(*within, id(value)))
     if isinstance(value, np.generic):
-        return value.item()
+        return below(value.item())
     if isinstance(value, dict):
         return {str(name): below(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -127,6 +149,12 @@ def _teacher_options(teacher: FrozenTeacher) -> Any:
                 options.pop(name, None)
             found.append(options)
     return found
+
+
+def _layers(teacher: FrozenTeacher) -> str:
+    """Digests the layers in order, with what has no weights between them."""
+    text = re.sub(r' at 0x[0-9a-f]+', '', repr(teacher))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _pipelines(dataset: TwoStreamDataset) -> Dict[str, Any]:

@@ -18,7 +18,7 @@ from ..models.teachers.feature_store import FeatureStore
 from ..models.teachers.store_files import entry_bytes, free_bytes
 from .launch import build_runner, untouched_on_error
 from .misspelt import naming_misspelt
-from .teacher_cache import open_cache
+from .teacher_cache import by_rank_0, open_cache
 from .teacher_pass import ask_about
 from .unwrap import unwrapped
 from .verify_cache import verify_cache
@@ -45,8 +45,8 @@ def fill_cache(
     Returns:
         dict[str, Any]: ``folder``; ``entries`` that the cache holds, of them
         ``computed`` by this call; ``bytes`` of all and ``entry_bytes`` of
-        one; ``seconds``; with ``verify`` the ``verified`` entries and their
-        ``largest_error``, see
+        one; ``seconds``; with ``verify`` the ``verified`` entries, their
+        ``largest_error`` and ``damaged`` ones, see
         :func:`~mmkd_custom.engine.verify_cache.verify_cache`.
 
     Raises:
@@ -74,7 +74,7 @@ def fill_cache(
         model = unwrapped(runner)
         start = time.perf_counter()
         # The ranks must see the same entries missing.
-        missing = all_gather_object(store.missing())[0]
+        missing = by_rank_0(store.missing)
         if len(missing):
             _estimate(runner, model, store, missing, batch_size)
             done.append(0)
@@ -115,8 +115,11 @@ def _estimate(
         seconds = [made - start, time.perf_counter() - made]
     workers = runner.train_dataloader.num_workers
     making, asking = seconds
-    # Workers make images while the teacher looks at earlier ones.
-    each = max(making / workers, asking) if workers else making + asking
+    making /= max(workers, 1)
+    # Workers make images while a device looks at earlier ones; on the CPU
+    # both want the same cores.
+    beside = workers > 0 and images.device.type != 'cpu'
+    each = max(making, asking) if beside else making + asking
     ranks = all_gather_object(each)
     left = max(ranks) / len(keys) * len(missing) / get_world_size()
     runner.logger.info(

@@ -22,7 +22,7 @@ from mmengine.runner import Runner
 from ..errors import UserError
 from ..export.student import PREFIX
 from ..files import bring_back, is_aside, is_replaced, load_checkpoint
-from ..models.teachers.store_files import CACHE_FOLDER, holds_entries
+from ..models.teachers.store_files import holds_entries
 from .misspelt import naming_misspelt
 
 
@@ -204,7 +204,7 @@ def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
             for path in set(work_dir.glob('*')) - before:
                 if is_aside(path):
                     bring_back(path)
-                elif path.name == CACHE_FOLDER and holds_entries(path):
+                elif path.is_dir() and holds_entries(path):
                     # Nothing in it depends on what was wrong.
                     continue
                 elif path.is_dir():

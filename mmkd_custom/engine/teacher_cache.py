@@ -50,14 +50,14 @@ def open_cache(runner: Runner) -> Optional[FeatureStore]:
     views = _views(runner)
     kept = model.teacher.kept(model.teacher_wants)
     folder = model.teacher.cache_dir or Path(runner.work_dir, CACHE_FOLDER)
-    shapes, grid = _shapes(runner, model, kept)
+    # Before an image is made: transforms may note what they did.
+    manifest = by_rank_0(lambda: cache_manifest(model, dataset))
+    shapes, grid = together(lambda: _shapes(runner, model, kept))
+    if grid is not None:
+        manifest['grid'] = list(grid)
 
-    def describe() -> Dict[str, Any]:
-        manifest = cache_manifest(model, dataset)
-        return manifest if grid is None else dict(manifest, grid=list(grid))
-
-    def opened() -> FeatureStore:
-        return FeatureStore(
+    def opened() -> Tuple[FeatureStore, int]:
+        store = FeatureStore(
             folder,
             manifest,
             len(dataset),
@@ -65,18 +65,18 @@ def open_cache(runner: Runner) -> Optional[FeatureStore]:
             shapes,
             model.teacher.cache_dtype,
         )
+        missing = int(store.count_missing())
+        if missing and not store.writable:
+            raise UserError(
+                f'cache {store.folder}: {missing} of {len(dataset) * views} '
+                'entries are missing, but it cannot be written to; let this '
+                'user write there, or give another cache_dir.'
+            )
+        return store, missing
 
-    (manifest,) = _by_rank_0(describe)
     # First rank 0 alone: a hundred ranks need not make a hundred stores.
-    together(lambda: opened() if is_main_process() else None)
-    store = together(opened)
-    missing = int(store.count_missing())
-    if missing and not store.writable:
-        raise UserError(
-            f'cache {store.folder}: {missing} of {len(dataset) * views} '
-            'entries are missing, but it cannot be written to; let this user '
-            'write there, or give another cache_dir.'
-        )
+    by_rank_0(lambda: opened()[1])
+    store, missing = together(opened)
     fetch = _fetcher(runner, model)
     model.teacher.bind(store, fetch, grid)
     runner.logger.info(
@@ -99,22 +99,44 @@ def together(action: Callable[[], Any]) -> Any:
 
     Raises:
         UserError: If it raised one on any rank: that of the first.
+        RuntimeError: If it raised anything else on another rank.
     """
-    result, failure = None, None
+    result = failure = None
     try:
         result = action()
-    except UserError as error:
-        failure = str(error)
-    for found in all_gather_object(failure):
-        if found is not None:
-            raise UserError(found)
+    # Whatever it is: the other ranks must not wait for this one.
+    except Exception as error:
+        failure = error
+    mistake = isinstance(failure, UserError)
+    text = str(failure) if mistake else repr(failure)
+    found = all_gather_object(None if failure is None else (mistake, text))
+    for other in filter(None, found):
+        if other[0]:
+            raise UserError(other[1])
+    if failure is not None:
+        raise failure
+    for rank, other in enumerate(found):
+        if other is not None:
+            raise RuntimeError(f'rank {rank} failed: {other[1]}')
     return result
 
 
-def _by_rank_0(action: Callable[[], Any]) -> List[Any]:
+def by_rank_0(action: Callable[[], Any]) -> Any:
+    """Does something on rank 0 alone; what goes wrong there, goes on all.
+
+    Args:
+        action (Callable): Without collective calls.
+
+    Returns:
+        Any: What it returned there, on every rank.
+
+    Raises:
+        UserError: As :func:`together`.
+        RuntimeError: Likewise.
+    """
     results = [together(lambda: action() if is_main_process() else None)]
     broadcast_object_list(results)
-    return results
+    return results[0]
 
 
 def _views(runner: Runner) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from mmengine.runner import Runner
 
 from ..errors import UserError
 from ..models.distillers.batch import Batch
+from ..models.teachers import FrozenTeacher
 from ..models.teachers.feature_store import FeatureStore
 from .teacher_pass import batches_of
 from .unwrap import unwrapped
@@ -37,13 +39,15 @@ def verify_cache(
 
     Args:
         runner (Runner): Whose cache is open.
-        count (int): How many; all there are if these are fewer.
+        count (int): How many; all that are there if these are fewer.
         batch_size (int): Images the teacher sees at once.
 
     Returns:
         dict[str, Any]: ``verified``: how many were compared;
         ``largest_error``: the largest difference found in one, relative to
-        its largest value; ``tolerance``.
+        its largest value; ``tolerance``; ``damaged``: how many of those drawn
+        do not have their checksum. A damaged one counts as missing: it is
+        computed anew when it is wanted.
 
     Raises:
         UserError: If an entry differs by more than the tolerance; names the
@@ -54,11 +58,16 @@ def verify_cache(
     keys = all_gather_object(_draw(store, count))[0]
     tolerance = _tolerance(model.teacher.teacher, store)
     worst: Tuple[float, str] = (0.0, '')
+    damaged = 0
     for batch in batches_of(runner, model, keys, batch_size):
         images = model.teacher_images(batch)
         live = model.teacher.teacher(images, tuple(store.shapes))
-        worst = max(worst, _largest_error(store, batch, live.named_tensors()))
-    error, where = max(all_gather_object(worst))
+        error, where, lost = _largest_error(store, batch, live.named_tensors())
+        worst = max(worst, (error, where))
+        damaged += lost
+    ranks = all_gather_object((worst, damaged))
+    error, where = max(worst for worst, _ in ranks)
+    damaged = sum(lost for _, lost in ranks)
     if error > tolerance:
         sample, view, name = where.split()
         raise UserError(
@@ -68,24 +77,30 @@ def verify_cache(
             'most that rounding explains; images, software or hardware '
             'changed since: delete the folder.'
         )
-    return dict(verified=len(keys), largest_error=error, tolerance=tolerance)
+    return dict(
+        verified=len(keys) - damaged,
+        largest_error=error,
+        tolerance=tolerance,
+        damaged=damaged,
+    )
 
 
 def _draw(store: FeatureStore, count: int) -> np.ndarray:
     """Draws entries that are there, (M, 2) sample and view."""
-    rng = np.random.default_rng()
-    numbers = rng.choice(
-        store.samples * store.views,
-        min(store.samples * store.views, 4 * count),
-        replace=False,
-    )
+    numbers = np.arange(store.samples * store.views)
     keys = np.stack(np.divmod(numbers, store.views), 1)
-    there = store.present(*torch.from_numpy(keys).unbind(1)).numpy()
-    return keys[there][:count]
+    keys = keys[store.present(*torch.from_numpy(keys).unbind(1)).numpy()]
+    rng = np.random.default_rng()
+    return rng.choice(keys, min(count, len(keys)), replace=False)
 
 
-def _tolerance(teacher: Any, store: FeatureStore) -> float:
-    computing = COMPUTING[teacher.dtype]
+def _tolerance(teacher: FrozenTeacher, store: FeatureStore) -> float:
+    # Those that an ensemble is made of have dtypes of their own.
+    computing = max(
+        COMPUTING[module.dtype]
+        for module in teacher.modules()
+        if isinstance(module, FrozenTeacher)
+    )
     if next(teacher.parameters()).device.type != 'cpu':
         computing = max(computing, ACCELERATED)
     return computing + ROUNDING[store.dtype]
@@ -93,7 +108,8 @@ def _tolerance(teacher: Any, store: FeatureStore) -> float:
 
 def _largest_error(
     store: FeatureStore, batch: Batch, live: Dict[str, torch.Tensor]
-) -> Tuple[float, str]:
+) -> Tuple[float, str, int]:
+    """Gives the largest error, where it is, and the number of damaged."""
     keys: List[Tuple[int, int]] = [
         (s.metainfo['sample_idx'], s.metainfo['view'])
         for s in batch.data_samples
@@ -103,12 +119,14 @@ def _largest_error(
     for name, values in live.items():
         now = values.cpu().flatten(1)
         off = (cached[name].flatten(1) - now).abs().amax(1)
-        # A damaged entry is a missing one: it is computed when it is wanted.
-        errors = (off / now.abs().amax(1).clamp_min(1e-12)) * right
+        errors = off / now.abs().amax(1).clamp_min(1e-12)
+        # Not finite is as wrong as can be; but a damaged entry may hold
+        # anything.
+        errors = errors.nan_to_num(nan=math.inf).where(right, 0.0)
         at = int(errors.argmax())
         found = (float(errors[at]), f'{keys[at][0]} {keys[at][1]} {name}')
         worst = max(worst, found)
-    return worst
+    return (*worst, int((~right).sum()))
 
 
 def _called(runner: Runner, sample: str) -> str:

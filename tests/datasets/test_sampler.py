@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader
 
 from mmkd_custom.datasets import sampler
 from mmkd_custom.datasets.image_folder import ImageFolder
+from mmkd_custom.datasets.keys import SampleKey
 from mmkd_custom.datasets.sampler import (
     TwoStreamBatchSampler,
     TwoStreamSampler,
 )
-from mmkd_custom.datasets.keys import SampleKey
 from mmkd_custom.datasets.two_stream import TwoStreamDataset
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import Stage, StageSchedule

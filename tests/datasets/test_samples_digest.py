@@ -82,3 +82,11 @@ def test_images_in_memory_count_with_their_pixels():
 
 def test_an_empty_stream():
     assert digest(('labelled', Listed(None, []), [])) != digest()
+
+
+def test_equal_names_in_other_folders(tmp_path, files):
+    first, second = files('a', 3), files('b', 3)
+    first.data_root = second.data_root = ''
+    assert digest(('labelled', first, range(3))) != digest(
+        ('labelled', second, range(3))
+    )

@@ -100,6 +100,42 @@ def test_a_wrong_option_leaves_no_folder(make, tmp_path):
     assert os.listdir(kept) == []
 
 
+class Mistaken(Hook):
+    """Finds the user's input wrong at some point."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, point):
+        setattr(self, point, self._refuse)
+
+    def _refuse(self, *args, **kwargs):
+        raise UserError('found late.')
+
+
+@pytest.mark.parametrize('point', ['before_train', 'after_train_iter'])
+def test_a_mistake_leaves_of_a_cache_what_was_computed(make, tmp_path, point):
+    work_dir = tmp_path / 'run'
+    HOOKS.register_module(module=Mistaken, force=True)
+    config = make(work_dir)
+    config.custom_hooks.append(dict(type='Mistaken', point=point))
+    with pytest.raises(UserError, match='found late'):
+        train(config)
+    if point == 'before_train':
+        assert not work_dir.exists()
+        return
+    assert os.listdir(work_dir) == ['teacher_cache']
+    entries = np.fromfile(work_dir / 'teacher_cache/checksums.u32', np.uint32)
+    # One batch of two labelled images; twelve images in four views.
+    assert (entries.size, np.count_nonzero(entries)) == (48, 2)
+    # The next run goes on from there.
+    config = make(work_dir, validate=False)
+    config.custom_hooks.append(dict(type='Mistaken', point='before_train'))
+    with pytest.raises(UserError, match='found late'):
+        train(config)
+    after = np.fromfile(work_dir / 'teacher_cache/checksums.u32', np.uint32)
+    assert (after == entries).all()
+
+
 def test_a_wrong_option_leaves_an_old_run_as_it_was(make, tmp_path):
     work_dir = tmp_path / 'run'
     (work_dir / 'sub').mkdir(parents=True)

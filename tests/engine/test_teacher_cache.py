@@ -7,7 +7,8 @@ import pytest
 import torch.distributed as dist
 from mmengine.testing._internal import MultiProcessTestCase
 
-from mmkd_custom.engine.teacher_cache import open_cache, together
+from mmkd_custom.engine import teacher_cache as module
+from mmkd_custom.engine.teacher_cache import by_rank_0, open_cache, together
 from mmkd_custom.errors import UserError
 
 
@@ -56,6 +57,63 @@ def test_a_dataset_that_is_no_two_stream_dataset(small_runner):
         open_cache(small_runner(edit=edit))
 
 
+@pytest.mark.parametrize('error', [OSError('gone'), KeyError('x')])
+def test_a_defect_stays_what_it_is(error):
+    def action():
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        together(action)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize('own', [None, OSError('disk'), UserError('b.')])
+@pytest.mark.parametrize(
+    'other, kind, words',
+    [
+        ((True, 'rank 1 is wrong.'), UserError, 'rank 1 is wrong'),
+        ((False, "KeyError('x')"), RuntimeError, 'rank 1 failed: KeyError'),
+        (None, None, ''),
+    ],
+)
+def test_whatever_a_rank_meets_the_others_go_on(
+    monkeypatch, own, other, kind, words
+):
+    monkeypatch.setattr(
+        module, 'all_gather_object', lambda mine: [mine, other]
+    )
+
+    def action():
+        if own is not None:
+            raise own
+        return 'fine'
+
+    if own is None and kind is None:
+        assert together(action) == 'fine'
+        return
+    if kind is not UserError and own is not None:
+        kind, words = type(own), str(own)
+    elif isinstance(own, UserError):
+        words = 'b.'
+    with pytest.raises(kind, match=words):
+        together(action)
+
+
+def test_described_before_any_image_is_made(small_runner, monkeypatch):
+    order = []
+    runner = small_runner(**{'model.teacher.outputs': ['feature', 'tokens']})
+    for name in ('cache_manifest', '_shapes'):
+        usual = getattr(module, name)
+
+        def noted(*args, usual=usual, name=name):
+            order.append(name)
+            return usual(*args)
+
+        monkeypatch.setattr(module, name, noted)
+    assert open_cache(runner).manifest['grid'] == [3, 3]
+    assert order == ['cache_manifest', '_shapes']
+
+
 @pytest.mark.slow
 class TestRanks(MultiProcessTestCase):
     """Runs each test in two gloo processes."""
@@ -91,6 +149,7 @@ class TestRanks(MultiProcessTestCase):
         with pytest.raises(UserError, match='rank 1 has no disk'):
             together(action)
         assert together(lambda: self.rank) == self.rank
+        assert by_rank_0(lambda: f'of {self.rank}') == 'of 0'
 
 
 def test_its_manifest_is_whole(small_runner, tmp_path):
@@ -107,6 +166,7 @@ def test_its_manifest_is_whole(small_runner, tmp_path):
         'teacher',
         'teacher_sha256',
         'teacher_options',
+        'teacher_layers',
         'teacher_input',
         'student_input',
         'pipelines',

@@ -12,10 +12,12 @@ from mmkd_custom.errors import UserError
 KEYS = {
     'config',
     'student_only',
+    'student_channels_last',
     'uncached',
     'cached',
     'customize_cached',
     'cached_ratio',
+    'cached_ratio_channels_last',
     'uncached_ratio',
     'customize_time_ratio',
     'cache_bytes_per_image',
@@ -34,6 +36,7 @@ KEYS = {
 #: Seconds of a window by mode; the second round is the slower one.
 SECONDS = dict(
     student_only=[9, 2, 4, 2],
+    student_channels_last=[9, 1, 3, 2],
     uncached=[9, 4, 10, 5],
     cached=[9, 2, 5, 2.5],
     customize_cached=[9, 0.1, 0.2, 0.05],
@@ -126,6 +129,8 @@ def test_figures_are_those_of_the_windows(config, fake):
     assert found['customize_cached']['images_per_second'] == 400
     # Medians of the ratios in a round: 1, 0.8, 0.8.
     assert found['cached_ratio'] == 0.8
+    # And 0.5, 0.6, 0.8.
+    assert found['cached_ratio_channels_last'] == 0.6
     assert found['uncached_ratio'] == 0.4
     assert found['customize_time_ratio'] == pytest.approx(0.04)
     # Two files of 45 bytes for ten images.
@@ -142,7 +147,13 @@ def test_the_cache_is_full_before_windows_take_turns(config, fake):
         ('fill', 'end'),
     ]
     windows = [name for name, what in fake.asked[3:] if 'tion' in what]
-    order = ['student_only', 'uncached', 'cached', 'customize_cached']
+    order = [
+        'student_only',
+        'student_channels_last',
+        'uncached',
+        'cached',
+        'customize_cached',
+    ]
     assert windows == [*order[::-1], *order]
     assert {what for name, what in fake.asked if name == 'cached'} == {
         'distillation',

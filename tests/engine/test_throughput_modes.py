@@ -49,6 +49,21 @@ def test_the_student_alone_is_plain_mmpretrain(config, tmp_path):
     assert not {'runtime_info', 'param_scheduler'} & set(student.default_hooks)
 
 
+def test_the_student_alone_in_the_layout_of_distillation(config, tmp_path):
+    configs = mode_configs(config, tmp_path, 3, 1)
+    plain, last = (
+        configs[name].to_dict()
+        for name in ('student_only', 'student_channels_last')
+    )
+    assert last['work_dir'] == str(tmp_path / 'student_channels_last')
+    assert last['model']['data_preprocessor']['type'] == (
+        'mmkd_custom.DistillDataPreprocessor'
+    )
+    for each in (plain, last):
+        del each['work_dir'], each['model']['data_preprocessor']['type']
+    assert plain == last
+
+
 def test_distilling_modes_differ_in_their_teacher_alone(config, tmp_path):
     before = copy.deepcopy(config.to_dict())
     configs = mode_configs(config, tmp_path, 3, 1)

@@ -62,6 +62,40 @@ def test_it_prints_and_writes_its_figures(tmp_path):
 
 
 @pytest.mark.slow
+def test_whole_runs(tmp_path):
+    report = tmp_path / 'figures.json'
+    done = run_tool(
+        'throughput.py',
+        CONFIG,
+        '--synthetic',
+        20,
+        '--whole-run',
+        3,
+        '--workers',
+        0,
+        '--json',
+        report,
+        '--cfg-options',
+        *TINY,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text())
+    for name in ('cached', 'uncached'):
+        run = found[name]
+        assert len(run['epoch_seconds']) == 3
+        assert run['seconds'] == pytest.approx(
+            run['start_seconds'] + sum(run['epoch_seconds'])
+        )
+        assert f'{name}: {run["seconds"]:.0f} s' in done.stdout
+    assert found['whole_run_ratio'] == pytest.approx(
+        found['cached']['seconds'] / found['uncached']['seconds']
+    )
+    assert 0 <= found['top1_agreement'] <= 100
+    assert list(tmp_path.iterdir()) == [report]
+
+
+@pytest.mark.slow
 def test_a_config_without_a_teacher_is_refused(tmp_path):
     done = run_tool(
         'throughput.py',

@@ -68,6 +68,16 @@ class CachedTeacher(FrozenTeacher):
         outputs: Optional[Sequence[str]] = None,
     ) -> None:
         check_dtype(cache_dtype)
+        if not isinstance(cache_dir, (str, Path, type(None))):
+            raise UserError(
+                f'teacher: cache_dir={cache_dir!r}, but the path of a folder '
+                'or None is wanted.'
+            )
+        if not isinstance(outputs, (list, tuple, type(None))):
+            raise UserError(
+                f'teacher: outputs={outputs!r}, but a list of names or None '
+                'is wanted.'
+            )
         for name in outputs or ():
             if name not in CACHEABLE:
                 raise UserError(

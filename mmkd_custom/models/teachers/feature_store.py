@@ -63,7 +63,9 @@ class FeatureStore:
         dtype: str = 'float16',
     ) -> None:
         check_dtype(dtype)
-        self.folder = Path(folder).expanduser()
+        # A link to another disk: the files are made, and room is looked for,
+        # where it leads.
+        self.folder = Path(folder).expanduser().resolve()
         self.samples, self.views, self.dtype = samples, views, dtype
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.manifest = dict(
@@ -177,9 +179,9 @@ class FeatureStore:
         """
         if not self.writable:
             raise UserError(
-                f'cache {self.folder}: entries are missing, but it cannot be '
-                'written to; let this user write there, or give another '
-                'cache_dir.'
+                f'cache {self.folder}: entries are missing or damaged, but '
+                'it cannot be written to; let this user write there, or '
+                'give another cache_dir.'
             )
         rows, columns = samples.numpy(), views.numpy()
         raw = {
@@ -209,13 +211,14 @@ class FeatureStore:
                 'images must have one size.'
             )
         with np.errstate(over='ignore'):
-            rounded = values.astype(DTYPES[self.dtype])
+            # Row by row in memory, as checksums are computed of it.
+            rounded = values.astype(DTYPES[self.dtype], order='C')
         if not np.isfinite(rounded).all():
             raise UserError(
                 f'cache {self.folder}: the {name} of a teacher holds a value '
                 f'that is not finite in {self.dtype}; '
                 + (
-                    "give the cache dtype='float32'."
+                    "set cache_dtype='float32'."
                     if np.isfinite(values).all()
                     else 'look at the teacher and its dtype.'
                 )
@@ -227,7 +230,8 @@ def check_dtype(dtype: str) -> None:
     """Refuses a dtype that a store cannot have."""
     if dtype not in DTYPES:
         raise UserError(
-            f'cache: dtype={dtype!r} is not one of {", ".join(DTYPES)}.'
+            f'teacher: cache_dtype={dtype!r} is not one of '
+            f'{", ".join(DTYPES)}.'
         )
 
 

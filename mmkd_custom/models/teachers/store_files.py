@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -22,6 +24,15 @@ CHECKSUMS_FILE = 'checksums.u32'
 DTYPES = {'float16': np.float16, 'float32': np.float32}
 _SUFFIXES = {'float16': 'f16', 'float32': 'f32'}
 
+#: What says that nothing can be made beside a folder, or moved over it.
+_NOT_BESIDE = (
+    errno.EACCES,
+    errno.EBUSY,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EXDEV,
+)
+
 
 def file_name(output: str, dtype: str) -> str:
     """Names the file of one output, such as ``feature.f16``."""
@@ -38,7 +49,7 @@ def entry_bytes(shapes: Mapping[str, Sequence[int]], dtype: str) -> int:
     Returns:
         int: Bytes, its checksum included.
     """
-    numbers = sum(int(np.prod(shape)) for shape in shapes.values())
+    numbers = sum(math.prod(shape) for shape in shapes.values())
     return numbers * np.dtype(DTYPES[dtype]).itemsize + 4
 
 
@@ -72,15 +83,18 @@ def create(
     parent = folder.parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _check_space(folder, entries * entry_bytes(shapes, dtype))
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.exists() and any(folder.iterdir()):
             if (folder / MANIFEST_FILE).is_file():
                 return False
             raise UserError(
                 f'cache {folder}: holds files but no {MANIFEST_FILE}; give '
                 'an empty or a new folder.'
             )
-        making = Path(tempfile.mkdtemp(dir=parent, prefix=f'.{folder.name}.'))
+        if os.path.ismount(folder):
+            # Beside it is another disk.
+            raise OSError(errno.EBUSY, 'it is a mount point')
+        _check_space(folder, entries * entry_bytes(shapes, dtype))
+        making = Path(tempfile.mkdtemp(dir=parent, prefix=_beside(folder)))
         try:
             os.chmod(making, 0o777 & ~umask())
             for name, shape in shapes.items():
@@ -101,9 +115,14 @@ def create(
         finally:
             shutil.rmtree(making, ignore_errors=True)
     except OSError as error:
+        inside = (
+            error.errno in _NOT_BESIDE
+            and folder.is_dir()
+            and os.access(folder, os.W_OK)
+        )
         raise UserError(
-            f'cache {folder}: cannot be made '
-            f'({type(error).__name__}: {error}).'
+            f'cache {folder}: cannot be made ({type(error).__name__}: {error})'
+            + (f'; try {folder / CACHE_FOLDER} inside it.' if inside else '.')
         ) from error
 
 
@@ -124,7 +143,7 @@ def open_array(
         UserError: If the file is missing or has another size, or cannot be
             read.
     """
-    wanted = int(np.prod(shape)) * np.dtype(kind).itemsize
+    wanted = math.prod(shape) * np.dtype(kind).itemsize
     size = path.stat().st_size if path.is_file() else None
     if size != wanted:
         raise UserError(
@@ -149,7 +168,8 @@ def holds_entries(folder: Path) -> bool:
     path = folder / CHECKSUMS_FILE
     if not path.is_file() or path.stat().st_size == 0:
         return False
-    return bool(np.memmap(path, np.uint32, 'r').any())
+    # Bytes: a file that was truncated is of any length.
+    return bool(np.memmap(path, np.uint8, 'r').any())
 
 
 def free_bytes(folder: Path) -> int:
@@ -162,11 +182,26 @@ def free_bytes(folder: Path) -> int:
 def _check_space(folder: Path, wanted: int) -> None:
     free = free_bytes(folder.parent)
     if wanted > free:
+        left = sorted(
+            path.name
+            for path in folder.parent.iterdir()
+            if path.name.startswith(_beside(folder))
+        )
         raise UserError(
             f'cache {folder}: takes {wanted / 1e9:.2f} GB, but '
             f'{free / 1e9:.2f} GB of the disk are free; lower num_views, '
-            'take fewer outputs or another cache_dir.'
+            'take fewer outputs or another cache_dir'
+            + (
+                f', or delete what a killed run left: {", ".join(left)}.'
+                if left
+                else '.'
+            )
         )
+
+
+def _beside(folder: Path) -> str:
+    """Gives how the name of a cache in the making begins."""
+    return f'.{folder.name}.making.'
 
 
 def _reserve(path: Path, size: int) -> None:

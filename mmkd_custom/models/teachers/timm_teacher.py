@@ -193,6 +193,8 @@ class TimmTeacher(FrozenTeacher):
             compile=compile,
         )
         self.name = model_name
+        # What weights do not tell, such as global_pool.
+        self.model_kwargs = dict(model_kwargs)
         if weights is not None:
             self.weights = weights
         self.model = model

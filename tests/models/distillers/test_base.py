@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import CustomKD
 from mmkd_custom.models.distillers import Batch
+from mmkd_custom.models.teachers import CachedTeacher, EnsembleTeacher
 from mmkd_custom.stages import DISTILLATION
 from tests.helpers import (
     build_customkd,
@@ -125,6 +126,16 @@ def test_teacher_inputs_are_what_the_teacher_sees():
 def test_a_teacher_must_be_a_teacher():
     with pytest.raises(UserError, match='FrozenTeacher'):
         CustomKD(student_config(), torch.nn.Linear(2, 2), input_size=32)
+
+
+def test_a_cache_inside_another_teacher_is_refused():
+    cached = CachedTeacher(teacher_config())
+    ensemble = EnsembleTeacher([cached], mode='features')
+    with pytest.raises(
+        UserError, match='inside a EnsembleTeacher would never be used'
+    ):
+        CustomKD(student_config(), ensemble, input_size=32)
+    CustomKD(student_config(), cached, input_size=32)
 
 
 def test_a_student_config_may_bring_its_own_preprocessor():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from mmpretrain.structures import DataSample
@@ -122,6 +124,21 @@ def test_a_batch_without_images_gets_them_elsewhere(cached):
     )
 
 
+@pytest.mark.parametrize('have', [True, False])
+def test_a_damaged_entry_is_made_again(cached, have):
+    teacher = cached()
+    keys = [(1, 0), (2, 1)]
+    before = recall(teacher, keys, ('feature', 'logits'))
+    # Still said to be there; the output that is wanted is sound.
+    teacher.store._arrays['logits'][2, 1] += 1
+    after = recall(teacher, keys, have=have)
+    assert teacher.teacher.asked == [[10, 21], [21]]
+    torch.testing.assert_close(after.feature, before.feature)
+    after = recall(teacher, keys, ('logits',), have=have)
+    assert len(teacher.teacher.asked) == 2
+    torch.testing.assert_close(after.logits, before.logits)
+
+
 def test_standardised_features_are_stored_as_they_were(cached):
     teacher = cached()
     keys = [(0, 0), (1, 0)]
@@ -168,6 +185,19 @@ def test_it_is_the_other_teacher_to_everybody_else():
     assert not any(m.training for m in teacher.train().modules())
 
 
+def test_copies_and_what_nobody_has(cached):
+    teacher = cached()
+    assert copy.deepcopy(teacher) is teacher
+    other = copy.copy(teacher)
+    assert other.classes == teacher.classes
+    assert other.digest() == teacher.digest()
+    with pytest.raises(AttributeError, match='nothing'):
+        teacher.nothing
+    # Before there is a teacher inside, nothing is looked for in it.
+    with pytest.raises(AttributeError, match='classes'):
+        CachedTeacher.__new__(CachedTeacher).classes
+
+
 def test_an_ensemble_inside():
     ensemble = EnsembleTeacher([Counting(), Counting()], mode='features')
     teacher = CachedTeacher(ensemble)
@@ -208,7 +238,9 @@ def test_what_it_cannot_keep(outputs, wants, words):
     'options, words',
     [
         (dict(outputs=['featur']), "'featur' cannot be cached.*feature"),
-        (dict(cache_dtype='bfloat16'), "dtype='bfloat16' is not one of"),
+        (dict(outputs='feature'), "outputs='feature', but a list"),
+        (dict(cache_dir=3), 'cache_dir=3, but the path of a folder'),
+        (dict(cache_dtype='bfloat16'), "cache_dtype='bfloat16' is not one"),
         (dict(teacher=torch.nn.Linear(1, 1)), 'Linear is no FrozenTeacher'),
         (dict(teacher=CachedTeacher(Counting())), 'inside a CachedTeacher'),
     ],

@@ -1,5 +1,7 @@
 """An entry of the store is right or missing, whatever happened."""
 
+import errno
+import itertools
 import json
 import multiprocessing
 import os
@@ -7,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -14,11 +17,13 @@ import pytest
 import torch
 
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers import feature_store
 from mmkd_custom.models.teachers.feature_store import FeatureStore
 from mmkd_custom.models.teachers.store_files import (
     CHECKSUMS_FILE,
     MANIFEST_FILE,
     entry_bytes,
+    holds_entries,
 )
 
 SHAPES = dict(feature=(8,), logits=(3,))
@@ -76,8 +81,46 @@ def test_half_precision_rounds_to_the_nearest(tmp_path):
     outputs, _ = store.read(*some)
     for name, value in exact.items():
         assert torch.equal(outputs[name], value.half().float())
-    with pytest.raises(UserError, match="not finite in float16.*'float32'"):
+    with pytest.raises(UserError, match="in float16; set cache_dtype='float3"):
         store.write(*some, dict(exact, logits=torch.full((1, 3), 1e5)))
+    nan = torch.full((1, 3), float('nan'))
+    with pytest.raises(UserError, match='logits .* look at the teacher'):
+        store.write(*some, dict(exact, logits=nan))
+    # What was refused changed nothing.
+    outputs, right = store.read(*some)
+    assert right.all() and torch.equal(
+        outputs['logits'], exact['logits'].half().float()
+    )
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'float32'])
+def test_subnormal_largest_and_signed_zero(tmp_path, dtype):
+    store = make(tmp_path / 'cache', dtype)
+    some = keys((2, 1))
+    numbers = torch.tensor(
+        [[2.0**-24, -(2.0**-20), 65504.0, -65504.0, -0.0, 0.0, 1.0, 2**-14]]
+    )
+    written = dict(feature=numbers, logits=torch.zeros(1, 3))
+    stored = store.write(*some, written)
+    outputs, right = store.read(*some)
+    assert right.all()
+    for found in (stored, outputs):
+        assert found['feature'].numpy().tobytes() == numbers.numpy().tobytes()
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'float32'])
+def test_outputs_that_are_laid_out_otherwise(tmp_path, dtype):
+    store = make(tmp_path / 'cache', dtype)
+    some = keys((3, 1), (0, 0))
+    # As the tokens of a convolutional network come.
+    turned = {n: v.t().contiguous().t() for n, v in values(*some).items()}
+    assert not turned['feature'].is_contiguous()
+    stored = store.write(*some, turned)
+    outputs, right = store.read(*some)
+    assert right.all()
+    for name, expected in values(*some).items():
+        assert torch.equal(outputs[name], expected)
+        assert torch.equal(stored[name], expected)
 
 
 @pytest.mark.parametrize('name', ['feature.f32', 'logits.f32'])
@@ -95,6 +138,37 @@ def test_damaged_bytes_are_missing(tmp_path, name):
     assert right.tolist() == [i != 5 for i in range(10)]
 
 
+def test_two_writers_whose_bits_differ(tmp_path):
+    store = make(tmp_path / 'cache')
+    some = keys((2, 1))
+    states = []
+    for bit in (0.0, 2.0**-18):
+        # As another batch size makes them differ.
+        store.write(*some, {n: v + bit for n, v in values(*some).items()})
+        states.append(
+            {n: a[2, 1].copy() for n, a in store._arrays.items()}
+            | dict(checksum=store._checksums[2, 1].copy())
+        )
+    for name in states[0]:
+        assert states[0][name].tobytes() != states[1][name].tobytes()
+    # Whose bytes are there when both are done, or one was killed.
+    for feature, logits, checksum in itertools.product(states, repeat=3):
+        store._arrays['feature'][2, 1] = feature['feature']
+        store._arrays['logits'][2, 1] = logits['logits']
+        store._checksums[2, 1] = checksum['checksum']
+        assert store.present(*some).all()
+        outputs, right = store.read(*some)
+        assert right.all() == (feature is logits is checksum)
+        # It heals: whoever finds it missing writes it again.
+        stored = store.write(*some, values(*some))
+        outputs, right = store.read(*some)
+        assert right.all()
+        assert all(torch.equal(outputs[n], stored[n]) for n in stored)
+    # Torn within one output.
+    store._arrays['feature'][2, 1, 4:] = states[1]['feature'][4:]
+    assert not store.read(*some)[1].any()
+
+
 @pytest.mark.parametrize(
     'change, words',
     [
@@ -110,6 +184,44 @@ def test_another_manifest_is_refused(tmp_path, change, words):
     make(tmp_path / 'cache')
     with pytest.raises(UserError, match=words):
         make(tmp_path / 'cache', **change)
+
+
+def test_a_store_of_an_older_format(tmp_path, monkeypatch):
+    make(tmp_path / 'cache')
+    monkeypatch.setattr(feature_store, 'FORMAT', 2)
+    with pytest.raises(UserError, match='format=1, but this run has 2; give'):
+        make(tmp_path / 'cache')
+
+
+def test_a_path_through_links_and_from_home(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'disk').mkdir()
+    # To an empty folder, and to none.
+    for number, target in enumerate(('disk', 'later')):
+        (tmp_path / f'link{number}').symlink_to(tmp_path / target)
+        assert make(f'link{number}').created
+        assert (tmp_path / target / MANIFEST_FILE).is_file()
+        assert (tmp_path / f'link{number}').is_symlink()
+        assert not make(f'~/link{number}').created
+
+
+def test_a_folder_that_nothing_can_be_moved_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, 'ismount', lambda path: True)
+    (tmp_path / 'cache').mkdir()
+    with pytest.raises(UserError, match='mount point.*try .*/teacher_cache i'):
+        make(tmp_path / 'cache')
+    assert [path.name for path in tmp_path.iterdir()] == ['cache']
+    monkeypatch.undo()
+
+    def denied(**_):
+        raise PermissionError(errno.EACCES, 'Permission denied')
+
+    monkeypatch.setattr(tempfile, 'mkdtemp', denied)
+    with pytest.raises(UserError, match='Permission denied.; try .*inside'):
+        make(tmp_path / 'cache')
+    with pytest.raises(UserError, match=r'denied\)\.$'):
+        make(tmp_path / 'new')
 
 
 def test_files_that_are_no_store(tmp_path):
@@ -130,8 +242,9 @@ def test_files_that_are_no_store(tmp_path):
         make(tmp_path / 'mine')
     assert [p.name for p in (tmp_path / 'mine').iterdir()] == ['thesis.txt']
     (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match='cannot be made'):
-        make(tmp_path / 'file' / 'cache')
+    for path in (tmp_path / 'file', tmp_path / 'file' / 'cache'):
+        with pytest.raises(UserError, match=f'{path}: cannot be made'):
+            make(path)
 
 
 def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
@@ -140,6 +253,34 @@ def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
     with pytest.raises(UserError, match='GB, but 0.00 GB of the disk'):
         make(tmp_path / 'cache')
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    monkeypatch.setattr(os, 'rename', killed)
+    monkeypatch.setattr(shutil, 'rmtree', lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / 'cache')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    (left,) = tmp_path.iterdir()
+    with pytest.raises(UserError, match=f'killed run left: {left.name}.$'):
+        make(tmp_path / 'cache')
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('size', [0, 3, 17])
+def test_whether_it_holds_anything(tmp_path, size):
+    folder = tmp_path / 'cache'
+    assert not holds_entries(folder)
+    store = make(folder)
+    assert not holds_entries(folder)
+    some = keys((0, 0))
+    store.write(*some, values(*some))
+    store.flush()
+    assert holds_entries(folder)
+    # Truncated: 17 bytes are no whole number of checksums.
+    os.truncate(folder / CHECKSUMS_FILE, size)
+    assert holds_entries(folder) == (size > 0)
 
 
 def test_its_size_is_what_was_said(tmp_path):

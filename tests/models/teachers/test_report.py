@@ -9,6 +9,7 @@ import torch
 import torch.nn as nn
 
 from mmkd_custom.models.teachers.base import FrozenTeacher
+from mmkd_custom.models.teachers.cached import CachedTeacher
 from mmkd_custom.models.teachers.output import TeacherOutput
 from mmkd_custom.models.teachers.report import report_text, teacher_report
 from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
@@ -207,3 +208,7 @@ def test_an_ensemble_reports_each_of_its_teachers():
     text = report_text(report)
     assert '    input       32x32' in text and '64x64' in text
     assert '48x48' not in text
+    # A cache changes nothing of it.
+    cached = CachedTeacher(EnsembleTeacher(members))
+    again = teacher_report(cached, 48, ('logits',))
+    assert again['teachers'] == parts
