@@ -14,7 +14,6 @@ from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.hooks import DistSamplerSeedHook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.testing._internal import MultiProcessTestCase
 from torch.utils.data import DataLoader
 
 from mmkd_custom.datasets import sampler
@@ -27,6 +26,7 @@ from mmkd_custom.datasets.sampler import (
 from mmkd_custom.datasets.two_stream import TwoStreamDataset
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import Stage, StageSchedule
+from tests.two_ranks import TwoRanks
 
 ALTERNATING = StageSchedule(
     [
@@ -683,31 +683,11 @@ def test_ranks_share_a_pass_whatever_the_batches(ranks, drop_last):
 
 
 @pytest.mark.slow
-class TestTwoRanks(MultiProcessTestCase):
+class TestTwoRanks(TwoRanks):
     """Runs in two gloo processes."""
 
-    @property
-    def world_size(self):
-        return 2
-
-    def setUp(self):
-        super().setUp()
-        self._spawn_processes()
-
-    def _check_return_codes(self, elapsed_time):
-        # MMEngine's skips the test when a process was aborted; here that is
-        # a failure.
-        self._check_no_test_errors(elapsed_time)
-        assert [p.exitcode for p in self.processes] == [0, 0]
-
     def test_shards_are_disjoint_and_complete(self):
-        self.addCleanup(dist.destroy_process_group)
-        dist.init_process_group(
-            backend='gloo',
-            rank=self.rank,
-            world_size=2,
-            store=dist.FileStore(self.file_name, 2),
-        )
+        self.join_group()
         # Without a seed of its own, which the ranks must then agree on.
         np.random.seed(self.rank)
         made = TwoStreamSampler(Sizes(12, 36, 6), 2, 6, synthetic=1)

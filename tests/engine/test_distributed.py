@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
-from mmengine.testing._internal import MultiProcessTestCase
 
 from mmkd_custom.stages import CUSTOMIZATION, DISTILLATION
 from tests.helpers import build_customkd, make_batch, student_config
+from tests.two_ranks import TwoRanks
 
 LABELS = [0, 1, 2, 3, None, None, None, None]
 
@@ -37,36 +36,11 @@ def gradients(model, stage, batch):
 
 
 @pytest.mark.slow
-class TestDistributed(MultiProcessTestCase):
+class TestDistributed(TwoRanks):
     """Runs each test in two gloo processes."""
 
-    @property
-    def world_size(self):
-        return 2
-
-    def setUp(self):
-        super().setUp()
-        self._spawn_processes()
-
-    def _check_return_codes(self, elapsed_time):
-        # MMEngine's skips the test when a process was aborted; here that is
-        # a failure.
-        self._check_no_test_errors(elapsed_time)
-        assert [p.exitcode for p in self.processes] == [0, 0]
-
-    def _init(self):
-        torch.set_num_threads(1)
-        # A group that is still open when the process ends aborts it.
-        self.addCleanup(dist.destroy_process_group)
-        dist.init_process_group(
-            backend='gloo',
-            rank=self.rank,
-            world_size=self.world_size,
-            store=dist.FileStore(self.file_name, self.world_size),
-        )
-
     def test_gradients_equal_one_process(self):
-        self._init()
+        self.join_group()
         whole = make_batch(LABELS)
         # Rank 0 gets labelled 0, 1 and the first two unlabelled images.
         mine = [
@@ -96,7 +70,7 @@ class TestDistributed(MultiProcessTestCase):
                 )
 
     def test_no_teacher_in_the_reducer(self):
-        self._init()
+        self.join_group()
         model = MMDistributedDataParallel(build(), find_unused_parameters=True)
         teacher = {id(p) for p in model.module.teacher.parameters()}
         assert teacher

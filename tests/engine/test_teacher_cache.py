@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
-import torch.distributed as dist
-from mmengine.testing._internal import MultiProcessTestCase
 
 from mmkd_custom.engine import teacher_cache as module
 from mmkd_custom.engine.teacher_cache import by_rank_0, open_cache, together
 from mmkd_custom.errors import UserError
+from tests.two_ranks import TwoRanks
 
 
 def test_a_place_where_nothing_can_be_written(small_runner, monkeypatch):
@@ -115,31 +114,11 @@ def test_described_before_any_image_is_made(small_runner, monkeypatch):
 
 
 @pytest.mark.slow
-class TestRanks(MultiProcessTestCase):
+class TestRanks(TwoRanks):
     """Runs each test in two gloo processes."""
 
-    @property
-    def world_size(self):
-        return 2
-
-    def setUp(self):
-        super().setUp()
-        self._spawn_processes()
-
-    def _check_return_codes(self, elapsed_time):
-        # MMEngine's skips the test when a process was aborted; here that is
-        # a failure.
-        self._check_no_test_errors(elapsed_time)
-        assert [p.exitcode for p in self.processes] == [0, 0]
-
     def test_a_mistake_of_one_rank_is_every_ranks(self):
-        self.addCleanup(dist.destroy_process_group)
-        dist.init_process_group(
-            backend='gloo',
-            rank=self.rank,
-            world_size=self.world_size,
-            store=dist.FileStore(self.file_name, self.world_size),
-        )
+        self.join_group()
 
         def action():
             if self.rank == 1:

@@ -13,6 +13,7 @@ from mmkd_custom.engine.throughput_loop import LabelledImages
 from mmkd_custom.engine.throughput_modes import mode_configs
 from mmkd_custom.engine.throughput_run import serve
 from tests.cli import REPOSITORY
+from tests.engine.throughput_stand_ins import Script
 from tests.helpers import forget_instances, make_domains
 
 PATH = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder_128.py'
@@ -38,21 +39,6 @@ def configs(tmp_path, monkeypatch):
     }
     config = prepare(load_config(PATH, options), config_path=PATH)
     return mode_configs(config, tmp_path, BATCHES, 0)
-
-
-class Script:
-    """A connection whose other end asks these questions and leaves."""
-
-    def __init__(self, *questions):
-        self.questions, self.replies = list(questions), []
-
-    def recv(self):
-        if not self.questions:
-            raise EOFError
-        return self.questions.pop(0)
-
-    def send(self, reply):
-        self.replies.append(reply)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from mmkd_custom.engine import throughput_whole as module
 from mmkd_custom.engine.throughput_whole import answer, whole_runs
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers import CachedTeacher
+from tests.engine.throughput_stand_ins import Script
 from tests.helpers import forget_instances
 
 #: Seconds of each epoch, and what each student says of five images.
@@ -92,21 +93,6 @@ def test_predictions_cannot_be_compared(small_runner, fake, monkeypatch):
         whole_runs(config, 0)
 
 
-class Script:
-    """A connection whose other end asks these questions and leaves."""
-
-    def __init__(self, *questions):
-        self.questions, self.replies = list(questions), []
-
-    def recv(self):
-        if not self.questions:
-            raise EOFError
-        return self.questions.pop(0)
-
-    def send(self, reply):
-        self.replies.append(reply[1])
-
-
 @pytest.mark.slow
 def test_epoch_by_epoch_is_the_run_at_once(small_runner):
     def edit(config):
@@ -125,7 +111,7 @@ def test_epoch_by_epoch_is_the_run_at_once(small_runner):
     with pytest.raises(EOFError):
         runner.train()
     assert evaluated == [2, 4]
-    about, *epochs, said, peak = script.replies
+    about, *epochs, said, peak = [reply for _, reply in script.replies]
     assert about['start_seconds'] > 0 and len(epochs) == 4
     assert min(epochs) > 0 and peak['peak_mb'] > 100
     assert isinstance(runner.model.teacher, CachedTeacher)

@@ -39,3 +39,18 @@ def deaf(connection, config, answer):
     """Does not end when nobody asks any more."""
     connection.send(('done', {}))
     time.sleep(60)
+
+
+class Script:
+    """A connection whose other end asks these questions and leaves."""
+
+    def __init__(self, *questions):
+        self.questions, self.replies = list(questions), []
+
+    def recv(self):
+        if not self.questions:
+            raise EOFError
+        return self.questions.pop(0)
+
+    def send(self, reply):
+        self.replies.append(reply)
