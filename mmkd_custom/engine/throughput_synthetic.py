@@ -26,6 +26,7 @@ def load_synthetic(
     """Reads a config file and gives it generated images.
 
     Its pipelines, batches, model and schedule stay; the labels mean nothing.
+    What is evaluated are images of its last stream.
 
     Args:
         path (str | Path): The config, of a two-stream loader.
@@ -72,6 +73,17 @@ def load_synthetic(
             domain=name,
             pipeline=dataset[name].get('pipeline'),
         )
+    for name in ('val', 'test'):
+        loader = config.get(f'{name}_dataloader') or {}
+        if isinstance(loader.get('dataset'), dict):
+            options[f'{name}_dataloader.dataset'] = dict(
+                _delete_=True,
+                type='mmkd_custom.DomainFolder',
+                data_root=str(folder),
+                domain=streams[-1],
+                pipeline=loader.dataset.get('pipeline'),
+                test_mode=True,
+            )
     if dataset.get('exclude_labelled'):
         options['train_dataloader.dataset.exclude_labelled'] = False
     return load_config(path, options)
