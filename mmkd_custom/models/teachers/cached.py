@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 
 from ...errors import UserError, nearest
 from ...registry import MODELS
+from ..data_preprocessor import send
 from .base import FrozenTeacher
 from .feature_store import FeatureStore, check_dtype
 from .output import FEATURE, LOGITS, TOKENS, TeacherOutput
@@ -223,7 +224,7 @@ class CachedTeacher(FrozenTeacher):
             self._complete(outputs, keys, right, images)
         device = next(self.parameters()).device
         output = TeacherOutput(
-            **{name: _to(outputs[name], device) for name in wants}
+            **{name: send(outputs[name], device) for name in wants}
         )
         if TOKENS in wants:
             output.grid = self._grid
@@ -271,10 +272,3 @@ def _keys(samples: List[DataSample], views: int) -> torch.Tensor:
             f'{views}; num_views of the sampler must not change during a run.'
         )
     return keys
-
-
-def _to(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    if device.type == 'cuda':
-        # Without waiting for what the device does at the moment.
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)
