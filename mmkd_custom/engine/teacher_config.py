@@ -30,7 +30,7 @@ def inner_teacher(config: Config) -> Tuple[Any, str]:
         ``CachedTeacher``.
     """
     spec, option = (config.get('model') or {}).get('teacher'), 'model.teacher'
-    if _is(spec, CachedTeacher):
+    if is_type(spec, CachedTeacher.__name__):
         return spec.get('teacher'), f'{option}.teacher'
     return spec, option
 
@@ -65,7 +65,7 @@ def teacher_to_fit(
     spec = _without(wrapper, config)
     if out is None:
         given, _ = inner_teacher(config)
-        out = given.get(option) if _is(given, wrapper) else None
+        out = given.get(option) if is_type(given, wrapper.__name__) else None
     if out is None:
         folder = config.get('work_dir') or Path(
             'work_dirs', Path(config.filename or 'config').stem
@@ -86,7 +86,7 @@ def teacher_to_fit(
 def _without(wrapper: Type[FrozenTeacher], config: Config) -> dict:
     """Gives the config of the teacher to fit to."""
     spec, _ = inner_teacher(config)
-    if _is(spec, wrapper):
+    if is_type(spec, wrapper.__name__):
         run = {k: spec[k] for k in _EXECUTION if spec.get(k) is not None}
         # Not unpacked: that would import the objects of a lazy config.
         spec = copy.deepcopy(spec.get('teacher'))
@@ -100,10 +100,20 @@ def _without(wrapper: Type[FrozenTeacher], config: Config) -> dict:
     return spec
 
 
-def _is(spec: Any, kind: Type[FrozenTeacher]) -> bool:
-    """Says whether a teacher's config is of a kind, however it names it."""
-    given = spec.get('type') if isinstance(spec, dict) else None
-    return given is kind or str(given).rpartition('.')[2] == kind.__name__
+def is_type(part: Any, *names: str) -> bool:
+    """Says whether a part of a config is of a type, however it names it.
+
+    Args:
+        part (Any): A teacher or hook, say: its config, or the object.
+        *names (str): Names of classes.
+
+    Returns:
+        bool: Whether it is of one of them, named bare, with a scope, or as
+        the class of a lazy config.
+    """
+    kind = part.get('type') if isinstance(part, dict) else type(part)
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    return name.rpartition('.')[2] in names
 
 
 def seed_of(config: Config) -> int:

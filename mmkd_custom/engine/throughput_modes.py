@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from ..errors import UserError
 from ..stages import DISTILLATION
 from .loader_throughput import loader_options
-from .teacher_config import inner_teacher
+from .teacher_config import inner_teacher, is_type
 
 STUDENT, STUDENT_LAST, UNCACHED, CACHED, CUSTOMIZE = (
     'student_only',
@@ -79,7 +79,7 @@ def mode_configs(
     config.custom_hooks = [
         hook
         for hook in config.get('custom_hooks') or []
-        if _is_type(hook, *_CUSTOM_HOOKS)
+        if is_type(hook, *_CUSTOM_HOOKS)
     ]
     randomness = config.get('randomness') or {}
     # All modes have to draw the same images.
@@ -140,11 +140,11 @@ def _without_distillation(config: Config) -> None:
     for name in ('runtime_info', 'param_scheduler'):
         config.default_hooks.pop(name, None)
     config.custom_hooks = [
-        hook for hook in config.custom_hooks if _is_type(hook, 'EpochSeedHook')
+        hook for hook in config.custom_hooks if is_type(hook, 'EpochSeedHook')
     ]
     wrapper = config.optim_wrapper
     stages = wrapper.pop('stages', None) or {}
-    if _is_type(
+    if is_type(
         dict(type=wrapper.get('constructor')), 'StagedOptimWrapperConstructor'
     ):
         del wrapper['constructor']
@@ -162,19 +162,12 @@ def with_cache(config: Config, folder: Path) -> None:
         folder (Path): Of the cache.
     """
     teacher = config.model.teacher
-    if not _is_type(teacher, 'CachedTeacher'):
+    if not is_type(teacher, 'CachedTeacher'):
         teacher = dict(type='mmkd_custom.CachedTeacher', teacher=teacher)
     config.model.teacher = dict(teacher, cache_dir=str(folder))
     hooks: List[Any] = config.custom_hooks
-    if not any(_is_type(hook, 'TeacherCacheHook') for hook in hooks):
+    if not any(is_type(hook, 'TeacherCacheHook') for hook in hooks):
         config.custom_hooks = [
             *hooks,
             dict(type='mmkd_custom.TeacherCacheHook'),
         ]
-
-
-def _is_type(part: Any, *names: str) -> bool:
-    """Says whether a part of a config is of a type, however it names it."""
-    kind = part.get('type') if isinstance(part, dict) else type(part)
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    return name.rsplit('.', 1)[-1] in names
