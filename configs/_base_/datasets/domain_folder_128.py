@@ -1,4 +1,4 @@
-"""The same at 128 px, with workers that stay from epoch to epoch."""
+"""The same at 128 px."""
 
 _base_ = './domain_folder_96.py'
 
@@ -16,13 +16,10 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    persistent_workers=True,
     dataset=dict(
         labelled=dict(pipeline=train_pipeline),
         unlabelled=dict(pipeline=train_pipeline),
     ),
-    # A teacher's output is kept for each of so many views.
-    sampler=dict(num_views=4),
 )
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
