@@ -22,10 +22,18 @@ class TwoRanks(MultiProcessTestCase):
         self._check_no_test_errors(elapsed_time)
         assert [p.exitcode for p in self.processes] == [0, 0]
 
+    def run_test(self, test_name, parent_pipe):
+        # MMEngine calls the test's method alone: without its clean-ups. A
+        # group that is still open when the process ends aborts it, now and
+        # then.
+        try:
+            super().run_test(test_name, parent_pipe)
+        finally:
+            self.doCleanups()
+
     def join_group(self):
         """Makes this process one of the two ranks."""
         torch.set_num_threads(1)
-        # A group that is still open when the process ends aborts it.
         self.addCleanup(dist.destroy_process_group)
         dist.init_process_group(
             backend='gloo',
