@@ -2,10 +2,9 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
 from mmkd_custom.engine.adapt import adapt_config, adapt_usage
 from mmkd_custom.engine.adapter_training import AdaptSettings
+from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import run_cli
 
@@ -57,12 +56,7 @@ def parse_args() -> argparse.Namespace:
         help='safetensors file (default: teacher_<mode>.safetensors in the '
         "config's work directory)",
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

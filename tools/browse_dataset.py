@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.browse import BOTH, CHOICES, browse, draw
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import run_cli
@@ -26,12 +25,7 @@ def parse_args() -> argparse.Namespace:
         '--views', type=int, default=2, help='augmented views of each sample'
     )
     parser.add_argument('--stream', choices=CHOICES, default=BOTH)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -1,11 +1,10 @@
 """Fills the teacher's cache: ``python tools/cache_teacher.py CONFIG``."""
 
 import argparse
-import os
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
+from mmkd_custom.engine.arguments import add_cfg_options, parse_launched
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.fill_cache import fill_cache
 from mmkd_custom.errors import run_cli
@@ -42,22 +41,8 @@ def parse_args() -> argparse.Namespace:
         help='afterwards compute N entries anew, drawn at random, and '
         'compare (default of N: 256)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_cfg_options(parser)
+    return parse_launched(parser)
 
 
 def main() -> None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
-
-from mmengine.config import DictAction
 
 from mmkd_custom.datasets.check import check_domain_folder
 from mmkd_custom.datasets.check_streams import check_streams
+from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.config_data import streams_of
 from mmkd_custom.errors import UserError, run_cli
@@ -32,21 +30,14 @@ def parse_args() -> argparse.Namespace:
         '--config',
         help='check what the train and test datasets of this config hold',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--domains', nargs='+', help='domains to check (default: all)'
     )
     parser.add_argument(
         '--workers', type=int, help='processes (default: one a core)'
     )
-    parser.add_argument(
-        '--json', type=Path, help='also write the report to this file'
-    )
+    add_json(parser, 'report')
     args = parser.parse_args()
     if (args.root is None) == (args.config is None):
         parser.error('exactly one of a folder and --config is wanted')

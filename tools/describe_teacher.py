@@ -2,10 +2,10 @@
 
 import argparse
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
+from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.describe import describe_config, peak_memory
 from mmkd_custom.errors import run_cli
@@ -35,12 +35,7 @@ def parse_args() -> argparse.Namespace:
         default=[],
         help='... and at the most so many at once, each in turn',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.max_batch and args.batch_size is None:
         parser.error('--max-batch wants --batch-size')

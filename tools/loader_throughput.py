@@ -1,10 +1,8 @@
 """Times a loader: ``python tools/loader_throughput.py CONFIG``."""
 
 import argparse
-from pathlib import Path
 
-from mmengine.config import DictAction
-
+from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.loader_throughput import loader_throughput
 from mmkd_custom.errors import UserError, run_cli
@@ -31,15 +29,8 @@ def parse_args() -> argparse.Namespace:
         default=5,
         help='timed windows of each loader, in turns (default: 5)',
     )
-    parser.add_argument(
-        '--json', type=Path, help='also write the figures to this file'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
+    add_json(parser, 'figures')
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -2,8 +2,7 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
+from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.probe import probe_config, probe_usage
 from mmkd_custom.errors import run_cli
@@ -34,12 +33,7 @@ def parse_args() -> argparse.Namespace:
         default=0.2,
         help='share of the labelled images that chooses the regularisation',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

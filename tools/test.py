@@ -1,12 +1,11 @@
 """Evaluates weights: ``python tools/test.py CONFIG CHECKPOINT``."""
 
 import argparse
-import os
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
+from mmkd_custom.engine.arguments import add_cfg_options, parse_launched
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import test
 from mmkd_custom.errors import UserError, run_cli
@@ -28,16 +27,8 @@ def parse_args() -> argparse.Namespace:
         help="test-time augmentation: the config's tta_model and "
         'tta_pipeline, else the average over an image and its mirror image',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_cfg_options(parser)
+    return parse_launched(parser)
 
 
 def main() -> None:

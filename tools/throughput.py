@@ -5,13 +5,12 @@ import contextlib
 import signal
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any, Dict
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
+from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.throughput import throughput
 from mmkd_custom.engine.throughput_modes import MODES, STUDENT, STUDENT_LAST
@@ -60,15 +59,8 @@ def parse_args() -> argparse.Namespace:
         help='instead train the config twice from beginning to end, with an '
         'empty cache and without one, epoch by epoch in turns',
     )
-    parser.add_argument(
-        '--json', type=Path, help='also write the figures to this file'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
+    add_json(parser, 'figures')
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

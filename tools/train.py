@@ -1,10 +1,8 @@
 """Trains a config: ``python tools/train.py CONFIG``."""
 
 import argparse
-import os
 
-from mmengine.config import DictAction
-
+from mmkd_custom.engine.arguments import add_cfg_options, parse_launched
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import run_cli
@@ -35,22 +33,8 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='scale the learning rate to the actual batch size',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_cfg_options(parser)
+    return parse_launched(parser)
 
 
 def main() -> None:
