@@ -20,7 +20,16 @@ def parse_args() -> argparse.Namespace:
         'checkpoint', help="a run's checkpoint, or a plain student.pth"
     )
     parser.add_argument('--work-dir', help='where the log goes')
-    parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument(
+        '--out', help='JSON file for the metrics, .pkl for predictions'
+    )
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        default='metrics',
+        help='what --out gets: the metrics, or a list of what is predicted '
+        'of each image, pickled as by MMPretrain (default: metrics)',
+    )
     parser.add_argument(
         '--tta',
         action='store_true',
@@ -38,14 +47,20 @@ def main() -> None:
         raise UserError(
             f'--out {args.out}: an existing folder is wanted for the file.'
         )
+    predictions = None
+    if args.out_item == 'pred':
+        predictions = args.out
+        if not (predictions or '').endswith('.pkl'):
+            given = f'--out {args.out}' if args.out else '--out is missing'
+            raise UserError(f'{given}, but --out-item pred wants a .pkl file.')
     config = prepare(
         load_config(args.config, args.cfg_options),
         config_path=args.config,
         work_dir=args.work_dir,
         launcher=args.launcher,
     )
-    metrics = test(config, args.checkpoint, tta=args.tta)
-    if args.out and is_main_process():
+    metrics = test(config, args.checkpoint, args.tta, predictions)
+    if args.out and not predictions and is_main_process():
         write_json(metrics, args.out)
 
 

@@ -51,7 +51,10 @@ def train(config: Config) -> Dict[str, float]:
 
 
 def test(
-    config: Config, checkpoint: Union[str, Path], tta: bool = False
+    config: Config,
+    checkpoint: Union[str, Path],
+    tta: bool = False,
+    predictions: Union[str, Path, None] = None,
 ) -> Dict[str, float]:
     """Evaluates a checkpoint.
 
@@ -62,6 +65,10 @@ def test(
         tta (bool): Augment at test time, as the config's ``tta_model`` and
             ``tta_pipeline`` say; without them scores are averaged over the
             image and its mirror image, as MMPretrain does. Defaults to False.
+        predictions (str | Path, optional): A ``.pkl`` file for what the
+            student says of each image: a list of dicts, ``pred_label`` and
+            ``pred_score`` among others, in the order of the dataset. Defaults
+            to None.
 
     Returns:
         dict[str, float]: Metrics.
@@ -80,6 +87,12 @@ def test(
     plain = not any(name.startswith(PREFIX) for name in weights)
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
+    if predictions is not None:
+        metrics = config.get('test_evaluator') or []
+        config.test_evaluator = [
+            *(metrics if isinstance(metrics, list) else [metrics]),
+            dict(type='mmengine.DumpResults', out_file_path=str(predictions)),
+        ]
     config.load_from, config.resume = str(checkpoint), False
     with untouched_on_error(Path(config.work_dir)), naming_misspelt():
         return build_runner(config).test()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine import load
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
@@ -456,6 +457,24 @@ def test_a_student_is_tested_on_mirror_images_too(make, scores, tmp_path):
     torch.testing.assert_close(
         found[1], (plain + mirrored) / 2, rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize('listed', [True, False])
+def test_what_is_predicted_of_each_image_is_kept(
+    make, scores, tmp_path, listed
+):
+    path, plain, _ = scores
+    config = make(tmp_path / 'test', NO_TEACHER)
+    metric = dict(type='KeepScores')
+    config.test_evaluator = [metric] if listed else metric
+    kept = tmp_path / 'predictions.pkl'
+    metrics = run_test(config, path, predictions=kept)
+    assert len(metrics['scores']) == len(plain)
+    said = load(kept)
+    got = torch.stack([each['pred_score'] for each in said])
+    torch.testing.assert_close(got, plain, rtol=1e-4, atol=1e-5)
+    labels = [int(each['pred_label']) for each in said]
+    assert labels == plain.argmax(1).tolist()
 
 
 def test_a_config_says_how_to_augment(make, scores, tmp_path):

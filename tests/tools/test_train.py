@@ -163,6 +163,18 @@ def test_test_gives_the_metrics_of_the_run(run, evaluate, weights):
         assert metrics[name] == pytest.approx(value, abs=1e-4)
 
 
+@pytest.mark.parametrize('out', [None, 'said.json'])
+def test_predictions_want_a_pickle(tmp_path, out):
+    given = [] if out is None else ['--out', tmp_path / out]
+    pred = ['--out-item', 'pred']
+    result = run_tool('test.py', 'config.py', 'student.pth', *given, *pred)
+    assert result.returncode == 2
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith('error: --out ')
+    assert line.endswith('--out-item pred wants a .pkl file.')
+    assert (out or '--out is missing') in line
+
+
 @pytest.mark.slow
 def test_test_augments_at_test_time(evaluate):
     # A checkpoint of the whole distiller, which is loaded strictly.
