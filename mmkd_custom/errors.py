@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import sys
 from typing import Callable, Iterable, Optional
 
@@ -66,4 +67,25 @@ def run_cli(main: Callable[[], Optional[int]]) -> None:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         code = EXIT_USER_ERROR
+    # Not in the try block's scope any more: main's objects are gone.
+    _leave_group(code)
     sys.exit(code)
+
+
+def _leave_group(code: int) -> None:
+    """Ends the process group, if this process is in one.
+
+    A group that is still open when the interpreter ends aborts the process
+    now and then, because its threads are still running.
+
+    Args:
+        code (int): The exit code. Other than after success NCCL might wait
+            for ranks that never come.
+    """
+    dist = sys.modules.get('torch.distributed')
+    if dist is None or not dist.is_available() or not dist.is_initialized():
+        return
+    if code == 0 or dist.get_backend() == 'gloo':
+        dist.destroy_process_group()
+        # Runner and loop hold each other, and the model's reducer the group.
+        gc.collect()

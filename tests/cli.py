@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +34,19 @@ def environment(**variables: str) -> dict:
     return env
 
 
+def free_port() -> int:
+    """Finds a port to listen on, outside the range that systems give out."""
+    rng = random.Random(os.getpid())
+    while True:
+        port = rng.randrange(20000, 32000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        return port
+
+
 def command(tool: str, *arguments: object) -> list:
     """Gives the command line of a tool."""
     return [sys.executable, str(REPOSITORY / 'tools' / tool)] + [
@@ -43,7 +58,7 @@ def run_tool(
     tool: str,
     *arguments: object,
     cwd: Optional[Path] = None,
-    timeout: float = 300,
+    timeout: float = 1000,
     **variables: str,
 ) -> subprocess.CompletedProcess:
     """Runs a tool to its end.

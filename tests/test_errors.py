@@ -2,9 +2,10 @@ import subprocess
 import sys
 
 import pytest
+import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset
 
-from mmkd_custom.errors import UserError, nearest
+from mmkd_custom.errors import UserError, nearest, run_cli
 
 
 class _Broken(Dataset):
@@ -80,3 +81,35 @@ def test_nearest_without_anything_close_lists_all():
 
 def test_nearest_of_nothing():
     assert nearest('a', []) == 'there are none'
+
+
+@pytest.mark.parametrize('mistaken', [False, True])
+def test_a_process_group_is_ended(tmp_path, mistaken):
+    def main():
+        store = dist.FileStore(str(tmp_path / 'store'), 1)
+        dist.init_process_group('gloo', rank=0, world_size=1, store=store)
+        if mistaken:
+            raise UserError('no such file.')
+
+    try:
+        with pytest.raises(SystemExit) as left:
+            run_cli(main)
+        assert not dist.is_initialized()
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    assert left.value.code == (2 if mistaken else 0)
+
+
+def test_nccl_is_not_waited_for_after_a_mistake(tmp_path, monkeypatch):
+    ended = []
+    monkeypatch.setattr(dist, 'is_initialized', lambda: True)
+    monkeypatch.setattr(dist, 'get_backend', lambda: 'nccl')
+    monkeypatch.setattr(
+        dist, 'destroy_process_group', lambda: ended.append(True)
+    )
+    for code in (1, 0):
+        with pytest.raises(SystemExit) as left:
+            run_cli(lambda code=code: code)
+        assert left.value.code == code
+        assert len(ended) == (code == 0)

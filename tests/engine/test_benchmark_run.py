@@ -17,16 +17,23 @@ from mmkd_custom.engine.benchmark_run import run_cells, visible_devices
 from mmkd_custom.errors import UserError
 from mmkd_custom.evaluation.benchmark import Run
 
-#: Finishes as a training does, and says when it ran and with what.
+#: Finishes as a training does, and says with what it ran.
 FINISH = """
-import json, os, sys, time
-start = time.time()
-time.sleep(float(os.environ.get('WAIT', 0)))
+import json, os, sys
 seed = int(os.environ['SEED'])
 json.dump(dict(config='c.py', task='a->b', seed=seed, last={}, oracle={},
-               start=start, end=time.time(),
                device=os.environ.get('CUDA_VISIBLE_DEVICES')),
           open(sys.argv[1] + '/results.json', 'w'))
+"""
+#: Waits until seeds 0 and 1 are both there.
+MEET = """
+import pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+(folder / 'there').touch()
+deadline = time.time() + 600
+while not all((folder.parent / seed / 'there').exists() for seed in '01'):
+    assert time.time() < deadline
+    time.sleep(0.05)
 """
 FAIL = "print('starts'); raise ValueError('the last line')"
 USER = "import sys; print('error: no such folder.'); print('bye'); sys.exit(2)"
@@ -34,9 +41,10 @@ USER = "import sys; print('error: no such folder.'); print('bye'); sys.exit(2)"
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'])
+sleep = 'import time; time.sleep(3600)'
+child = subprocess.Popen([sys.executable, '-c', sleep])
 open(sys.argv[1] + '/pid', 'w').write(str(child.pid))
-time.sleep(99)
+time.sleep(3600)
 """
 
 
@@ -83,15 +91,10 @@ def test_what_has_finished_is_kept(cells):
     assert len([s for s in said if 'done' in s]) == 3
 
 
-def test_jobs_run_at_once_on_devices_of_their_own(cells, monkeypatch):
-    monkeypatch.setenv('WAIT', '1.5')
-    run_cells(cells[:2], program(FINISH), 2, ['4', '7'], report=len)
+def test_jobs_run_at_once_on_devices_of_their_own(cells):
+    run_cells(cells[:2], program(MEET + FINISH), 2, ['4', '7'], report=len)
     first, second = (cell.results() for cell in cells[:2])
-    assert max(first['start'], second['start']) < min(
-        first['end'], second['end']
-    )
     assert {first['device'], second['device']} == {'4', '7'}
-    monkeypatch.setenv('WAIT', '0')
     run_cells(cells[2:], program(FINISH), report=len)
     assert cells[2].results()['device'] == os.environ.get(
         'CUDA_VISIBLE_DEVICES'
@@ -144,7 +147,7 @@ def test_whatever_stops_it_ends_all_processes(cells, monkeypatch):
 
 
 def gone(pid):
-    deadline = time.time() + 5
+    deadline = time.time() + 120
     while alive(pid) and time.time() < deadline:
         time.sleep(0.05)
     return not alive(pid)
@@ -157,7 +160,7 @@ def once_there():
 
     def start(path, act):
         def wait():
-            deadline = time.time() + 60
+            deadline = time.time() + 600
             while time.time() < deadline:
                 if path.is_file() and path.read_text():
                     return act()
@@ -196,27 +199,33 @@ def unheard():
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
 @pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP'])
 def test_an_interruption_ends_all_processes(
-    cells, monkeypatch, once_there, unheard, name
+    cells, monkeypatch, unheard, once_there, name
 ):
-    monkeypatch.setattr(benchmark_run, 'GRACE', 30.0)
+    # Longer than the test may take: it must not be waited for.
+    monkeypatch.setattr(benchmark_run, 'GRACE', 3600.0)
     number, path = getattr(signal, name), cells[0].work_dir / 'pid'
+    acted, send = threading.Event(), benchmark_run._Child.signal
+
+    def noted(child, number):
+        send(child, number)
+        acted.set()
+
+    monkeypatch.setattr(benchmark_run._Child, 'signal', noted)
 
     def twice():
         os.kill(os.getpid(), number)
         # An impatient user does not wait for the stubborn one.
-        time.sleep(0.5)
+        acted.wait(600)
         os.kill(os.getpid(), number)
 
     once_there(path, twice)
-    start = time.time()
     with pytest.raises(KeyboardInterrupt):
         run_cells(cells[:1], program(STUBBORN), report=len)
-    assert time.time() - start < 25
     assert gone(path.read_text())
     assert signal.getsignal(signal.SIGHUP) is unheard
 
 
-def test_nohup_is_respected(cells, once_there, unheard):
+def test_nohup_is_respected(cells, unheard, once_there):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     wait = (
         'import os, pathlib, time\n'
@@ -237,7 +246,7 @@ def test_nohup_is_respected(cells, once_there, unheard):
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='no /proc')
 def test_what_a_killed_one_leaves_is_ended(cells):
     path = cells[0].work_dir / 'pid'
-    text = STUBBORN.replace('time.sleep(99)\n', '') + (
+    text = STUBBORN.replace('\ntime.sleep(3600)\n', '\n') + (
         'import os; os.kill(os.getpid(), signal.SIGKILL)'
     )
     failed = run_cells(cells[:1], program(text), report=len)

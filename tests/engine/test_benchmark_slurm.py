@@ -60,7 +60,7 @@ def test_only_what_is_neither_there_nor_queued(cells, slurm):
     assert not cells[1].log.exists()
     # It did not wait, and the job goes on.
     while cells[2].log.read_text() != 'seed 2\n':
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 300
         time.sleep(0.05)
     said.clear()
     submit_cells(cells[2:], command, said.append)

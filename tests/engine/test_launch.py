@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +29,7 @@ from mmkd_custom.files import (
 )
 from mmkd_custom.models import CustomKD
 from mmkd_custom.registry import MODELS
-from tests.cli import REPOSITORY, TINY, environment
+from tests.cli import REPOSITORY, TINY, environment, free_port
 from tests.helpers import make_domains
 
 CONFIG = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
@@ -561,12 +560,6 @@ def test_weights_that_cannot_be_downloaded_are_named(
     )
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
-
-
 RANK_DIGESTS = """
 import json, os
 from mmengine.dist import get_rank
@@ -624,7 +617,7 @@ custom_hooks = [*_base_.custom_hooks, dict(type='RankDigests')]
         text=True,
     )
     try:
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=1000)
     except subprocess.TimeoutExpired:
         process.terminate()  # torchrun ends its workers then
         raise

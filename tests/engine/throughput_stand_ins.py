@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 
 def answers(connection, config, answer):
@@ -29,9 +30,11 @@ def leaving(connection, config, answer):
 
 def killed_with_a_worker(connection, config, answer):
     """Dies like a process out of memory; a worker holds its pipe open."""
-    if os.fork() == 0:
-        time.sleep(60)
+    worker = os.fork()
+    if worker == 0:
+        time.sleep(3600)
         os._exit(0)
+    Path(config['worker']).write_text(str(worker))
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,6 +1,8 @@
 """The tool as a user calls it, killed, and on two ranks."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import REPOSITORY, TINY, command, environment, run_tool
+from tests.cli import (
+    REPOSITORY,
+    TINY,
+    command,
+    environment,
+    free_port,
+    run_tool,
+)
 from tests.helpers import make_domains
 
 CONFIG = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
@@ -89,20 +98,31 @@ def test_killed_while_filling(tmp_path, domains):
             tmp_path / 'work', '--cache-dir', folder, '--batch-size', '1'
         ),
     )
-    process = subprocess.Popen(
-        line,
-        env=environment(**domains),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while _entries(folder) < 5 and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    there = _entries(folder)
+
+    def killed():
+        process = subprocess.Popen(
+            line,
+            env=environment(**domains),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + 600
+            while _entries(folder) < 5 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return _entries(folder)
+
+    for _ in range(5):
+        there = killed()
+        if there < 240:
+            break
+        # It was quicker.
+        shutil.rmtree(folder)
     assert 5 <= there < 240
     ran = run_tool(
         'cache_teacher.py',
@@ -123,7 +143,7 @@ def test_two_ranks_share_one_cache(tmp_path, domains):
             sys.executable,
             REPOSITORY / 'tools' / '_torchrun.py',
             '--nproc_per_node=2',
-            '--master_port=29731',
+            f'--master_port={free_port()}',
             REPOSITORY / 'tools' / 'cache_teacher.py',
             *map(
                 str,
@@ -139,7 +159,7 @@ def test_two_ranks_share_one_cache(tmp_path, domains):
         env=environment(**domains),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1000,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count('240 entries of 516 bytes') == 1

@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import sys
 
 import pytest
+
+from tests.cli import free_port
 
 # A tool that fails on one of its ranks, while the other waits for it.
 FAILING = """
@@ -235,9 +236,6 @@ def test_a_mistake_of_the_user_on_one_rank(tmp_path, repo, name, code):
     for copied in (script.name, '_torchrun.py'):
         shutil.copy(repo / 'tools' / copied, script.parent)
     (script.parent / f'{name}.py').write_text(FAILING)
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
     # The script takes the python of the path.
     folder = os.path.dirname(sys.executable)
     done = subprocess.run(
@@ -246,12 +244,12 @@ def test_a_mistake_of_the_user_on_one_rank(tmp_path, repo, name, code):
             **os.environ,
             'PATH': f'{folder}{os.pathsep}{os.environ["PATH"]}',
             'CODE': str(code),
-            'PORT': str(port),
+            'PORT': str(free_port()),
             'OMP_NUM_THREADS': '1',
         },
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=1000,
     )
     assert done.returncode == code
     if code == 2:

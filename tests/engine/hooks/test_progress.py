@@ -42,7 +42,7 @@ def terminal(monkeypatch):
         reader = threading.Thread(target=drain, daemon=True)
         reader.start()
         yield slave, chunks
-        reader.join(10)
+        reader.join(120)
         os.close(master)
 
     return opened
@@ -131,7 +131,7 @@ def test_an_aborted_run_gives_the_cursor_back(terminal):
             env=environment(),
             stderr=slave,
             stdout=subprocess.DEVNULL,
-            timeout=120,
+            timeout=1000,
         )
         os.close(slave)
     text = b''.join(chunks).decode()
