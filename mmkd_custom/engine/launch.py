@@ -12,8 +12,7 @@ from urllib.error import URLError
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.device import get_device
-from mmengine.dist import is_distributed, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
@@ -23,6 +22,7 @@ from ..errors import UserError
 from ..export.student import PREFIX
 from ..files import bring_back, is_aside, is_replaced, load_checkpoint
 from ..models.teachers.store_files import holds_entries
+from .distributed import distribute
 from .misspelt import naming_misspelt
 
 
@@ -122,8 +122,7 @@ def _augment(config: Config) -> None:
 
 def build_runner(config: Config) -> Runner:
     """Builds the runner, or the registered ``runner_type`` of the config."""
-    if config.get('launcher') == 'pytorch' and get_device() == 'cpu':
-        _distribute_on_cpu(config)
+    distribute(config)
     if 'runner_type' in config:
         return RUNNERS.build(config)
     return Runner.from_cfg(config)
@@ -138,20 +137,6 @@ def _check_start(config: Config) -> None:
         raise UserError(
             f'load_from={start}: a fresh run in this folder replaces the '
             'checkpoints there; choose another --work-dir.'
-        )
-
-
-def _distribute_on_cpu(config: Config) -> None:
-    """Does what MMEngine does for accelerators only."""
-    if not is_distributed():
-        torch.distributed.init_process_group('gloo')
-    if config.get('model_wrapper_cfg') is None:
-        config.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel',
-            # Else MMEngine gives the rank's, which a CPU model must not have.
-            device_ids=None,
-            broadcast_buffers=False,
-            find_unused_parameters=config.get('find_unused_parameters', False),
         )
 
 

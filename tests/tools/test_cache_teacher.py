@@ -137,6 +137,45 @@ def test_killed_while_filling(tmp_path, domains):
 
 
 @pytest.mark.slow
+def test_two_tasks_of_slurm_on_a_cpu(tmp_path, domains):
+    folder = tmp_path / 'bin'
+    folder.mkdir()
+    (folder / 'scontrol').write_text('#!/bin/sh\necho localhost\n')
+    (folder / 'scontrol').chmod(0o755)
+    line = command(
+        'cache_teacher.py',
+        *arguments(tmp_path / 'work', '--launcher', 'slurm'),
+    )
+    job = dict(
+        SLURM_NTASKS='2',
+        SLURM_NODELIST='box',
+        SLURM_JOB_ID=str(os.getpid()),
+        PATH=f'{folder}{os.pathsep}{os.environ["PATH"]}',
+        CUDA_VISIBLE_DEVICES='',
+    )
+    tasks = [
+        subprocess.Popen(
+            line,
+            env=environment(
+                SLURM_PROCID=str(rank),
+                SLURM_LOCALID=str(rank),
+                **job,
+                **domains,
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [task.communicate(timeout=1000) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    out = ''.join(text for text, _ in said)
+    assert out.count('240 entries of 516 bytes') == 1
+    assert _entries(tmp_path / 'work' / 'teacher_cache') == 240
+
+
+@pytest.mark.slow
 def test_two_ranks_share_one_cache(tmp_path, domains):
     ran = subprocess.run(
         [
