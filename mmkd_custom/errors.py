@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import os
 import sys
 from typing import Callable, Iterable, Optional
 
@@ -79,13 +80,19 @@ def _leave_group(code: int) -> None:
     now and then, because its threads are still running.
 
     Args:
-        code (int): The exit code. Other than after success NCCL might wait
-            for ranks that never come.
+        code (int): The exit code. Other than after success this exits.
     """
     dist = sys.modules.get('torch.distributed')
     if dist is None or not dist.is_available() or not dist.is_initialized():
         return
-    if code == 0 or dist.get_backend() == 'gloo':
+    if code == 0:
         dist.destroy_process_group()
-        # Runner and loop hold each other, and the model's reducer the group.
-        gc.collect()
+    # Runner and loop hold each other, the model's reducer, which holds the
+    # group, and loaders, whose workers end with them.
+    gc.collect()
+    if code != 0:
+        # Ranks that wait for this one fail as soon as the group ends. Theirs
+        # must not be the first exit code: a launcher reports that one.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -26,9 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
-        default='metrics',
         help='what --out gets: the metrics, or a list of what is predicted '
-        'of each image, pickled as by MMPretrain (default: metrics)',
+        'of each image, pickled as by MMPretrain (default: pred for a .pkl '
+        'file, else metrics)',
     )
     parser.add_argument(
         '--tta',
@@ -47,12 +47,15 @@ def main() -> None:
         raise UserError(
             f'--out {args.out}: an existing folder is wanted for the file.'
         )
-    predictions = None
-    if args.out_item == 'pred':
-        predictions = args.out
-        if not (predictions or '').endswith('.pkl'):
-            given = f'--out {args.out}' if args.out else '--out is missing'
-            raise UserError(f'{given}, but --out-item pred wants a .pkl file.')
+    pickled = (args.out or '').endswith('.pkl')
+    if args.out_item == 'pred' and not pickled:
+        given = f'--out {args.out}' if args.out else '--out is missing'
+        raise UserError(f'{given}, but --out-item pred wants a .pkl file.')
+    if args.out_item == 'metrics' and pickled:
+        raise UserError(
+            f'--out {args.out}, but --out-item metrics wants a JSON file.'
+        )
+    predictions = args.out if pickled else None
     config = prepare(
         load_config(args.config, args.cfg_options),
         config_path=args.config,

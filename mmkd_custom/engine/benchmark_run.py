@@ -162,10 +162,11 @@ def _ending(children: List[_Child]) -> Iterator[None]:
     try:
         yield
     finally:
-        for child in children:
-            child.signal(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
+        # A second interruption may come at any point of it.
         try:
+            for child in children:
+                child.signal(signal.SIGTERM)
+            deadline = time.monotonic() + GRACE
             for child in children:
                 try:
                     child.process.wait(max(deadline - time.monotonic(), 0))

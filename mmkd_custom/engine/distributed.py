@@ -26,8 +26,8 @@ VARIABLES = {
 
 #: Who starts processes that have them.
 _STARTED_BY = {
-    'pytorch': 'torchrun or tools/dist_train.sh',
-    'slurm': 'srun or tools/slurm_train.sh',
+    'pytorch': 'torchrun or tools/dist_*.sh',
+    'slurm': 'srun or tools/slurm_*.sh',
     'mpi': 'mpirun',
 }
 
@@ -43,19 +43,16 @@ def distribute(config: Config) -> None:
             set unless it says one.
 
     Raises:
-        UserError: If its ``launcher`` has not started this process.
+        UserError: If its ``launcher`` has not started this process, or does
+            not say which machine is the first.
     """
     launcher = config.get('launcher') or 'none'
     if launcher not in VARIABLES:
         return
-    for name in VARIABLES[launcher][:2]:
-        if name not in os.environ:
-            raise UserError(
-                f'--launcher {launcher}: the environment has no {name}, but '
-                f'a process started by {_STARTED_BY[launcher]} is wanted.'
-            )
-    if launcher == 'slurm':
-        os.environ.setdefault('MASTER_PORT', str(_port_of_job()))
+    if not is_distributed():
+        _check(launcher)
+        if launcher == 'slurm':
+            os.environ.setdefault('MASTER_PORT', str(_port_of_job()))
     if get_device() != 'cpu':
         return
     if not is_distributed():
@@ -69,6 +66,16 @@ def distribute(config: Config) -> None:
             broadcast_buffers=False,
             find_unused_parameters=config.get('find_unused_parameters', False),
         )
+
+
+def _check(launcher: str) -> None:
+    """Checks that the launcher has started this process."""
+    for name in VARIABLES[launcher][:2]:
+        if name not in os.environ:
+            raise UserError(
+                f'--launcher {launcher}: the environment has no {name}, but '
+                f'a process started by {_STARTED_BY[launcher]} is wanted.'
+            )
 
 
 def _port_of_job() -> int:
@@ -98,12 +105,20 @@ def _translate(launcher: str) -> None:
         return
     if launcher == 'slurm':
         nodes = os.environ.get('SLURM_NODELIST', '')
-        names = subprocess.run(
-            ['scontrol', 'show', 'hostnames', nodes],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        try:
+            names = subprocess.run(
+                ['scontrol', 'show', 'hostnames', nodes],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            # As in most containers.
+            raise UserError(
+                f'--launcher {launcher}: scontrol does not say which machine '
+                f'of SLURM_NODELIST={nodes} is the first ({error}); its name '
+                'is wanted in MASTER_ADDR.'
+            ) from error
         os.environ['MASTER_ADDR'] = names.split()[0]
     else:
         raise UserError(

@@ -13,6 +13,7 @@ from urllib.error import URLError
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
@@ -87,15 +88,13 @@ def test(
     plain = not any(name.startswith(PREFIX) for name in weights)
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
-    if predictions is not None:
-        metrics = config.get('test_evaluator') or []
-        config.test_evaluator = [
-            *(metrics if isinstance(metrics, list) else [metrics]),
-            dict(type='mmengine.DumpResults', out_file_path=str(predictions)),
-        ]
     config.load_from, config.resume = str(checkpoint), False
     with untouched_on_error(Path(config.work_dir)), naming_misspelt():
-        return build_runner(config).test()
+        runner = build_runner(config)
+        if predictions is not None and runner.test_loop is not None:
+            # Not in the config, which may have an evaluator of any form.
+            runner.test_evaluator.metrics.append(DumpResults(str(predictions)))
+        return runner.test()
 
 
 def _augment(config: Config) -> None:

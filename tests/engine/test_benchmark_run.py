@@ -209,6 +209,8 @@ def test_an_interruption_ends_all_processes(
     def noted(child, number):
         send(child, number)
         acted.set()
+        # The next signal comes here, before anything is waited for.
+        time.sleep(0.2)
 
     monkeypatch.setattr(benchmark_run._Child, 'signal', noted)
 

@@ -78,6 +78,10 @@ def test_a_launcher_that_did_not_start_it_is_told(started, launcher, words):
     started()
     with pytest.raises(UserError, match=f'--launcher {launcher}: .*{words}'):
         distribute(Config(dict(launcher=launcher)))
+    rank, size, _ = VARIABLES[launcher]
+    started(**{rank: '0'})
+    with pytest.raises(UserError, match=f'no {size}, but'):
+        distribute(Config(dict(launcher=launcher)))
 
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
@@ -91,7 +95,10 @@ def test_gloo_on_a_cpu(started, scontrol, launcher):
     distribute(config)
     (found,) = opened
     assert found[:-1] == ('gloo', '5', '8', '1', 'box3')
-    assert 20000 <= int(found[-1]) < 32000 or launcher != 'slurm'
+    if launcher == 'slurm':
+        assert 20000 <= int(found[-1]) < 32000
+    else:
+        assert found[-1] == '1234'
     assert config.model_wrapper_cfg.type == 'MMDistributedDataParallel'
     assert config.model_wrapper_cfg.device_ids is None
 
@@ -109,6 +116,41 @@ def test_mpi_wants_the_first_machine(started):
     with pytest.raises(UserError, match='no MASTER_ADDR, but the name of the'):
         distribute(Config(dict(launcher='mpi')))
     assert opened == []
+
+
+def test_mpi_has_a_port_if_none_is_given(started):
+    variables = dict(zip(VARIABLES['mpi'], '581'), MASTER_ADDR='box3')
+    opened = started(**variables)
+    distribute(Config(dict(launcher='mpi')))
+    assert opened == [('gloo', '5', '8', '1', 'box3', '29500')]
+
+
+@pytest.mark.parametrize('script', [None, '#!/bin/sh\nexit 1\n'])
+def test_slurm_without_scontrol_wants_the_first_machine(
+    started, tmp_path, monkeypatch, script
+):
+    opened = started(**SLURM)
+    path = tmp_path / 'scontrol'
+    if script is not None:
+        path.write_text(script)
+        path.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    words = r'SLURM_NODELIST=box\[3-4\] is the first .* in MASTER_ADDR'
+    with pytest.raises(UserError, match=words):
+        distribute(Config(dict(launcher='slurm')))
+    assert opened == []
+    # As in a container, where there is none.
+    started(MASTER_ADDR='box3')
+    distribute(Config(dict(launcher='slurm')))
+    assert opened[0][:-1] == ('gloo', '5', '8', '1', 'box3')
+
+
+def test_a_group_that_is_there_is_taken(started, monkeypatch):
+    monkeypatch.setattr(distributed, 'is_distributed', lambda: True)
+    config, opened = Config(dict(launcher='pytorch')), started()
+    distribute(config)
+    assert opened == []
+    assert config.model_wrapper_cfg.type == 'MMDistributedDataParallel'
 
 
 def test_on_an_accelerator_mmengine_does_it(started, monkeypatch):

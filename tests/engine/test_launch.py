@@ -458,14 +458,20 @@ def test_a_student_is_tested_on_mirror_images_too(make, scores, tmp_path):
     )
 
 
-@pytest.mark.parametrize('listed', [True, False])
+@pytest.mark.parametrize(
+    'evaluator',
+    [
+        dict(type='KeepScores'),
+        [dict(type='KeepScores')],
+        dict(type='Evaluator', metrics=[dict(type='KeepScores')]),
+    ],
+)
 def test_what_is_predicted_of_each_image_is_kept(
-    make, scores, tmp_path, listed
+    make, scores, tmp_path, evaluator
 ):
     path, plain, _ = scores
     config = make(tmp_path / 'test', NO_TEACHER)
-    metric = dict(type='KeepScores')
-    config.test_evaluator = [metric] if listed else metric
+    config.test_evaluator = evaluator
     kept = tmp_path / 'predictions.pkl'
     metrics = run_test(config, path, predictions=kept)
     assert len(metrics['scores']) == len(plain)

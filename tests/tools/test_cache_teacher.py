@@ -109,7 +109,8 @@ def test_killed_while_filling(tmp_path, domains):
         )
         try:
             deadline = time.monotonic() + 600
-            while _entries(folder) < 5 and time.monotonic() < deadline:
+            while _entries(folder) < 5 and process.poll() is None:
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -168,7 +169,11 @@ def test_two_tasks_of_slurm_on_a_cpu(tmp_path, domains):
         )
         for rank in range(2)
     ]
-    said = [task.communicate(timeout=1000) for task in tasks]
+    try:
+        said = [task.communicate(timeout=1000) for task in tasks]
+    finally:
+        for task in tasks:
+            task.kill()
     assert [task.returncode for task in tasks] == [0, 0], said
     out = ''.join(text for text, _ in said)
     assert out.count('240 entries of 516 bytes') == 1

@@ -175,6 +175,39 @@ def test_predictions_want_a_pickle(tmp_path, out):
     assert (out or '--out is missing') in line
 
 
+def test_metrics_want_no_pickle(tmp_path):
+    given = ['--out', tmp_path / 'said.pkl', '--out-item', 'metrics']
+    result = run_tool('test.py', 'config.py', 'student.pth', *given)
+    assert result.returncode == 2
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith(f'error: --out {given[1]}, but --out-item metrics')
+
+
+@pytest.mark.parametrize(
+    ('out', 'kept'), [('said.pkl', True), ('said.json', False)]
+)
+def test_the_ending_says_what_is_kept(tmp_path, monkeypatch, out, kept):
+    tool = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))
+    given = []
+
+    def test(config, checkpoint, tta, predictions):
+        given.append(predictions)
+        return dict(top1=50.0)
+
+    scope = tool['main'].__globals__
+    monkeypatch.setitem(scope, 'load_config', lambda *_: {})
+    monkeypatch.setitem(scope, 'prepare', lambda config, **_: config)
+    monkeypatch.setitem(scope, 'test', test)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    path = tmp_path / out
+    monkeypatch.setattr(
+        'sys.argv', ['test.py', 'config.py', 's.pth', '--out', str(path)]
+    )
+    tool['main']()
+    assert given == [str(path) if kept else None]
+    assert path.exists() != kept
+
+
 @pytest.mark.slow
 def test_test_augments_at_test_time(evaluate):
     # A checkpoint of the whole distiller, which is loaded strictly.
