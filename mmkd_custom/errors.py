@@ -68,7 +68,7 @@ def run_cli(main: Callable[[], Optional[int]]) -> None:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         code = EXIT_USER_ERROR
-    # Not in the try block's scope any more: main's objects are gone.
+    # Here, where the objects of main's frames are gone.
     _leave_group(code)
     sys.exit(code)
 

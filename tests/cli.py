@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -74,6 +77,40 @@ def run_tool(
         text=True,
         timeout=timeout,
     )
+
+
+def kill_when(
+    condition: Callable[[], bool],
+    delay: float,
+    tool: str,
+    *arguments: object,
+    **variables: str,
+) -> bool:
+    """Starts a tool and sends SIGKILL some time after a condition holds.
+
+    Returns:
+        bool: Whether it was still running.
+    """
+    process = subprocess.Popen(
+        command(tool, *arguments),
+        env=environment(**variables),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 600
+        while not condition() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(delay)
+    finally:
+        running = process.poll() is None
+        # Its workers too.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return running
 
 
 def train_arguments(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from .distributed import VARIABLES
+
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Adds ``--cfg-options``, as all of OpenMMLab's tools have it.
@@ -48,7 +50,7 @@ def parse_launched(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """
     parser.add_argument(
         '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        choices=['none', *VARIABLES],
         default='none',
         help='job launcher',
     )

@@ -101,27 +101,30 @@ def _translate(launcher: str) -> None:
             os.environ[ours] = os.environ[theirs]
     # MMEngine's default.
     os.environ.setdefault('MASTER_PORT', '29500')
-    if 'MASTER_ADDR' in os.environ:
-        return
-    if launcher == 'slurm':
-        nodes = os.environ.get('SLURM_NODELIST', '')
-        try:
-            names = subprocess.run(
-                ['scontrol', 'show', 'hostnames', nodes],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        except (OSError, subprocess.CalledProcessError) as error:
-            # As in most containers.
-            raise UserError(
-                f'--launcher {launcher}: scontrol does not say which machine '
-                f'of SLURM_NODELIST={nodes} is the first ({error}); its name '
-                'is wanted in MASTER_ADDR.'
-            ) from error
-        os.environ['MASTER_ADDR'] = names.split()[0]
-    else:
+    if 'MASTER_ADDR' not in os.environ:
+        os.environ['MASTER_ADDR'] = _first_machine(launcher)
+
+
+def _first_machine(launcher: str) -> str:
+    """Asks Slurm for the name of rank 0's machine."""
+    if launcher != 'slurm':
         raise UserError(
             f'--launcher {launcher}: the environment has no MASTER_ADDR, but '
             'the name of the first machine is wanted there.'
         )
+    nodes = os.environ.get('SLURM_NODELIST', '')
+    try:
+        names = subprocess.run(
+            ['scontrol', 'show', 'hostnames', nodes],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        # As in most containers.
+        raise UserError(
+            f'--launcher {launcher}: scontrol does not say which machine '
+            f'of SLURM_NODELIST={nodes} is the first ({error}); its name '
+            'is wanted in MASTER_ADDR.'
+        ) from error
+    return names.split()[0]

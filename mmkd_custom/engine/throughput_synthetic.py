@@ -66,22 +66,14 @@ def load_synthetic(
     for number, name in enumerate(streams):
         share = count // len(streams) + (number < count % len(streams))
         write_images(Path(folder) / name, share, classes, seed=number)
-        options[f'train_dataloader.dataset.{name}'] = dict(
-            _delete_=True,
-            type='mmkd_custom.DomainFolder',
-            data_root=str(folder),
-            domain=name,
-            pipeline=dataset[name].get('pipeline'),
+        options[f'train_dataloader.dataset.{name}'] = _generated(
+            dataset[name], folder, name
         )
     for name in ('val', 'test'):
         loader = config.get(f'{name}_dataloader') or {}
         if isinstance(loader.get('dataset'), dict):
             options[f'{name}_dataloader.dataset'] = dict(
-                _delete_=True,
-                type='mmkd_custom.DomainFolder',
-                data_root=str(folder),
-                domain=streams[-1],
-                pipeline=loader.dataset.get('pipeline'),
+                _generated(loader.dataset, folder, streams[-1]),
                 test_mode=True,
             )
     if dataset.get('exclude_labelled'):
@@ -108,6 +100,19 @@ def write_images(folder: Path, count: int, classes: int, seed: int) -> None:
         noise = rng.randint(-12, 13, (SIZE, SIZE, 3))
         pixels = np.clip(np.asarray(shapes, np.int16) + noise, 0, 255)
         Image.fromarray(pixels.astype(np.uint8)).save(target, quality=90)
+
+
+def _generated(
+    dataset: dict, folder: Union[str, Path], domain: str
+) -> Dict[str, Any]:
+    """Gives what takes the place of a dataset: its pipeline, other images."""
+    return dict(
+        _delete_=True,
+        type='mmkd_custom.DomainFolder',
+        data_root=str(folder),
+        domain=domain,
+        pipeline=dataset.get('pipeline'),
+    )
 
 
 def _classes(config: Config) -> int:

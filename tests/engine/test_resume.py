@@ -1,13 +1,8 @@
 """A run that is killed and resumed equals the run that was not."""
 
-import contextlib
-import os
 import random
 import re
 import shutil
-import signal
-import subprocess
-import time
 
 import pytest
 import torch
@@ -15,8 +10,7 @@ import torch
 from tests.cli import (
     REPOSITORY,
     TINY,
-    command,
-    environment,
+    kill_when,
     run_tool,
     train_arguments,
 )
@@ -33,30 +27,6 @@ def student(work_dir):
 
 def log(work_dir):
     return ''.join(path.read_text() for path in work_dir.glob('*/*.log'))
-
-
-def kill_when(condition, delay, arguments, root):
-    """Starts the run and sends SIGKILL some time after a condition holds."""
-    process = subprocess.Popen(
-        command('train.py', *arguments),
-        env=environment(DATA_ROOT=str(root), **DOMAINS),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.time() + 600
-        while not condition() and process.poll() is None:
-            assert time.time() < deadline
-            time.sleep(0.01)
-        time.sleep(delay)
-    finally:
-        killed = process.poll() is None
-        # Its workers too.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return killed
 
 
 # A live teacher that is asked in every iteration, about views that are never
@@ -110,13 +80,19 @@ def test_killed_and_resumed_runs_end_with_the_same_student(
 
         # At once (evaluation, the next epoch's first batches) or later.
         delay = rng.uniform(0, 0.5) if epoch else 0
-        assert kill_when(reached, delay, resume, root)
         for _ in range(5):
+            assert kill_when(
+                reached,
+                delay,
+                'train.py',
+                *resume,
+                DATA_ROOT=str(root),
+                **DOMAINS,
+            )
             if epoch or not (work_dir / 'epoch_1.pth').exists():
                 break
             # It was quicker.
             shutil.rmtree(work_dir)
-            assert kill_when(reached, delay, resume, root)
         assert epoch or not (work_dir / 'epoch_1.pth').exists()
     # What a crash of the machine could leave: a newest file cut short.
     torn = work_dir / 'epoch_99.pth'

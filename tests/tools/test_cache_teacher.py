@@ -1,12 +1,9 @@
 """The tool as a user calls it, killed, and on two ranks."""
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from tests.cli import (
     command,
     environment,
     free_port,
+    kill_when,
     run_tool,
 )
 from tests.helpers import make_domains
@@ -92,34 +90,16 @@ def _entries(folder: Path) -> int:
 @pytest.mark.slow
 def test_killed_while_filling(tmp_path, domains):
     folder = tmp_path / 'cache'
-    line = command(
-        'cache_teacher.py',
-        *arguments(
-            tmp_path / 'work', '--cache-dir', folder, '--batch-size', '1'
-        ),
-    )
-
-    def killed():
-        process = subprocess.Popen(
-            line,
-            env=environment(**domains),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + 600
-            while _entries(folder) < 5 and process.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        return _entries(folder)
-
+    slowly = ['--cache-dir', folder, '--batch-size', '1']
     for _ in range(5):
-        there = killed()
+        kill_when(
+            lambda: _entries(folder) >= 5,
+            0,
+            'cache_teacher.py',
+            *arguments(tmp_path / 'work', *slowly),
+            **domains,
+        )
+        there = _entries(folder)
         if there < 240:
             break
         # It was quicker.
