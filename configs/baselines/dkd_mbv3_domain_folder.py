@@ -1,0 +1,9 @@
+"""DKD on a folder of domains."""
+
+_base_ = [
+    '../_base_/tasks/domain_folder_mbv3.py',
+    '../_base_/schedules/adamw_short.py',
+    '../_base_/methods/dkd.py',
+]
+
+model = dict(**_base_.method)

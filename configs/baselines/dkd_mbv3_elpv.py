@@ -1,0 +1,11 @@
+"""DKD on ELPV solar cells."""
+
+_base_ = [
+    '../_base_/tasks/elpv_mbv3.py',
+    '../_base_/schedules/adamw_short.py',
+    '../_base_/methods/dkd.py',
+]
+
+model = dict(**_base_.method)
+
+train_cfg = dict(max_epochs=14)
