@@ -27,7 +27,7 @@ STEPS, TESTED = 2, 6
 
 def small(name: str) -> dict:
     """What makes a config small and offline; its structure stays."""
-    alone = 'only_' in name and 'general' not in name
+    alone = 'only_' in name
     # It may stand in its cache.
     _, teacher = inner_teacher(Config.fromfile(REPOSITORY / 'configs' / name))
     options = {

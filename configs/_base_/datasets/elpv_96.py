@@ -68,9 +68,11 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
+# Two of three cells are functional, so always answering that has an accuracy
+# of 68.6 %: the macro-F1, of which it has 40.7 %, comes first.
 val_evaluator = [
-    dict(type='Accuracy', topk=1),
     dict(type='SingleLabelMetric', items=['f1-score']),
+    dict(type='Accuracy', topk=1),
 ]
 test_evaluator = val_evaluator
 
