@@ -15,6 +15,8 @@ from ..files import write_atomic
 #: What of a run is reported, each in files of its own: the result, and what
 #: was chosen with the labels of the test images.
 KINDS = ('last', 'oracle')
+#: The row of what always answering one class scores.
+CONSTANT = 'constant answer'
 MEAN = 'mean'
 MISSING = 'missing'
 
@@ -145,14 +147,30 @@ def metric_tables(
         list[MetricTable]: 'last' of each metric, then 'oracle' of each.
     """
     tables = []
+    floor = _constant_runs(results)
     for kind in KINDS:
+        if kind == 'last':
+            shown, found = [*runs, *floor], {**results, **floor}
+        else:
+            shown, found = runs, results
         metrics = dict.fromkeys(
             metric
-            for run in runs
-            for metric in results.get(run, {kind: {}})[kind]
+            for run in shown
+            for metric in found.get(run, {kind: {}})[kind]
         )
-        tables += [_table(metric, kind, runs, results) for metric in metrics]
+        tables += [_table(metric, kind, shown, found) for metric in metrics]
     return tables
+
+
+def _constant_runs(results: Mapping[Run, dict]) -> Dict[Run, dict]:
+    """Returns a row of runs for the constant answer, where runs tell it."""
+    floor = {}
+    for run, content in results.items():
+        metrics = dict(content.get('constant') or {})
+        if metrics:
+            metrics.pop('class')
+            floor[run._replace(config=CONSTANT)] = dict(last=metrics)
+    return floor
 
 
 def write_tables(

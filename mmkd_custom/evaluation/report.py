@@ -14,6 +14,8 @@ from .summary import read_results
 ACCURACY = 'accuracy/top1'
 MACRO_F1 = 'single-label/f1-score'
 LABELS = {ACCURACY: 'accuracy', MACRO_F1: 'macro-F1'}
+#: Accuracy hides a class that is never answered where classes are unequal.
+METRICS = (MACRO_F1, ACCURACY)
 
 
 def student_size(path: Union[str, Path]) -> Dict[str, float]:
@@ -59,7 +61,7 @@ def results_of(runs: Dict[str, Union[str, Path]]) -> Dict[str, dict]:
 
 def comparison_table(
     runs: Dict[str, Union[str, Path]],
-    metrics: Sequence[str] = (ACCURACY, MACRO_F1),
+    metrics: Sequence[str] = METRICS,
 ) -> Table:
     """Puts runs side by side.
 
@@ -68,7 +70,8 @@ def comparison_table(
         metrics (Sequence[str]): Metrics to show, each as last and oracle.
 
     Returns:
-        rich.table.Table: One row a run.
+        rich.table.Table: One row a run, below that of the constant answer
+        where the runs tell it.
     """
     table = Table(
         title='last: after the last epoch (the result); oracle: best '
@@ -82,7 +85,14 @@ def comparison_table(
         )
     table.add_column('minutes', justify='right')
     table.add_column('student', justify='right')
-    for name, results in results_of(runs).items():
+    found = results_of(runs)
+    constant = next(iter(found.values())).get('constant') if found else None
+    if constant:
+        table.add_row(
+            f'always {constant["class"]!r}',
+            *(f'{constant[m]:.1f}' for m in metrics),
+        )
+    for name, results in found.items():
         size = student_size(Path(runs[name]) / STUDENT_FILE)
         table.add_row(
             name,
@@ -99,7 +109,7 @@ def comparison_table(
 def plot_curves(
     runs: Dict[str, Union[str, Path]],
     path: Union[str, Path],
-    metrics: Sequence[str] = (ACCURACY, MACRO_F1),
+    metrics: Sequence[str] = METRICS,
 ) -> Path:
     """Draws each metric over the epochs of every run.
 

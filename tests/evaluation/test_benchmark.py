@@ -9,6 +9,7 @@ import pytest
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.evaluation.benchmark import (
+    CONSTANT,
     MISSING,
     Run,
     metric_tables,
@@ -106,6 +107,16 @@ def test_what_is_missing_is_said_and_gives_no_mean(results, lost):
     assert 'mean' not in table.rows['ours'] and 'mean' in table.rows['plain']
     row = [r for r in table.markdown().splitlines() if r.startswith('| ours')]
     assert row[0].split(' | ')[2:] == [expected, f'{MISSING} |']
+
+
+def test_the_constant_answer_is_a_row_of_the_result_only(results):
+    for run, content in results.items():
+        content['constant'] = {'class': 'dog', TOP1: 20.0 + run.seed}
+    table = table_of(results)
+    assert list(table.rows) == ['ours', 'plain', CONSTANT]
+    assert table.rows[CONSTANT]['B->A'].values == (20.0, 21.0, 22.0)
+    assert table.rows[CONSTANT]['mean'].mean == 21.0
+    assert CONSTANT not in table_of(results, kind='oracle').rows
 
 
 def test_one_seed_has_no_deviation():

@@ -62,6 +62,6 @@ def test_metrics_are_those_of_scikit_learn(answer):
 def test_no_floor_without_labels():
     evaluator = Evaluator([Accuracy(topk=1)])
     assert constant_metrics(evaluator, Labels([0, None]), 0, 2) is None
-    assert constant_metrics(
-        evaluator, Labels([torch.tensor(0), 1]), 0, 2
-    ) == {'accuracy/top1': 50.0}
+    assert constant_metrics(evaluator, Labels([torch.tensor(0), 1]), 0, 2) == {
+        'accuracy/top1': 50.0
+    }

@@ -1,6 +1,7 @@
 """Finished runs side by side."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -73,13 +74,13 @@ def test_one_row_a_run_with_its_numbers(runs):
     rows = list(zip(*(column.cells for column in table.columns)))
     size = '0.15 M, 0.5 MB'
     assert rows == [
-        ('labelled only', '61.2 / 61.2', '39.0 / 40.0', '1.5', size),
-        ('CustomKD', '80.0 / 81.0', '75.5 / 75.5', '10.0', size),
+        ('labelled only', '39.0 / 40.0', '61.2 / 61.2', '1.5', size),
+        ('CustomKD', '75.5 / 75.5', '80.0 / 81.0', '10.0', size),
     ]
     assert [str(column.header).split('\n')[0] for column in table.columns] == [
         'method',
-        'accuracy',
         'macro-F1',
+        'accuracy',
         'minutes',
         'student',
     ]
@@ -87,6 +88,16 @@ def test_one_row_a_run_with_its_numbers(runs):
     Console(file=shown, width=100).print(table)
     for cell in (cell for row in rows for cell in row):
         assert cell in shown.getvalue()
+
+
+def test_the_constant_answer_is_the_first_row(runs):
+    path = runs['labelled only'] / 'results.json'
+    constant = {'class': 'whole', ACCURACY: 68.64, MACRO_F1: 40.7}
+    write_json(dict(json.loads(path.read_text()), constant=constant), path)
+    table = comparison_table(runs)
+    rows = list(zip(*(column.cells for column in table.columns)))
+    assert len(rows) == 3
+    assert rows[0] == ("always 'whole'", '40.7', '68.6', '', '')
 
 
 def test_chosen_metrics_only(runs):
