@@ -204,3 +204,65 @@ def test_supervised_loss_is_the_heads_own():
     torch.testing.assert_close(
         student.supervised_loss(logits, samples), expected
     )
+
+
+def dropped(name, rate):
+    """A student whose last layer consumes what was dropped out, or not."""
+    torch.manual_seed(0)
+    if name == 'mobilenet':
+        config = student_config(4)
+        config['head']['dropout_rate'] = rate
+        return MODELS.build(config)
+    model = MODELS.build(
+        dict(
+            type='mmpretrain.TimmClassifier',
+            model_name='test_vit',
+            img_size=32,
+            num_classes=4,
+            drop_rate=0.0,
+            loss=dict(type='mmpretrain.CrossEntropyLoss'),
+        )
+    )
+    if rate:
+        # Two in a row, one of which works in place.
+        model.model.head_drop = torch.nn.Sequential(
+            torch.nn.Dropout(rate, inplace=True), torch.nn.Dropout(rate)
+        )
+    return model
+
+
+@pytest.mark.parametrize('name', ['mobilenet', 'timm'])
+def test_the_feature_is_not_dropped_out(name):
+    plain, model = dropped(name, 0.0), dropped(name, 0.9)
+    model.load_state_dict(plain.state_dict())
+    inputs = torch.randn(8, 3, 32, 32)
+    (expected, whole), (feature, logits) = (
+        Student(m.train(), input_size=32).forward(inputs)
+        for m in (plain, model)
+    )
+    assert torch.equal(feature, expected)
+    assert not torch.allclose(logits, whole, rtol=0.1)
+    feature.sum().backward()
+    first = next(iter(model.parameters()))
+    assert first.grad is not None and first.grad.abs().sum() > 0
+    # Logits of the plain student are those of its feature.
+    torch.testing.assert_close(
+        Student(plain, input_size=32).classify(expected), whole
+    )
+    # A named layer is split in the same place.
+    path = Student(plain, input_size=32).classifier_path
+    named = Student(model, path, input_size=32)
+    assert torch.equal(named.forward(inputs)[0], feature)
+
+
+def test_a_dropout_that_hides_the_feature_is_refused():
+    model = MODELS.build(
+        dict(
+            type='mmpretrain.TimmClassifier',
+            model_name='mobilenetv3_small_050',
+            num_classes=4,
+            drop_rate=0.2,
+        )
+    )
+    with pytest.raises(UserError, match='drop_rate'):
+        Student(model, input_size=32)

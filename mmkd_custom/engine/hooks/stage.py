@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from mmengine.dist import broadcast_object_list
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
@@ -24,6 +24,9 @@ class StageHook(Hook):
     The stage is ``model.schedule(epoch)`` and nothing else, so a resumed run
     needs no memory of it. Does nothing for a model without stages, so the
     same config trains a baseline.
+
+    In stages that do not train the student every ``EMAHook`` pauses: the
+    average is that of the student's own steps.
     """
 
     # Before DistSamplerSeedHook (NORMAL), so the sampler knows the schedule
@@ -48,6 +51,9 @@ class StageHook(Hook):
             sampler.set_schedule(schedule)
         if len(schedule.stages) > 1:
             self._check_stages(runner, schedule)
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    _average_the_student_only(hook)
         wrapper = runner.optim_wrapper
         if not isinstance(wrapper, StagedOptimWrapper):
             return
@@ -124,6 +130,22 @@ class StageHook(Hook):
 def _schedule(runner: Runner) -> Optional[StageSchedule]:
     schedule = getattr(unwrapped(runner), 'schedule', None)
     return schedule if isinstance(schedule, StageSchedule) else None
+
+
+def _average_the_student_only(hook: EMAHook) -> None:
+    """Has an EMAHook, MMEngine's or another, wait for the student's steps.
+
+    Else it would count the steps of other stages too, in which the student
+    stands still: the average would lag less behind it than was asked.
+    """
+    update = hook.after_train_iter
+
+    def after_train_iter(runner: Runner, *args, **kwargs) -> None:
+        model = unwrapped(runner)
+        if 'student' in model.trained_children(model.stage):
+            update(runner, *args, **kwargs)
+
+    hook.after_train_iter = after_train_iter
 
 
 def _check_batches(runner: Runner) -> None:

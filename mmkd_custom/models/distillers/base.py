@@ -105,9 +105,10 @@ class BaseDistiller(BaseClassifier):
                 )
         self._teacher = _Held(teacher)
         self._teacher_stream = TeacherStream(overlap_teacher)
-        self._classifier = Student(
-            self.student, classifier, input_size
-        ).classifier_path
+        view = Student(self.student, classifier, input_size)
+        self._split = dict(
+            classifier=view.classifier_path, feature_module=view.feature_path
+        )
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
         self._stage: Optional[str] = None
         # Known from the start when there is only one: then a distiller also
@@ -124,7 +125,7 @@ class BaseDistiller(BaseClassifier):
     def student_view(self) -> Student:
         """Student: The encoder/classifier split of ``self.student``."""
         # Made anew: a deep copy of the distiller (EMA) has another student.
-        return Student(self.student, self._classifier)
+        return Student(self.student, **self._split)
 
     @property
     def stage(self) -> Optional[str]:

@@ -20,6 +20,7 @@ from mmkd_custom.files import (
     run_of,
     set_aside,
 )
+from tests.engine.conftest import Average
 
 SCRIPT = [40.0, 70.0, 60.0, 55.0]
 
@@ -194,26 +195,6 @@ def test_a_runner_that_only_tests_is_no_run(small_runner):
     assert RUN_KEY not in runner.message_hub.runtime_info
     # The training data was not built for it.
     assert isinstance(runner._train_loop, dict)
-
-
-class Average(Hook):
-    """An exponential moving average of the student, by hand."""
-
-    priority = 'LOWEST'
-    momentum = 0.3
-
-    def __init__(self):
-        self.value = None
-
-    def after_train_iter(self, runner, *_, **__):
-        now = {
-            name: parameter.detach().double().clone()
-            for name, parameter in runner.model.student.named_parameters()
-        }
-        if self.value is None:
-            self.value = now
-        for name, value in self.value.items():
-            value += self.momentum * (now[name] - value)
 
 
 def averaged(config):

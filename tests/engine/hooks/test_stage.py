@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from mmengine.hooks import Hook
+import torch
+from mmengine.hooks import EMAHook, Hook
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import CUSTOMIZATION, DISTILLATION
-from tests.engine.conftest import EPOCH_LENGTH
+from tests.engine.conftest import EPOCH_LENGTH, Average
 from tests.helpers import digests
 
 PARTS = ('student', 'student_projection', 'teacher_projection')
@@ -238,3 +239,20 @@ def test_each_epoch_logs_the_terms_of_its_own_stage(small_runner, tmp_path):
         assert ('loss_ce' in line) != customizes, line
         terms = sum(v for k, v in line.items() if k.startswith('loss_'))
         assert line['loss'] == pytest.approx(terms, rel=1e-4)
+
+
+@pytest.mark.parametrize('scope', ['mmengine', 'mmpretrain'])
+def test_an_average_counts_the_steps_of_the_student(small_runner, scope):
+    hook = dict(type=f'{scope}.EMAHook', momentum=Average.momentum)
+    runner = small_runner(
+        epochs=4, edit=lambda config: config.custom_hooks.append(hook)
+    )
+    average = Average()
+    runner.register_hook(average)
+    runner.train()
+    found = next(h for h in runner.hooks if isinstance(h, EMAHook)).ema_model
+    assert found.steps == average.steps == 2 * EPOCH_LENGTH
+    for name, value in found.module.student.named_parameters():
+        torch.testing.assert_close(
+            value.double(), average.value[name], rtol=1e-4, atol=1e-6
+        )
