@@ -7,7 +7,7 @@ from typing import Optional
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from ...datasets import TwoStreamBatchSampler, TwoStreamSampler
 from ...errors import UserError
@@ -15,6 +15,7 @@ from ...registry import HOOKS
 from ...stages import DISTILLATION, StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
 from ..unwrap import unwrapped
+from .resumed_schedule import ResumedScheduleHook
 
 
 @HOOKS.register_module()
@@ -23,7 +24,8 @@ class StageHook(Hook):
 
     The stage is ``model.schedule(epoch)`` and nothing else, so a resumed run
     needs no memory of it. Does nothing for a model without stages, so the
-    same config trains a baseline.
+    same config trains a baseline. It also brings
+    :class:`~mmkd_custom.engine.hooks.resumed_schedule.ResumedScheduleHook`.
 
     In stages that do not train the student every ``EMAHook`` pauses: the
     average is that of the student's own steps.
@@ -32,6 +34,12 @@ class StageHook(Hook):
     # Before DistSamplerSeedHook (NORMAL), so the sampler knows the schedule
     # when it is told the epoch.
     priority = 'HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Sees to the schedule of a run that is resumed."""
+        # A run that only tests has none.
+        if isinstance(runner._train_loop, BaseLoop):
+            runner.register_hook(ResumedScheduleHook())
 
     def before_train(self, runner: Runner) -> None:
         """Hands the schedule over and refuses settings that cannot work.

@@ -1,0 +1,350 @@
+"""A resumed run of another length follows that length's schedule."""
+
+import copy
+
+import mmengine.optim.scheduler as schedulers
+import pytest
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from mmkd_custom.engine.hooks import (
+    ResultsHook,
+    StageHook,
+    StageParamSchedulerHook,
+)
+from mmkd_custom.engine.optim_wrapper import StagedOptimWrapperConstructor
+from mmkd_custom.errors import UserError
+from mmkd_custom.files import load_checkpoint
+from mmkd_custom.stages import Stage, StageSchedule
+from tests.helpers import forget_instances
+
+#: Iterations of an epoch.
+LENGTH = 3
+
+
+class Numbers(Dataset):
+    def __len__(self):
+        return LENGTH
+
+    def __getitem__(self, index):
+        return torch.tensor([float(index)])
+
+
+class Plain(BaseModel):
+    """One weight and one bias, in groups of their own where asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.student = nn.Linear(1, 1)
+        self.projection = nn.Linear(1, 1)
+
+    def forward(self, inputs, mode='tensor'):
+        output = self.student(inputs) + self.projection(inputs)
+        return dict(loss=output.square().mean()) if mode == 'loss' else output
+
+    def train_step(self, data, optim_wrapper):
+        loss = self(torch.stack(list(data)), mode='loss')['loss']
+        optim_wrapper.update_params(loss)
+        return dict(loss=loss)
+
+    def val_step(self, data):
+        return data
+
+
+class Staged(Plain):
+    """What stages need of a distiller."""
+
+    schedule = StageSchedule([Stage('customization'), Stage('distillation')])
+
+    def set_stage(self, stage):
+        pass
+
+    def trained_children(self, stage):
+        return ['student' if stage == 'distillation' else 'projection']
+
+
+class Score(BaseMetric):
+    """Gets better, then no longer: a function of the epoch."""
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return dict(score=float(min(self.runner.iter, 2 * LENGTH)))
+
+
+class Values(Hook):
+    """Notes all that is scheduled, in every iteration."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self):
+        self.seen = {}
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        wrapper = runner.optim_wrapper
+        wrappers = dict(wrapper.items()) if hasattr(wrapper, 'items') else {}
+        self.seen[runner.iter] = [
+            {k: v for k, v in group.items() if k != 'params'}
+            for each in (wrappers.values() or [wrapper])
+            for group in each.param_groups
+        ]
+
+
+def run(
+    folder,
+    scheduler,
+    length,
+    *,
+    staged=True,
+    own_hook=True,
+    by_iter=False,
+    optimizer=None,
+    groups=False,
+    resume=None,
+):
+    """Trains; gives what was scheduled in each iteration."""
+    optim_wrapper = dict(
+        optimizer=optimizer or dict(type='SGD', lr=0.1, momentum=0.9)
+    )
+    if groups:
+        optim_wrapper['paramwise_cfg'] = dict(bias_lr_mult=2.0)
+    if staged:
+        optim_wrapper['constructor'] = StagedOptimWrapperConstructor
+    unit = 'iters' if by_iter else 'epochs'
+    # Runners made within one second share their name.
+    forget_instances()
+    model = (Staged if staged else Plain)()
+    score = Score()
+    loader = dict(
+        batch_size=1,
+        dataset=Numbers(),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='pseudo_collate'),
+    )
+    runner = Runner(
+        model,
+        str(folder),
+        train_dataloader=loader,
+        train_cfg={
+            'by_epoch': not by_iter,
+            f'max_{unit}': length,
+            'val_interval': LENGTH if by_iter else 1,
+        },
+        optim_wrapper=optim_wrapper,
+        param_scheduler=copy.deepcopy(scheduler),
+        val_dataloader=copy.deepcopy(loader),
+        val_cfg=dict(),
+        val_evaluator=[score],
+        default_hooks=dict(
+            logger=None,
+            checkpoint=dict(
+                type='CheckpointHook',
+                interval=1,
+                by_epoch=not by_iter,
+            ),
+            **(
+                dict(param_scheduler=StageParamSchedulerHook())
+                if own_hook
+                else {}
+            ),
+        ),
+        # ResultsHook makes up for the evaluation of a checkpoint's epoch.
+        custom_hooks=[StageHook(), ResultsHook()],
+        load_from=resume and str(resume),
+        resume=resume is not None,
+        cfg=Config(dict(work_dir=str(folder))),
+        log_level='ERROR',
+    )
+    score.runner = runner
+    values = Values()
+    runner.register_hook(values)
+    runner.train()
+    return values.seen
+
+
+def names(suffix):
+    return [n for n in dir(schedulers) if n.endswith(suffix)]
+
+
+ARGUMENTS = dict(
+    Constant=dict(factor=0.5, end=3),
+    CosineAnnealing=dict(eta_min=1e-3),
+    CosineRestart=dict(
+        periods=[2, 3], restart_weights=[1, 0.5], eta_min_ratio=0.01
+    ),
+    Exponential=dict(gamma=0.9),
+    Linear=dict(start_factor=0.1),
+    MultiStep=dict(milestones=[1, 3], gamma=0.5),
+    OneCycle=dict(eta_max=0.2),
+    Poly=dict(power=0.9, eta_min=1e-3),
+    ReduceOnPlateau=dict(
+        monitor='score', rule='greater', factor=0.5, patience=0
+    ),
+    Step=dict(step_size=2, gamma=0.5),
+)
+CLASSES = sorted(
+    name
+    for suffix in ('LR', 'Momentum', 'ParamScheduler')
+    for name in names(suffix)
+    if name != '_ParamScheduler'
+)
+
+
+def scheduler(name):
+    kind = next(k for k in ARGUMENTS if name.startswith(k))
+    cfg = dict(ARGUMENTS[kind], type=name)
+    if name.endswith('ParamScheduler'):
+        cfg['param_name'] = 'lr' if kind == 'OneCycle' else 'weight_decay'
+    return cfg
+
+
+def same(resumed, straight, first):
+    assert min(resumed) == first and max(resumed) == max(straight)
+    return resumed == {i: straight[i] for i in resumed}
+
+
+def compare(tmp_path, cfg, old, new, at, **options):
+    """Compares a straight run with one stopped, and resumed as long."""
+    straight = run(tmp_path / 'straight', cfg, new, **options)
+    run(tmp_path / 'short', cfg, old, **options)
+    by_iter = options.get('by_iter')
+    name = f'iter_{at}.pth' if by_iter else f'epoch_{at}.pth'
+    file = tmp_path / 'short' / name
+    # As `--resume auto` asks.
+    assert load_checkpoint(file)['param_schedulers']
+    resumed = run(tmp_path / 'resumed', cfg, new, resume=file, **options)
+    assert same(resumed, straight, at if by_iter else at * LENGTH)
+    # The comparison means something.
+    first = next(iter(straight.values()))
+    assert any(value != first for value in straight.values())
+
+
+def test_all_schedulers_of_mmengine_are_here():
+    kinds = {k for k in ARGUMENTS for name in CLASSES if name.startswith(k)}
+    assert kinds == set(ARGUMENTS)
+    assert len(CLASSES) == len(schedulers.__all__) - 1
+
+
+@pytest.mark.parametrize('converted', [False, True])
+@pytest.mark.parametrize('name', CLASSES)
+def test_every_scheduler(tmp_path, name, converted):
+    # What watches a metric counts epochs only.
+    converted = converted and not name.startswith('ReduceOnPlateau')
+    cfg = dict(scheduler(name), convert_to_iter_based=converted)
+    optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.01)
+    if name.endswith('Momentum'):
+        optimizer = dict(type='Adam', lr=0.1)
+    compare(tmp_path, cfg, 4, 7, 3, optimizer=optimizer, groups=not converted)
+
+
+WARM_UP = [
+    dict(
+        type='LinearLR',
+        start_factor=0.1,
+        end=2,
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', begin=2, convert_to_iter_based=True),
+    dict(type='ReduceOnPlateauLR', monitor='score', rule='greater'),
+]
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(own_hook=False),
+        dict(staged=False),
+        dict(staged=False, own_hook=False, groups=True),
+        dict(staged=False, optimizer=dict(type='AdamW', lr=0.1)),
+    ],
+)
+@pytest.mark.parametrize('old, new, at', [(4, 8, 4), (8, 5, 3)])
+def test_chains_longer_and_shorter(tmp_path, options, old, new, at):
+    cfg = copy.deepcopy(WARM_UP)
+    cfg[2].update(patience=0, factor=0.5)
+    compare(tmp_path, cfg, old, new, at, **options)
+
+
+@pytest.mark.parametrize('name', ['PolyLR', 'ReduceOnPlateauLR'])
+def test_a_loop_by_iterations(tmp_path, name):
+    cfg = [dict(scheduler(name))]
+    if name == 'PolyLR':
+        cfg[0]['by_epoch'] = False
+    compare(tmp_path, cfg, 12, 18, 10, staged=False, by_iter=True)
+
+
+@pytest.mark.parametrize('staged', [True, False])
+def test_an_unchanged_length_takes_what_the_checkpoint_says(tmp_path, staged):
+    cfg = scheduler('PolyLR')
+    run(tmp_path / 'a', cfg, 4, staged=staged)
+    file = tmp_path / 'a' / 'epoch_2.pth'
+    content = torch.load(file, weights_only=True)
+    states = content['optimizer']
+    for state in [*states.values()] if staged else [states]:
+        state['param_groups'][0]['lr'] = 7.0
+    torch.save(content, file)
+    seen = run(tmp_path / 'b', cfg, 4, staged=staged, resume=file)
+    assert seen[2 * LENGTH][0]['lr'] == 7.0
+
+
+def test_a_checkpoint_without_schedulers(tmp_path):
+    cfg = scheduler('CosineAnnealingLR')
+    straight = run(tmp_path / 'a', cfg, 4)
+    file = tmp_path / 'a' / 'epoch_2.pth'
+    content = torch.load(file, weights_only=True)
+    del content['param_schedulers']
+    torch.save(content, file)
+    resumed = run(tmp_path / 'b', cfg, 4, resume=file)
+    assert same(resumed, straight, 2 * LENGTH)
+
+
+def test_lengthened_twice(tmp_path):
+    cfg = scheduler('CosineAnnealingLR')
+    straight = run(tmp_path / 'straight', cfg, 8)
+    file = None
+    for length in (2, 5, 8):
+        folder = tmp_path / str(length)
+        seen = run(folder, cfg, length, resume=file)
+        file = folder / f'epoch_{length}.pth'
+    assert same(seen, straight, 5 * LENGTH)
+
+
+@pytest.mark.parametrize('by_iter', [False, True])
+def test_a_length_that_is_reached_already(tmp_path, by_iter):
+    options = dict(staged=False, by_iter=by_iter)
+    length = 4 * LENGTH if by_iter else 4
+    cfg = dict(type='PolyLR', by_epoch=not by_iter)
+    run(tmp_path / 'a', cfg, length, **options)
+    name = f'iter_{3 * LENGTH}.pth' if by_iter else 'epoch_3.pth'
+    for fewer in (3, 2):
+        fewer *= LENGTH if by_iter else 1
+        with pytest.raises(UserError, match=f'={fewer}: .*{name}'):
+            run(
+                tmp_path / 'b',
+                cfg,
+                fewer,
+                resume=tmp_path / 'a' / name,
+                **options,
+            )
+
+
+def test_a_finished_run_may_be_resumed(tmp_path):
+    cfg = scheduler('PolyLR')
+    run(tmp_path / 'a', cfg, 2)
+    assert not run(
+        tmp_path / 'b', cfg, 2, resume=tmp_path / 'a' / 'epoch_2.pth'
+    )
+
+
+def test_no_schedule(tmp_path):
+    run(tmp_path / 'a', None, 2)
+    file = tmp_path / 'a' / 'epoch_2.pth'
+    assert len(run(tmp_path / 'b', None, 3, resume=file)) == LENGTH
