@@ -28,6 +28,7 @@ custom_hooks = [
     dict(type='StageHook'),
     dict(type='EpochSeedHook'),
     dict(type='StrictLoadHook'),
+    dict(type='ClassesHook'),
     dict(type='ResultsHook'),
     dict(type='ProgressHook'),
     dict(type='TeacherReportHook'),

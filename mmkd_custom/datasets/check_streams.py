@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from ..class_names import class_difference
 from ..stages import LABELLED, STREAMS, SYNTHETIC, UNLABELLED
 from .fingerprint import (
     Fingerprint,
@@ -236,14 +237,9 @@ def _class_problems(datasets: Dict[str, Any]) -> List[str]:
     problems = []
     first = next(iter(known), None)
     for name, classes in known.items():
-        unshared = sorted(set(classes) ^ set(known[first]))
-        if unshared:
-            only = name if unshared[0] in classes else first
-            problems.append(f'class {unshared[0]!r} is in {only} only')
-        elif classes != known[first]:
-            problems.append(
-                f'the classes of {first} and {name} are in another order'
-            )
+        differs = class_difference(known[first], classes, (first, name))
+        if differs:
+            problems.append(differs)
     if LABELLED in known:
         labels = datasets[LABELLED]
         seen = {

@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..class_names import class_difference
 from ..errors import UserError
-from ..stages import LABELLED, UNLABELLED
 from .domain_folder import DomainFolder
 from .elpv import ELPV
 from .image_list import DomainList
 
 
-def check_classes(labelled: Any, unlabelled: Any) -> None:
+def check_classes(
+    ours: Any,
+    theirs: Any,
+    places: Tuple[str, str] = ('the labelled stream', 'the unlabelled stream'),
+) -> None:
     """Checks that two datasets have the same classes in the same order.
 
     Args:
-        labelled (BaseDataset): The labelled dataset.
-        unlabelled (BaseDataset): The unlabelled dataset. One without classes
-            fits any.
+        ours (BaseDataset): A dataset. One without classes fits any.
+        theirs (BaseDataset): Another.
+        places (tuple[str, str]): What they are called. Defaults to the
+            streams of a training dataset.
 
     Raises:
         UserError: If they differ.
     """
-    ours = labelled.metainfo.get('classes')
-    theirs = unlabelled.metainfo.get('classes')
-    if ours is None or theirs is None or list(ours) == list(theirs):
-        return
-    unshared = sorted(set(ours) ^ set(theirs))
-    if unshared:
-        stream = LABELLED if unshared[0] in ours else UNLABELLED
-        raise UserError(
-            f'class {unshared[0]!r} is in the {stream} stream only; both '
-            'streams must have the same classes.'
-        )
-    raise UserError(
-        'both streams must have their classes in the same order, but '
-        f'got {list(ours)[:5]}... and {list(theirs)[:5]}...'
-    )
+    for names in zip(_class_lists(ours), _class_lists(theirs)):
+        differs = None not in names and class_difference(*names, places)
+        if differs:
+            raise UserError(
+                f'{differs}; both must have the same classes in the same '
+                'order.'
+            )
+
+
+def _class_lists(dataset: Any) -> List[Optional[Sequence[str]]]:
+    """Gives the class names, and the class folders where they are others.
+
+    MMPretrain's datasets of folders count the sorted folders, whatever names
+    they are given.
+    """
+    return [
+        (getattr(dataset, 'metainfo', None) or {}).get('classes'),
+        getattr(dataset, 'folder_to_idx', None),
+    ]
 
 
 def check_distinct(labelled: Any, unlabelled: Any) -> None:

@@ -2,6 +2,7 @@
 
 from .checkpoint import AtomicBackend, StrictLoadHook
 from .hooks import (
+    ClassesHook,
     DeferredRuntimeInfoHook,
     EpochSeedHook,
     ProgressHook,
@@ -16,6 +17,7 @@ from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 
 __all__ = [
     'AtomicBackend',
+    'ClassesHook',
     'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'ProgressHook',

@@ -24,6 +24,7 @@ from ..export.student import PREFIX
 from ..files import bring_back, is_aside, is_replaced, load_checkpoint
 from ..models.teachers.store_files import holds_entries
 from .distributed import distribute
+from .hooks import ClassesHook
 from .misspelt import naming_misspelt
 
 
@@ -120,11 +121,18 @@ def _augment(config: Config) -> None:
 
 
 def build_runner(config: Config) -> Runner:
-    """Builds the runner, or the registered ``runner_type`` of the config."""
+    """Builds the runner, or the registered ``runner_type`` of the config.
+
+    Whatever the config's hooks are, the classes are compared.
+    """
     distribute(config)
     if 'runner_type' in config:
-        return RUNNERS.build(config)
-    return Runner.from_cfg(config)
+        runner = RUNNERS.build(config)
+    else:
+        runner = Runner.from_cfg(config)
+    if not any(isinstance(hook, ClassesHook) for hook in runner.hooks):
+        runner.register_hook(ClassesHook())
+    return runner
 
 
 def _check_start(config: Config) -> None:

@@ -119,7 +119,7 @@ def test_synthetic_images_are_without_labels_and_classes():
     'classes, labels, sentence',
     [
         (('a', 'c'), [0, 1], "class 'b' is in labelled only"),
-        (('b', 'a'), [0, 1], 'labelled and test are in another order'),
+        (('b', 'a'), [0, 1], "class 0 is 'a' in labelled and 'b' in test"),
         (('a', 'b'), [0, 0], "class 'b' has no labelled image"),
     ],
 )

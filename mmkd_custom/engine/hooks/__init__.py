@@ -1,5 +1,6 @@
 """Hooks: stage, seeds, results, progress."""
 
+from .classes import ClassesHook
 from .epoch_seed import EpochSeedHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
@@ -11,6 +12,7 @@ from .teacher_cache import TeacherCacheHook
 from .teacher_report import TeacherReportHook
 
 __all__ = [
+    'ClassesHook',
     'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'ProgressHook',

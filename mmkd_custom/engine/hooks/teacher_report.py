@@ -29,8 +29,7 @@ class TeacherReportHook(Hook):
     """Logs :func:`~mmkd_custom.models.teachers.report.teacher_report`.
 
     Also the teacher's top-1 accuracy on one view of labelled training images,
-    if its classes are as many as the student's. Training on logits of other
-    classes than the dataset's, or in another order, is refused. Neither the
+    if its classes are those of the dataset. Neither the
     weights nor the random numbers of the run are touched: with the hook and
     without it, the student becomes the same, bit for bit. Does nothing for a
     model without a teacher.
@@ -67,18 +66,11 @@ class TeacherReportHook(Hook):
         self.batch_size = batch_size
 
     def before_train(self, runner: Runner) -> None:
-        """Reports once.
-
-        Raises:
-            UserError: If the distiller asks the teacher for logits, and the
-                teacher says that they are not of the dataset's classes.
-        """
+        """Reports once."""
         model = unwrapped(runner)
         if not isinstance(model, BaseDistiller):
             return
         dataset = runner.train_dataloader.dataset
-        if LOGITS in model.teacher_wants:
-            check_classes(model.teacher, getattr(dataset, 'CLASSES', None))
         # Workers and transforms draw random numbers.
         with seeded_rng(runner.seed or 0):
             if is_main_process():

@@ -7,6 +7,7 @@ from typing import List, Optional, Sequence, Union
 
 import torch
 
+from ...class_names import class_difference
 from ...errors import UserError
 from ...registry import MODELS
 from .base import FrozenTeacher
@@ -210,11 +211,12 @@ def _check_classes(members: List[FrozenTeacher]) -> int:
 def _class_names(members: List[FrozenTeacher]) -> Optional[Sequence[str]]:
     known = [m for m in members if getattr(m, 'classes', None) is not None]
     for member in known:
-        for ours, theirs in zip(known[0].classes, member.classes):
-            if ours != theirs:
-                raise UserError(
-                    f'teachers: a class of {known[0].name} is {ours!r} where '
-                    f'that of {member.name} is {theirs!r}, but probabilities '
-                    'of the same classes in the same order are wanted.'
-                )
+        differs = class_difference(
+            known[0].classes, member.classes, (known[0].name, member.name)
+        )
+        if differs:
+            raise UserError(
+                f'teachers: {differs}, but probabilities of the same classes '
+                'in the same order are wanted.'
+            )
     return tuple(known[0].classes) if known else None

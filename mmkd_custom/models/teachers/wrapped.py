@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 import torch
 from mmengine.logging import print_log
 
+from ...class_names import class_difference
 from ...errors import UserError
 from ...registry import MODELS
 from .base import FrozenTeacher
@@ -154,17 +155,10 @@ def check_classes(
         UserError: If number, names or order differ.
     """
     own = getattr(teacher, 'classes', None)
-    if own is None or names is None or list(own) == list(names):
+    if own is None or names is None:
         return
-    if len(own) != len(names):
-        wrong = (
-            f'its logits are of {len(own)} classes, but the dataset has '
-            f'{len(names)}'
-        )
-    else:
-        index = next(i for i, n in enumerate(names) if n != own[i])
-        wrong = (
-            f'class {index} of its logits is {own[index]!r} and not '
-            f'{names[index]!r} as in the dataset'
-        )
-    raise UserError(f'teacher {teacher.name}: {wrong}; fit it to this one.')
+    differs = class_difference(
+        own, names, (f'teacher {teacher.name}', 'the labelled dataset')
+    )
+    if differs:
+        raise UserError(f'{differs}; fit the teacher to this dataset.')

@@ -134,21 +134,7 @@ def test_classes_in_another_order_are_no_accuracy(built, monkeypatch):
     teacher = runner.model.teacher.teacher
     teacher.classes = ('dog', 'cat', 'owl')
     lines = report(runner, monkeypatch)
-    assert 'not measured' in lines[1] and "'dog' and not 'cat'" in lines[1]
-    teacher.classes = ('cat', 'dog', 'owl')
-    assert '% top-1' in report(runner, monkeypatch)[1]
-
-
-def test_training_on_logits_of_classes_in_another_order_is_refused(
-    built, monkeypatch
-):
-    runner = built(**HEAD)
-    runner.model.teacher_wants = ('feature', 'logits')
-    # That of the cache: it knows what the one inside knows.
-    teacher = runner.model.teacher.teacher
-    teacher.classes = ('dog', 'cat', 'owl')
-    with pytest.raises(UserError, match="class 0 of its .*'dog' and not 'cat"):
-        report(runner, monkeypatch, TeacherReportHook(accuracy=False))
+    assert 'not measured' in lines[1] and "'dog' in" in lines[1]
     teacher.classes = ('cat', 'dog', 'owl')
     assert '% top-1' in report(runner, monkeypatch)[1]
 

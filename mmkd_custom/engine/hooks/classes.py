@@ -1,0 +1,174 @@
+"""Refuses to train or test where two lists of classes differ."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
+from mmengine.evaluator import DumpResults
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel
+from mmengine.runner import BaseLoop, Runner
+
+from ...class_names import class_difference
+from ...datasets.overlap import check_classes
+from ...datasets.prompt_names import prompt_names
+from ...errors import UserError
+from ...models.distillers import BaseDistiller
+from ...models.teachers.output import LOGITS
+from ...models.teachers.wrapped import check_classes as check_teacher
+from ...registry import HOOKS
+from ..unwrap import unwrapped
+
+_LOOPS = ('train', 'val', 'test')
+
+
+@HOOKS.register_module()
+class ClassesHook(Hook):
+    """Compares the class names of all that a run brings together.
+
+    The training dataset, those it is evaluated on, the checkpoint and the
+    teacher, if logits are asked of it: a prediction is the number of a class,
+    and where it stands for another one, an accuracy is a wrong number. Of a
+    dataset without class names the range of its labels is looked at, and one
+    without labels is no dataset to be evaluated on.
+    """
+
+    # Before any hook works for minutes, or takes weights of the checkpoint.
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Checks datasets and teacher.
+
+        Raises:
+            UserError: If classes differ, a label is out of range, or metrics
+                are wanted of a dataset without labels.
+        """
+        datasets = _datasets(runner)
+        first = next(iter(datasets), None)
+        for name, dataset in datasets.items():
+            places = (f'the {first} dataset', f'the {name} dataset')
+            check_classes(datasets[first], dataset, places)
+            _check_labels(name, dataset, _num_classes(runner))
+            if name != 'train':
+                _check_evaluation(runner, name, dataset)
+        if first == 'train':
+            _check_teacher(unwrapped(runner), datasets[first])
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Checks what the checkpoint says its classes are.
+
+        Raises:
+            UserError: If they are others than the dataset's. A run may start
+                from weights of another number of classes.
+        """
+        datasets = _datasets(runner)
+        first = next(iter(datasets), None)
+        ours = first and _classes(datasets[first])
+        meta = checkpoint.get('meta') or {}
+        theirs = (meta.get('dataset_meta') or meta).get('classes')
+        if not ours or not theirs:
+            return
+        starts = first == 'train' and not runner._resume
+        if starts and len(ours) != len(theirs):
+            return
+        differs = class_difference(
+            theirs, ours, ('the checkpoint', f'the {first} dataset')
+        )
+        if differs:
+            raise UserError(
+                f'checkpoint {runner._load_from}: {differs}; weights of the '
+                'same classes in the same order are wanted.'
+            )
+
+
+def _datasets(runner: Runner) -> Dict[str, Any]:
+    """Gives the datasets of the loops that were built, training first."""
+    found = {}
+    for name in _LOOPS:
+        # MMEngine builds a loop when it is to run.
+        loop = getattr(runner, f'_{name}_loop')
+        dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+        if isinstance(loop, BaseLoop) and dataset is not None:
+            found[name] = getattr(dataset, 'labelled', dataset)
+    return found
+
+
+def _classes(dataset: Any) -> Optional[Sequence[str]]:
+    return (getattr(dataset, 'metainfo', None) or {}).get('classes')
+
+
+def _num_classes(runner: Runner) -> Optional[int]:
+    model = unwrapped(runner)
+    if isinstance(model, BaseTTAModel):
+        model = model.module
+    if isinstance(model, BaseDistiller):
+        return model.student_view.num_classes
+    return getattr(getattr(model, 'head', None), 'num_classes', None)
+
+
+def _check_labels(name: str, dataset: Any, count: Optional[int]) -> None:
+    classes = _classes(dataset)
+    if count is None or not hasattr(dataset, 'get_data_info'):
+        return
+    if classes is not None:
+        if name != 'train' and len(classes) != count:
+            raise UserError(
+                f'the {name} dataset has {len(classes)} classes, but the '
+                f'model tells {count} apart; both must have the same.'
+            )
+        return
+    for index in range(len(dataset)):
+        label = dataset.get_data_info(index).get('gt_label')
+        if label is None or isinstance(label, dict):
+            return
+        if np.size(label) and not 0 <= np.min(label) <= np.max(label) < count:
+            raise UserError(
+                f'the {name} dataset: image {index} has the label {label}, '
+                f'but the model tells {count} classes apart, so 0 to '
+                f'{count - 1} is wanted.'
+            )
+
+
+def _check_evaluation(runner: Runner, name: str, dataset: Any) -> None:
+    """Leaves of a dataset without any label its predictions alone."""
+    if not hasattr(dataset, 'get_data_info') or any(
+        key.startswith('gt_') for key in dataset.get_data_info(0)
+    ):
+        return
+    evaluator = getattr(runner, f'_{name}_loop').evaluator
+    dumps = [m for m in evaluator.metrics if isinstance(m, DumpResults)]
+    if not dumps:
+        raise UserError(
+            f'the {name} dataset has no labels, but the metrics of '
+            f'{name}_evaluator want them; tools/test.py --out FILE.pkl '
+            'writes predictions without.'
+        )
+    evaluator.metrics = dumps
+    runner.logger.warning(
+        f'The {name} dataset has no labels: predictions only, no metrics.'
+    )
+
+
+def _check_teacher(model: Any, dataset: Any) -> None:
+    classes = _classes(dataset)
+    if (
+        not isinstance(model, BaseDistiller)
+        or LOGITS not in model.teacher_wants
+        or classes is None
+    ):
+        return
+    check_teacher(model.teacher, classes)
+    known = list(dataset.metainfo.get('class_names') or prompt_names(classes))
+    members = getattr(model.teacher, 'teachers', ())
+    for teacher in (model.teacher, *members):
+        # Prompts may name a class otherwise: only their order can be told.
+        names = prompt_names(getattr(teacher, 'class_names', None) or ())
+        for number, name in enumerate(names):
+            if name in known and name not in known[number : number + 1]:
+                raise UserError(
+                    f'teacher {teacher.name}: class_names[{number}] is '
+                    f'{name!r}, which is class {known.index(name)} of the '
+                    "labelled dataset; give them in the dataset's order "
+                    "(class_names='auto')."
+                )
