@@ -150,6 +150,7 @@ def metric_tables(
             metric
             for run in runs
             for metric in results.get(run, {kind: {}})[kind]
+            if metric != 'epoch'
         )
         tables += [_table(metric, kind, runs, results) for metric in metrics]
     return tables
