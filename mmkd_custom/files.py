@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
+import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 import torch.nn as nn
-from mmengine.logging import print_log
 
 from .errors import UserError
 
@@ -19,12 +18,9 @@ from .errors import UserError
 RESULTS_FILE = 'results.json'
 STUDENT_FILE = 'student.pth'
 
-#: Key of MMEngine's message hub under which the checkpoints of a run keep what
-#: tells it from other runs.
-RUN_KEY = 'run'
 
-_NUMBERED = re.compile(r'^(?:epoch|iter)_(\d+)\.pth$')
-_ASIDE = '.replaced.'
+class DamagedFile(UserError):
+    """A file is cut short, or its bytes are not those that were written."""
 
 
 def write_atomic(path: Union[str, Path], content: bytes) -> None:
@@ -63,166 +59,103 @@ def umask() -> int:
     return mask
 
 
-def load_checkpoint(path: Union[str, Path]) -> dict:
-    """Loads a checkpoint on the CPU with ``weights_only``.
+def damage(path: Union[str, Path], records: bool = True) -> Optional[str]:
+    """Compares a checkpoint's bytes with the checksums that it holds.
+
+    torch writes a CRC-32 of every record and does not look at it again.
 
     Args:
         path (str | Path): A file that ``torch.save`` wrote.
+        records (bool): Read all of it. Otherwise only its end is looked at,
+            which tells one that was cut short. Defaults to True.
+
+    Returns:
+        str | None: What is wrong with it; None for a whole one, and for one
+        of torch < 1.6, which has no checksums.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if not _is_archive(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            record = archive.testzip() if records else None
+    except OSError:
+        raise
+    # A damaged header makes zipfile raise anything.
+    except Exception as error:
+        return f'{type(error).__name__}: {error}'
+    return None if record is None else f'its record {record} is damaged'
+
+
+def _is_archive(path: Union[str, Path]) -> bool:
+    with open(path, 'rb') as file:
+        return file.read(2) == b'PK'
+
+
+def load_checkpoint(
+    path: Union[str, Path], map_location: Any = 'cpu', whole: bool = True
+) -> dict:
+    """Loads a checkpoint with ``weights_only``.
+
+    Args:
+        path (str | Path): A file that ``torch.save`` wrote.
+        map_location (Any): Where tensors go, as for ``torch.load``. Defaults
+            to 'cpu'.
+        whole (bool): Read all bytes and compare their checksums. Otherwise
+            tensors are mapped and not read, which is for looking at what
+            stands beside them. Defaults to True.
 
     Returns:
         dict: Its content.
 
     Raises:
-        UserError: If the file is missing, damaged or holds other objects.
+        DamagedFile: If the file is cut short or has other bytes than were
+            written.
+        UserError: If it is missing, cannot be read or holds other objects.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f'checkpoint {path}: there is no such file.')
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
+        if not path.is_file():
+            raise UserError(f'checkpoint {path}: there is no such file.')
+        # What is none cannot be mapped.
+        archive = _is_archive(path)
+        wrong = damage(path, records=whole)
+        try:
+            if wrong is None:
+                content = torch.load(
+                    path,
+                    map_location=map_location,
+                    weights_only=True,
+                    mmap=(archive and not whole) or None,
+                )
+        except OSError:
+            raise
+        except Exception as error:
+            refused = re.search(r'GLOBAL (\S+)', str(error))
+            wrong = damage(path)
+            if wrong is None and (archive or refused):
+                name = refused.group(1) if refused else str(error)[:120]
+                raise UserError(
+                    f'checkpoint {path}: holds {name}, but tensors and plain '
+                    'values alone are read and nothing else is executed.'
+                ) from error
+            wrong = wrong or f'{type(error).__name__}: {str(error)[:120]}'
+    except OSError as error:
         raise UserError(
-            f'checkpoint {path}: not a complete checkpoint '
-            f'({type(error).__name__}: {str(error)[:120]}).'
+            f'checkpoint {path}: cannot be read ({error.strerror or error}).'
         ) from error
+    if wrong is not None:
+        raise DamagedFile(
+            f'checkpoint {path}: not a complete checkpoint ({wrong}).'
+        )
     if not isinstance(content, dict):
         raise UserError(
             f'checkpoint {path}: holds a {type(content).__name__}, but a '
             'dict is wanted.'
         )
     return content
-
-
-def latest_checkpoint(work_dir: Union[str, Path]) -> Optional[Path]:
-    """Finds the newest complete checkpoint of a run.
-
-    MMEngine's ``last_checkpoint`` file is not consulted: a kill can leave it
-    empty or pointing to a file that is gone. Candidates are opened, the last
-    written first, and a damaged one is passed over with a log line.
-
-    Args:
-        work_dir (str | Path): Work directory of the run.
-
-    Returns:
-        Path | None: The file, or None when there is no complete one.
-    """
-    candidates = []
-    for path in Path(work_dir).glob('*.pth'):
-        match = _NUMBERED.match(path.name)
-        if match:
-            # By time: a folder may hold the higher epochs of an older run.
-            key = (path.stat().st_mtime_ns, int(match.group(1)))
-            candidates.append((key, path))
-    for _, path in sorted(candidates, reverse=True):
-        try:
-            load_checkpoint(path)
-        except UserError as error:
-            print_log(f'{error} Falling back to an older one.', 'current')
-            continue
-        return path
-    return None
-
-
-def is_replaced(path: Union[str, Path]) -> bool:
-    """Says whether a fresh run in the same folder takes the place of a file.
-
-    Args:
-        path (str | Path): A file of a work directory.
-
-    Returns:
-        bool: True for results, the student, numbered checkpoints and
-        MMEngine's pointer to the last of them.
-    """
-    name = Path(path).name
-    return bool(_NUMBERED.match(name)) or name in (
-        RESULTS_FILE,
-        STUDENT_FILE,
-        'last_checkpoint',
-    )
-
-
-def set_aside(work_dir: Union[str, Path]) -> None:
-    """Puts what an older run left out of the way of a fresh one.
-
-    It goes to a hidden folder of the work directory, from where
-    :func:`bring_back` returns it; :func:`drop_aside` deletes it. A run killed
-    in between can no longer be mistaken for the older one.
-
-    Args:
-        work_dir (str | Path): An existing work directory.
-    """
-    work_dir = Path(work_dir)
-    # Results first: a kill among these renames leaves a checkpoint, from
-    # which the older run can make them again.
-    old = sorted(
-        filter(is_replaced, work_dir.iterdir()),
-        key=lambda path: bool(_NUMBERED.match(path.name)),
-    )
-    if old:
-        folder = tempfile.mkdtemp(dir=work_dir, prefix=_ASIDE)
-        for path in old:
-            os.replace(path, Path(folder) / path.name)
-
-
-def is_aside(path: Union[str, Path]) -> bool:
-    """Says whether a path is a folder that :func:`set_aside` made."""
-    return Path(path).name.startswith(_ASIDE)
-
-
-def bring_back(folder: Union[str, Path]) -> None:
-    """Puts files back where :func:`set_aside` took them from.
-
-    Args:
-        folder (str | Path): The hidden folder; it is removed.
-    """
-    folder = Path(folder)
-    for path in folder.iterdir():
-        os.replace(path, folder.parent / path.name)
-    folder.rmdir()
-
-
-def drop_aside(work_dir: Union[str, Path]) -> None:
-    """Deletes what fresh runs have set aside, that of killed ones too.
-
-    Args:
-        work_dir (str | Path): Work directory of the run.
-    """
-    for folder in filter(is_aside, Path(work_dir).iterdir()):
-        shutil.rmtree(folder)
-
-
-def run_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
-    """Gives what a checkpoint says about the run that wrote it.
-
-    Args:
-        checkpoint (Mapping): Content of a checkpoint.
-
-    Returns:
-        dict: ``config``, ``seed``, ``task`` and ``split_sha256``, each None
-        where it is not known; empty when the checkpoint does not tell.
-    """
-    info = checkpoint.get('message_hub', {}).get('runtime_info', {})
-    return dict(info.get(RUN_KEY, {}))
-
-
-def differing(
-    found: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> Optional[str]:
-    """Finds what tells two runs apart.
-
-    Args:
-        found (Mapping): From :func:`run_of`.
-        wanted (Mapping): The same of another run.
-
-    Returns:
-        str | None: The first field in which they differ; None when they
-        agree in all fields that both know.
-    """
-    for field, value in wanted.items():
-        other = found.get(field)
-        if None not in (value, other) and value != other:
-            return field
-    return None
 
 
 def mismatches(

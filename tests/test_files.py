@@ -11,16 +11,8 @@ import torch.nn as nn
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.files import (
-    RUN_KEY,
-    bring_back,
-    differing,
-    drop_aside,
-    is_aside,
-    latest_checkpoint,
     load_checkpoint,
     mismatches,
-    run_of,
-    set_aside,
     write_atomic,
 )
 
@@ -139,137 +131,6 @@ def test_a_checkpoint_is_a_dict(tmp_path, content, name):
     torch.save(content, path)
     with pytest.raises(UserError, match=f'holds a {name}'):
         load_checkpoint(path)
-
-
-def save(path, seconds, content=None):
-    """Writes a checkpoint that is as old as a time says."""
-    torch.save(dict(meta=path.name) if content is None else content, path)
-    os.utime(path, (seconds, seconds))
-    return path
-
-
-def test_the_newest_by_time_wins(tmp_path):
-    save(tmp_path / 'epoch_40.pth', 1000)
-    newest = save(tmp_path / 'epoch_2.pth', 2000)
-    assert latest_checkpoint(tmp_path) == newest
-    assert latest_checkpoint(str(tmp_path)) == newest
-    newest = save(tmp_path / 'iter_7.pth', 3000)
-    assert latest_checkpoint(tmp_path) == newest
-
-
-def test_the_higher_number_wins_at_equal_times(tmp_path):
-    for epoch in (9, 10, 8):
-        save(tmp_path / f'epoch_{epoch}.pth', 1000)
-    assert latest_checkpoint(tmp_path).name == 'epoch_10.pth'
-
-
-def test_damaged_ones_are_passed_over(tmp_path):
-    whole = save(tmp_path / 'epoch_1.pth', 1000)
-    save(tmp_path / 'epoch_2.pth', 2000, content=[1])
-    for seconds, keep in ((3000, 100), (4000, 0)):
-        torn = tmp_path / f'epoch_{seconds}.pth'
-        torn.write_bytes(whole.read_bytes()[:keep])
-        os.utime(torn, (seconds, seconds))
-    assert latest_checkpoint(tmp_path) == whole
-    whole.unlink()
-    assert latest_checkpoint(tmp_path) is None
-
-
-def test_what_is_no_numbered_checkpoint_is_not_taken(tmp_path):
-    assert latest_checkpoint(tmp_path) is None
-    assert latest_checkpoint(tmp_path / 'missing') is None
-    for name in ('student.pth', 'best_top1_epoch_3.pth', 'epoch_last.pth'):
-        save(tmp_path / name, 1000)
-    # MMEngine's pointer, as a kill can leave it.
-    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_9.pth'))
-    assert latest_checkpoint(tmp_path) is None
-
-
-OLD = (
-    'epoch_2.pth',
-    'iter_40.pth',
-    'last_checkpoint',
-    'results.json',
-    'student.pth',
-)
-KEPT = ('best_top1_epoch_2.pth', 'config.py', 'train.log', 'epoch_2.txt')
-
-
-@pytest.fixture
-def used(tmp_path):
-    """A work directory that an older run used."""
-    for name in (*OLD, *KEPT):
-        (tmp_path / name).write_text(f'old {name}')
-    return tmp_path
-
-
-def contents(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_text()
-        for path in folder.rglob('*')
-        if path.is_file()
-    }
-
-
-def test_what_an_older_run_left_is_set_aside_and_brought_back(used):
-    before = contents(used)
-    set_aside(str(used))
-    (folder,) = filter(is_aside, used.iterdir())
-    assert sorted(os.listdir(folder)) == sorted(OLD)
-    assert set(os.listdir(used)) == {*KEPT, folder.name}
-    assert latest_checkpoint(used) is None
-    # A run that was killed then leaves its own beside it.
-    (used / 'epoch_2.pth').write_text('new')
-    set_aside(used)
-    first, second = sorted(
-        filter(is_aside, used.iterdir()), key=lambda f: len(os.listdir(f))
-    )
-    assert contents(first) == {'epoch_2.pth': 'new'}
-    bring_back(second)
-    drop_aside(used)
-    assert contents(used) == before
-
-
-def test_what_was_set_aside_is_deleted(used):
-    set_aside(used)
-    drop_aside(used)
-    assert set(os.listdir(used)) == set(KEPT)
-    # Nothing there, nothing made.
-    set_aside(used)
-    assert set(os.listdir(used)) == set(KEPT)
-
-
-def test_results_are_set_aside_before_any_checkpoint(used, monkeypatch):
-    replace, moved = os.replace, []
-
-    def killed(source, destination):
-        if os.path.basename(source) in ('epoch_2.pth', 'iter_40.pth'):
-            raise KeyboardInterrupt
-        moved.append(os.path.basename(source))
-        replace(source, destination)
-
-    monkeypatch.setattr(os, 'replace', killed)
-    with pytest.raises(KeyboardInterrupt):
-        set_aside(used)
-    assert sorted(moved) == ['last_checkpoint', 'results.json', 'student.pth']
-
-
-def test_a_checkpoint_tells_its_run():
-    run = dict(config='a.py', seed=0, task=None)
-    hub = dict(runtime_info={RUN_KEY: run, 'epoch': 3})
-    assert run_of(dict(message_hub=hub)) == run
-    for older in (dict(message_hub=dict(runtime_info={})), dict(weight=1)):
-        assert run_of(older) == {}
-
-
-def test_runs_differ_in_what_both_know():
-    run = dict(config='a.py', seed=0, task=None, split_sha256='f00')
-    assert differing(run, run) is None
-    assert differing({}, run) is None and differing(run, {}) is None
-    assert differing(dict(run, seed=None), dict(run, task='b')) is None
-    for field, value in dict(config='b.py', seed=1, split_sha256='0').items():
-        assert differing(run, {**run, field: value}) == field
-    assert differing(run, dict(run, split_sha256='0', seed=1)) == 'seed'
 
 
 def test_mismatches_of_an_exact_match_are_none():

@@ -21,7 +21,7 @@ from mmkd_custom.datasets.domains import (
 )
 from mmkd_custom.datasets.images import visible_folders
 from mmkd_custom.datasets.protocols import find_protocol
-from mmkd_custom.engine.benchmark import Cell, keep_options, make_cells
+from mmkd_custom.engine.benchmark import Cell, make_cells
 from mmkd_custom.engine.benchmark_run import run_cells, visible_devices
 from mmkd_custom.engine.benchmark_slurm import job_name, submit_cells
 from mmkd_custom.errors import UserError, run_cli
@@ -76,6 +76,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--partition', help='of Slurm')
     parser.add_argument(
         '--collect', action='store_true', help='train nothing, make the tables'
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='delete and train anew what was trained with other settings, '
+        'which is refused otherwise',
     )
     parser.add_argument(
         '--cfg-options',
@@ -161,9 +167,11 @@ def protocol_pairs(name: str) -> List[Tuple[str, str]]:
 
 def train(cells: List[Cell], args: argparse.Namespace) -> int:
     """Trains what is not there, or submits it; gives the exit code."""
-    more = ['--resume', 'auto']
+    # All are looked at before the first is trained.
+    more = {cell: cell.switches() for cell in cells}
     if args.cfg_options:
-        more += ['--cfg-options', *args.cfg_options]
+        for switches in more.values():
+            switches += ['--cfg-options', *args.cfg_options]
     if args.launcher == 'slurm':
         submit_cells(
             cells,
@@ -173,7 +181,7 @@ def train(cells: List[Cell], args: argparse.Namespace) -> int:
                 job_name(cell),
                 str(cell.config),
                 str(cell.work_dir),
-                *more,
+                *more[cell],
             ],
         )
         return 0
@@ -185,7 +193,7 @@ def train(cells: List[Cell], args: argparse.Namespace) -> int:
             str(cell.config),
             '--work-dir',
             str(cell.work_dir),
-            *more,
+            *more[cell],
         ],
         args.jobs,
         visible_devices(torch.cuda.device_count()),
@@ -229,8 +237,8 @@ def main() -> int:
         args.seeds,
         args.work_dir,
         args.cfg_options,
+        args.overwrite,
     )
-    keep_options(args.work_dir, args.cfg_options)
     code = 0
     if not args.collect:
         try:

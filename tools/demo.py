@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from mmkd_custom.engine.config import load_config
+from mmkd_custom.engine.identity import identity
 from mmkd_custom.errors import EXIT_USER_ERROR, UserError, run_cli
 from mmkd_custom.evaluation import comparison_table, plot_curves, read_results
-from mmkd_custom.files import latest_checkpoint, load_checkpoint, run_of
+from mmkd_custom.files import load_checkpoint
+from mmkd_custom.runs import differing, latest_checkpoint, run_of
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = {
@@ -30,8 +32,7 @@ def is_finished(name: str, work_dir: Path) -> bool:
         bool: False when no run has finished there.
 
     Raises:
-        UserError: If the run there, finished or interrupted, is one of
-            another seed or task.
+        UserError: If the run there, finished or interrupted, is another.
     """
     results = read_results(work_dir)
     newest = None if results else latest_checkpoint(work_dir)
@@ -39,12 +40,15 @@ def is_finished(name: str, work_dir: Path) -> bool:
     if not run:
         return False
     config = load_config(ROOT / 'configs' / METHODS[name])
-    wanted = dict(seed=config.randomness.seed, task=config.task)
-    found = {key: run.get(key) for key in wanted}
-    if found != wanted:
+    other = differing(
+        run,
+        identity(config, seed=config.randomness.seed, task=config.task),
+        length=results is not None,
+    )
+    if other is not None:
         raise UserError(
-            f'{work_dir}: holds another run ({found}) than the one asked for '
-            f'({wanted}); choose another --work-dir or delete this folder.'
+            f'{work_dir}: holds another run than the one asked for: {other}; '
+            'choose another --work-dir or delete this folder.'
         )
     return results is not None
 

@@ -21,6 +21,12 @@ def parse_args() -> argparse.Namespace:
         'from the newest complete one of the work directory',
     )
     parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='delete the results, student and checkpoints that an older run '
+        'left in the work directory, which is refused otherwise',
+    )
+    parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision'
     )
     parser.add_argument(
@@ -51,6 +57,7 @@ def main() -> None:
             resume=args.resume,
             auto_scale_lr=args.auto_scale_lr,
             validate=not args.no_validate,
+            overwrite=args.overwrite,
         )
     )
 

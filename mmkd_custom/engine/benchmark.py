@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 from ..errors import UserError
 from ..evaluation.benchmark import KINDS, Run
-from ..evaluation.summary import read_results, write_json
-from ..files import differing
+from ..evaluation.summary import read_results
+from ..files import load_checkpoint
+from ..runs import differing, latest_checkpoint, run_of
+from .identity import identity
 
-#: What a benchmark keeps of itself in its work directory.
-BENCHMARK_FILE = 'benchmark.json'
 LOG_FILE = 'train.log'
 
 
@@ -35,12 +43,18 @@ class Cell:
         variables (tuple[tuple[str, str]]): Environment that makes the config
             that of this run.
         work_dir (Path): Where it goes.
+        wanted (Mapping): What tells it from other runs, see
+            :func:`~mmkd_custom.engine.identity.identity`.
+        overwrite (bool): Whether another run may be deleted that is in its
+            place. Defaults to False.
     """
 
     run: Run
     config: Path
     variables: Tuple[Tuple[str, str], ...]
     work_dir: Path
+    wanted: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    overwrite: bool = False
 
     def __str__(self) -> str:
         return f'{self.run.config}, {self.run.task}, seed {self.run.seed}'
@@ -54,8 +68,46 @@ class Cell:
         """Gives its ``results.json``, None if it has not finished.
 
         Raises:
-            UserError: If the file is damaged, or that of another run.
+            UserError: If the file is damaged or that of another run, unless
+                that may be deleted.
         """
+        found = self._read()
+        other = found and differing(found, self.wanted, length=True)
+        if not other:
+            return found
+        if self.overwrite:
+            return None
+        raise UserError(self._other(other))
+
+    def switches(self) -> List[str]:
+        """Gives the switches of ``tools/train.py`` that train it.
+
+        Raises:
+            UserError: If another run is in its place that may not be deleted.
+        """
+        if self._read() is None:
+            try:
+                newest = latest_checkpoint(self.work_dir)
+            except UserError:
+                if self.overwrite:
+                    return ['--overwrite']
+                raise
+            # An interrupted run may go on to another length.
+            run = {} if newest is None else run_of(load_checkpoint(newest))
+            other = differing(run, self.wanted)
+        else:
+            other = differing(self._read(), self.wanted, length=True)
+        if other and not self.overwrite:
+            raise UserError(self._other(other))
+        return ['--overwrite'] if other else ['--resume', 'auto']
+
+    def _other(self, other: str) -> str:
+        return (
+            f'{self.work_dir}: holds another run than {self}: {other}; choose '
+            'another --work-dir, or train it anew with --overwrite.'
+        )
+
+    def _read(self) -> Optional[dict]:
         try:
             found = read_results(self.work_dir)
         except ValueError as error:
@@ -70,16 +122,6 @@ class Cell:
                 f'{self.work_dir}: its results.json lacks one of {KINDS}; '
                 'delete it to train again.'
             )
-        wanted = dict(
-            config=self.config.name, seed=self.run.seed, task=self.run.task
-        )
-        field = differing(found, wanted)
-        if field is not None:
-            raise UserError(
-                f'{self.work_dir}: holds a run with {field}='
-                f'{found[field]!r}, but {wanted[field]!r} is wanted; choose '
-                'another --work-dir or delete this folder.'
-            )
         return found
 
 
@@ -89,6 +131,7 @@ def make_cells(
     seeds: Sequence[int],
     work_dir: Path,
     options: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> List[Cell]:
     """Lays out a benchmark and checks that every run of it is another one.
 
@@ -100,6 +143,8 @@ def make_cells(
         work_dir (Path): A run goes to ``<work_dir>/<config>/<task>/<seed>``.
         options (Sequence[str]): ``--cfg-options``, as ``key=value``. Defaults
             to ().
+        overwrite (bool): Whether runs that are others than these may be
+            deleted. Defaults to False.
 
     Returns:
         list[Cell]: Config by config, task by task, seed by seed.
@@ -117,15 +162,15 @@ def make_cells(
                 variables = dict(SEED=str(seed))
                 if pair is not None:
                     variables.update(SOURCE=pair[0], TARGET=pair[1])
-                found_seed, task = _identity(config, variables, merged)
-                if found_seed != seed:
+                wanted = _identity(config, variables, merged)
+                if wanted['seed'] != seed:
                     raise UserError(
-                        f'config {config}: its seed is {found_seed} and does '
-                        f'not follow SEED={seed}; write seed = '
+                        f'config {config}: its seed is {wanted["seed"]} and '
+                        f'does not follow SEED={seed}; write seed = '
                         "{{'$SEED:0'}} as configs/_base_/default_runtime.py "
                         'does.'
                     )
-                task = task or 'task'
+                task = wanted['task'] = wanted['task'] or 'task'
                 if names.setdefault(task, pair) != pair:
                     raise UserError(
                         f'config {config}: its task is {task!r} for several '
@@ -133,8 +178,9 @@ def make_cells(
                     )
                 folder = work_dir / config.stem / _plain(task) / str(seed)
                 run = Run(config.stem, task, seed)
+                environment = tuple(sorted(variables.items()))
                 cells.append(
-                    Cell(run, config, tuple(sorted(variables.items())), folder)
+                    Cell(run, config, environment, folder, wanted, overwrite)
                 )
     taken: Dict[Path, Cell] = {}
     for cell in cells:
@@ -148,41 +194,6 @@ def make_cells(
     return cells
 
 
-def keep_options(work_dir: Path, options: Sequence[str]) -> None:
-    """Notes the options of a benchmark, or refuses others than noted.
-
-    ``results.json`` does not tell them, so runs with others would be taken
-    for this benchmark's.
-
-    Args:
-        work_dir (Path): Of the benchmark; it is made.
-        options (Sequence[str]): ``--cfg-options``.
-
-    Raises:
-        UserError: If they are not those of the runs there, or the note is
-            damaged.
-    """
-    path = work_dir / BENCHMARK_FILE
-    wanted = dict(cfg_options=sorted(options))
-    if path.is_file():
-        try:
-            noted = list(map(str, json.loads(path.read_text())['cfg_options']))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f'{path}: does not tell the cfg_options of the runs beside it '
-                f'({type(error).__name__}: {error}); give another --work-dir.'
-            ) from error
-        if noted != wanted['cfg_options']:
-            raise UserError(
-                f'--cfg-options {" ".join(options) or "(none)"}: the runs in '
-                f'{work_dir} have {" ".join(noted) or "none"}; give the same, '
-                'or another --work-dir.'
-            )
-    else:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        write_json(wanted, path)
-
-
 def _parse_options(options: Sequence[str]) -> dict:
     parser = argparse.ArgumentParser(prog='--cfg-options')
     parser.add_argument('--options', nargs='*', action=DictAction)
@@ -194,8 +205,8 @@ def _parse_options(options: Sequence[str]) -> dict:
 
 def _identity(
     path: Path, variables: Dict[str, str], options: dict
-) -> Tuple[object, Optional[str]]:
-    """Gives seed and task of a config in an environment, no data read."""
+) -> Dict[str, Any]:
+    """Tells a config's run in an environment from others, no data read."""
     if not path.is_file():
         raise UserError(f'config {path}: there is no such file.')
     with _environment(variables):
@@ -209,7 +220,7 @@ def _identity(
                 f'{error}).'
             ) from error
     seed = (config.get('randomness') or {}).get('seed')
-    return seed, config.get('task')
+    return identity(config, seed=seed, task=config.get('task'))
 
 
 @contextmanager

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Union
+from typing import Any, Set, Union
 
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..errors import UserError
-from ..files import RUN_KEY, differing, mismatches, run_of, write_atomic
+from ..files import load_checkpoint, mismatches, write_atomic
 from ..registry import HOOKS
+from ..runs import RUN_KEY, differing, run_of
+from .storable import unstorable
 from .unwrap import unwrapped
 
 
@@ -34,6 +37,24 @@ class AtomicBackend(LocalBackend):
         write_atomic(filepath, obj)
 
 
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_local(filename: str, map_location: Any = None) -> dict:
+    """Loads a file for MMEngine, which does not look at checksums.
+
+    Args:
+        filename (str): The file.
+        map_location (Any): Where tensors go, as for ``torch.load``. Defaults
+            to None.
+
+    Returns:
+        dict: Its content.
+
+    Raises:
+        UserError: As :func:`~mmkd_custom.files.load_checkpoint`.
+    """
+    return load_checkpoint(Path(filename).expanduser(), map_location)
+
+
 @HOOKS.register_module()
 class StrictLoadHook(Hook):
     """Refuses a checkpoint whose keys or shapes differ from the model's.
@@ -41,10 +62,15 @@ class StrictLoadHook(Hook):
     MMEngine loads with ``strict=False`` and only warns. Nor does it care
     whose checkpoint a run is resumed from: one that says it is of another run
     than :class:`~mmkd_custom.engine.ResultsHook` says this is, is refused.
+    What is saved can be loaded again, which is checked before it is written.
     """
 
     # Before any hook, such as EMAHook, takes weights out of the checkpoint.
     priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Has what is saved looked at, after all hooks that add to it."""
+        runner.register_hook(_StorableHook())
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks the checkpoint before it is copied into model and runner.
@@ -56,14 +82,13 @@ class StrictLoadHook(Hook):
         """
         if runner._resume:
             wanted = runner.message_hub.runtime_info.get(RUN_KEY, {})
-            found = run_of(checkpoint)
-            field = differing(found, wanted)
-            if field is not None:
+            different = differing(run_of(checkpoint), wanted)
+            if different is not None:
                 raise UserError(
-                    f'checkpoint {runner._load_from}: is of a run with '
-                    f'{field}={found[field]!r}, but {field}='
-                    f'{wanted[field]!r} is asked for; choose another '
-                    '--work-dir, or leave --resume out to start in its place.'
+                    f'checkpoint {runner._load_from}: is of another run than '
+                    f'the one asked for: {different}; choose another '
+                    '--work-dir, or give --overwrite in place of --resume to '
+                    'start anew and delete that run.'
                 )
         model = unwrapped(runner)
         # As MMEngine does when it loads.
@@ -74,3 +99,51 @@ class StrictLoadHook(Hook):
                 f'checkpoint {runner._load_from}: does not match '
                 f'{type(model).__name__} ({"; ".join(problems)}).'
             )
+
+
+class _StorableHook(Hook):
+    """Keeps out of a checkpoint what would keep it from being loaded."""
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._told: Set[str] = set()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Drops what a run goes on without.
+
+        Raises:
+            UserError: If anything else cannot be stored (the sentence names
+                it).
+        """
+        for keys, value in list(unstorable(checkpoint)):
+            name = '.'.join(map(str, keys))
+            kind = f'{type(value).__module__}.{type(value).__qualname__}'
+            if keys[:2] == ('meta', 'dataset_meta'):
+                dropped = keys[:3]
+            elif keys[0] == 'meta' and len(keys) > 1:
+                dropped = keys[:2]
+            elif keys[0] == 'message_hub' and len(keys) > 2:
+                dropped = keys[:3]
+            else:
+                raise UserError(
+                    f'checkpoint: expected tensors and plain values, got a '
+                    f'{kind} at {name}, from which no run could be resumed.'
+                )
+            _drop(checkpoint, dropped)
+            if keys[0] == 'message_hub':
+                _drop(checkpoint, ('message_hub', 'resumed_keys', keys[2]))
+            if name not in self._told:
+                self._told.add(name)
+                runner.logger.warning(
+                    f'Checkpoints are stored without {name}, a {kind}: only '
+                    'tensors and plain values can be loaded again.'
+                )
+
+
+def _drop(node: dict, keys: tuple) -> None:
+    """Takes an entry out of copies: the objects go on being used."""
+    for key in keys[:-1]:
+        node[key] = dict(node[key])
+        node = node[key]
+    node.pop(keys[-1], None)

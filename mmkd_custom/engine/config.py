@@ -12,8 +12,9 @@ from mmengine.registry import DefaultScope
 from ..compat import check_versions
 from ..datasets.prompt_names import prompt_names
 from ..errors import UserError
-from ..files import latest_checkpoint, load_checkpoint
+from ..files import load_checkpoint
 from ..registry import DATASETS
+from ..runs import latest_checkpoint
 from .misspelt import naming_misspelt
 
 AUTO = 'auto'
@@ -60,6 +61,8 @@ def load_config(
         ) from error
     try:
         config.merge_from_dict(options or {})
+        # For the run's results to tell.
+        config.cfg_options = dict(options or {})
     except Exception as error:
         raise UserError(
             f'--cfg-options {options}: do not fit the config '
@@ -81,6 +84,7 @@ def prepare(
     resume: Optional[str] = None,
     auto_scale_lr: bool = False,
     validate: bool = True,
+    overwrite: bool = False,
 ) -> Config:
     """Applies MMPretrain's command-line switches to a config.
 
@@ -94,16 +98,20 @@ def prepare(
         amp (bool): Automatic mixed precision. Defaults to False.
         resume (str, optional): 'auto' continues from the newest complete
             checkpoint of the work directory, or starts when there is none; a
-            path continues from that file. Defaults to None.
+            path continues from that file. Defaults to None, which leaves it
+            to the config.
         auto_scale_lr (bool): Scale the learning rate to the batch size.
             Defaults to False.
         validate (bool): Evaluate during training. Defaults to True.
+        overwrite (bool): Delete what an older run left in the work directory,
+            which is refused otherwise. Defaults to False.
 
     Returns:
         Config: The same object.
 
     Raises:
-        UserError: If a switch cannot be followed.
+        UserError: If a switch cannot be followed, or there are checkpoints to
+            go on from and none can be used.
     """
     config.launcher = launcher
     config.work_dir = (
@@ -128,12 +136,24 @@ def prepare(
                 'auto_scale_lr=dict(base_batch_size=...) is wanted.'
             )
         config.auto_scale_lr.enable = True
-    if resume == 'auto':
+    if overwrite:
+        config.overwrite = True
+    if resume is None and config.get('resume'):
+        resume = config.get('load_from') or AUTO
+    if resume == AUTO and overwrite:
+        raise UserError(
+            '--overwrite: deletes what --resume auto would go on from; give '
+            'one of them.'
+        )
+    if resume == AUTO:
         newest = latest_checkpoint(config.work_dir)
         config.resume = newest is not None
-        config.load_from = str(newest) if newest else None
+        # A fresh run starts from the weights that the config names.
+        if newest is not None:
+            config.load_from = str(newest)
     elif resume is not None:
-        load_checkpoint(resume)
+        if '://' not in resume:
+            load_checkpoint(resume)
         config.resume, config.load_from = True, resume
     for name in _LOADERS:
         if config.get(name) is not None:

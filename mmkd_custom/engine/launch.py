@@ -21,10 +21,12 @@ from mmengine.runner import Runner
 
 from ..errors import UserError
 from ..export.student import PREFIX
-from ..files import bring_back, is_aside, is_replaced, load_checkpoint
+from ..files import load_checkpoint
 from ..models.teachers.store_files import holds_entries
+from ..runs import check_work_dir
 from .distributed import distribute
 from .hooks import ClassesHook
+from .hooks.results import OverwriteHook
 from .misspelt import naming_misspelt
 
 
@@ -39,14 +41,24 @@ def train(config: Config) -> Dict[str, float]:
 
     Raises:
         UserError: If anything the user gave is wrong. Unless an epoch was
-            finished, the work directory is then as it was before.
+            finished, the work directory is then as it was before, less what
+            ``overwrite`` deleted before the first training step.
     """
-    _check_start(config)
+    # Not for the snapshot, which may be trained from again.
+    overwrite = bool(config.pop('overwrite', False))
+    check_work_dir(
+        config.work_dir,
+        config.get('load_from'),
+        bool(config.get('resume')),
+        overwrite,
+    )
     with untouched_on_error(Path(config.work_dir)) as trained:
         # Datasets, optimisers and schedules are built by runner.train() only.
         with naming_misspelt():
             runner = _naming_downloads(lambda: build_runner(config), config)
             runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
+            if overwrite:
+                runner.register_hook(OverwriteHook())
             _naming_downloads(runner.train, config)
     history = runner.message_hub.runtime_info.get('evaluation_history', [])
     return dict(history[-1]) if history else {}
@@ -135,18 +147,6 @@ def build_runner(config: Config) -> Runner:
     return runner
 
 
-def _check_start(config: Config) -> None:
-    """Refuses to start from weights that the run itself would delete."""
-    if config.get('resume') or not config.get('load_from'):
-        return
-    start, work_dir = Path(config.load_from), Path(config.work_dir)
-    if start.resolve().parent == work_dir.resolve() and is_replaced(start):
-        raise UserError(
-            f'load_from={start}: a fresh run in this folder replaces the '
-            'checkpoints there; choose another --work-dir.'
-        )
-
-
 def _naming_downloads(call: Callable[[], Any], config: Config) -> Any:
     """Calls, and says what to fetch by hand when a download fails."""
     try:
@@ -190,9 +190,9 @@ def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
     """Takes back what a runner wrote when the user's input was wrong.
 
     The runner makes its directory and its config snapshot before it looks at
-    model and data, and ResultsHook sets aside what an older run left. What
-    was made is removed and what was overwritten or set aside is restored,
-    unless the list that is yielded holds a finished epoch.
+    model and data. What was made is removed and a snapshot that was
+    overwritten is restored, unless the list that is yielded holds a finished
+    epoch.
     """
     existed = work_dir.is_dir()
     before = set(work_dir.iterdir()) if existed else set()
@@ -207,9 +207,7 @@ def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
         if not trained and is_main_process():
             _close_logs(work_dir)
             for path in set(work_dir.glob('*')) - before:
-                if is_aside(path):
-                    bring_back(path)
-                elif path.is_dir() and holds_entries(path):
+                if path.is_dir() and holds_entries(path):
                     # Nothing in it depends on what was wrong.
                     continue
                 elif path.is_dir():

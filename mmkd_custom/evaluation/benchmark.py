@@ -157,6 +157,7 @@ def metric_tables(
             metric
             for run in shown
             for metric in found.get(run, {kind: {}})[kind]
+            if metric != 'epoch'
         )
         tables += [_table(metric, kind, shown, found) for metric in metrics]
     return tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -50,20 +51,20 @@ def summarize(history: List[Dict[str, float]]) -> Dict[str, dict]:
 
     Returns:
         dict: ``last``, the metrics after the last epoch, which are the result;
-        and ``oracle``, the best value of each metric over all evaluations,
-        which uses the labels of the test images and only stands beside it
-        (METHODS 7).
+        and ``oracle``, the metrics after the epoch in which the first of them
+        was best, with its ``epoch``: that one is chosen by the labels of the
+        test images, so it only stands beside the result.
     """
     if not history:
         return dict(last={}, oracle={})
-    metrics = [
-        {k: v for k, v in entry.items() if k != 'epoch'} for entry in history
-    ]
-    best: Dict[str, float] = {}
-    for entry in metrics:
-        for key, value in entry.items():
-            best[key] = max(value, best.get(key, value))
-    return dict(last=metrics[-1], oracle=best)
+    first = next((key for key in history[0] if key != 'epoch'), None)
+
+    def score(entry: Dict[str, float]) -> float:
+        value = entry.get(first, -math.inf)
+        return -math.inf if math.isnan(value) else value
+
+    last = {k: v for k, v in history[-1].items() if k != 'epoch'}
+    return dict(last=last, oracle=dict(max(history, key=score)))
 
 
 def write_json(content: dict, path: Union[str, Path]) -> None:

@@ -12,14 +12,15 @@ import torch.nn as nn
 from mmengine.config import Config
 
 from ..errors import UserError
+from ..evaluation.summary import read_results
 from ..files import (
     STUDENT_FILE,
-    latest_checkpoint,
     load_checkpoint,
     mismatches,
     write_atomic,
 )
 from ..registry import MODELS
+from ..runs import latest_checkpoint
 
 PREFIX = 'student.'
 
@@ -103,14 +104,15 @@ def export_student(
         out (str | Path, optional): The file to write. Defaults to
             ``student.pth`` in ``work_dir``.
         checkpoint (str | Path, optional): The checkpoint to take it from.
-            Defaults to the newest complete one in ``work_dir``.
+            Defaults to the newest in ``work_dir``.
 
     Returns:
         Path: The file that was written.
 
     Raises:
-        UserError: If the work directory or the checkpoint is missing, or the
-            checkpoint is damaged.
+        UserError: If the work directory or the checkpoint is missing, the
+            checkpoint is damaged, or one of a later epoch has become the
+            work directory's student already and ``out`` is not given.
     """
     work_dir = Path(work_dir)
     if not work_dir.is_dir():
@@ -119,7 +121,7 @@ def export_student(
             'folder, but the folder of a finished run is wanted.'
         )
     if checkpoint is None:
-        checkpoint = latest_checkpoint(work_dir)
+        checkpoint = latest_checkpoint(work_dir, strict=True)
         if checkpoint is None:
             raise UserError(
                 f'work directory {work_dir}: holds no complete checkpoint, '
@@ -135,11 +137,34 @@ def export_student(
             + ", but a 'state_dict' of tensors is wanted."
         )
     meta = content.get('meta', {})
-    out = work_dir / STUDENT_FILE if out is None else Path(out)
+    if out is None:
+        out = work_dir / STUDENT_FILE
+        _check_not_older(work_dir, checkpoint, meta.get('epoch'))
+    out = Path(out)
     save_student(
         weights, out, {key: meta[key] for key in KEPT_META if key in meta}
     )
     return out
+
+
+def _check_not_older(
+    work_dir: Path, checkpoint: Union[str, Path], epoch: Optional[int]
+) -> None:
+    """Refuses to put a student in the place of one that learnt more."""
+    try:
+        student = load_checkpoint(work_dir / STUDENT_FILE, whole=False)
+        known = [(student.get('meta') or {}).get('epoch')]
+    except UserError:
+        # Missing or damaged: this is how to make it anew.
+        known = []
+    known.append((read_results(work_dir) or {}).get('epochs'))
+    for later in known:
+        if None not in (epoch, later) and epoch < later:
+            raise UserError(
+                f'checkpoint {checkpoint}: is of epoch {epoch}, but the '
+                f'student of {work_dir} is one of epoch {later}; name another '
+                'file with --out, or a later checkpoint with --checkpoint.'
+            )
 
 
 def build_student(

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 
 from mmkd_custom.engine.checkpoint import AtomicBackend, StrictLoadHook
 from mmkd_custom.errors import UserError
-from mmkd_custom.files import RUN_KEY, latest_checkpoint, load_checkpoint
+from mmkd_custom.files import load_checkpoint
+from mmkd_custom.runs import RUN_KEY, latest_checkpoint
 
 BACKEND = dict(backend='atomic')
 
@@ -270,9 +271,9 @@ def test_a_checkpoint_of_another_run_is_not_resumed(resume, field, value):
         resume(other, THIS)
     for words in (
         'checkpoint epoch_3.pth',
-        f'with {field}={value!r}, but {field}={THIS[field]!r} is asked for',
+        f'expected {field}={THIS[field]!r}, got {value!r}',
         '--work-dir',
-        '--resume',
+        '--overwrite',
     ):
         assert words in str(error.value)
     # Its weights may be started from, or tested.

@@ -260,7 +260,8 @@ def test_resume_auto_starts_when_there_is_nothing(plain, tmp_path):
         resume='auto',
     )
     assert config.resume is False
-    assert config.load_from is None
+    # What it starts from stays what the config says.
+    assert config.load_from == 'weights.pth'
 
 
 def test_resume_auto_continues(plain, tmp_path):

@@ -21,14 +21,10 @@ from mmkd_custom.engine.launch import test as run_test
 from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import UserError
 from mmkd_custom.export.student import save_student
-from mmkd_custom.files import (
-    RUN_KEY,
-    latest_checkpoint,
-    load_checkpoint,
-    run_of,
-)
+from mmkd_custom.files import load_checkpoint
 from mmkd_custom.models import CustomKD
 from mmkd_custom.registry import MODELS
+from mmkd_custom.runs import RUN_KEY, run_of
 from tests.cli import REPOSITORY, TINY, environment, free_port
 from tests.helpers import make_domains
 
@@ -136,42 +132,65 @@ def test_a_mistake_leaves_of_a_cache_what_was_computed(make, tmp_path, point):
     assert (after == entries).all()
 
 
-def test_a_wrong_option_leaves_an_old_run_as_it_was(make, tmp_path):
+OLD = (
+    CONFIG.name,
+    'results.json',
+    'student.pth',
+    'epoch_1.pth',
+    'epoch_40.pth',
+    'best_accuracy_top1_epoch_40.pth',
+    'last_checkpoint',
+    'sub/log.txt',
+)
+
+
+@pytest.fixture
+def used(tmp_path):
+    """A work directory that an older run used."""
     work_dir = tmp_path / 'run'
     (work_dir / 'sub').mkdir(parents=True)
-    # The runner writes its snapshot over the first of these.
-    for name in (CONFIG.name, 'epoch_7.pth', 'results.json', 'sub/log.txt'):
+    for name in OLD:
         (work_dir / name).write_text(f'old {name}')
-    before = tree(work_dir)
+    return work_dir
+
+
+@pytest.mark.parametrize('resume', [None, 'auto'])
+def test_a_used_folder_is_refused(make, used, resume):
+    for name in ('epoch_1.pth', 'epoch_40.pth'):
+        (used / name).unlink()
+    before = tree(used)
+    with pytest.raises(UserError, match='best_accuracy.*--overwrite'):
+        train(make(used, resume=resume))
+    assert tree(used) == before
+
+
+@pytest.mark.parametrize('point', ['before_train', 'before_train_iter'])
+def test_a_mistake_deletes_nothing_before_the_first_step(make, used, point):
+    before = tree(used)
     with pytest.raises(UserError, match='nothing.pth'):
-        train(make(work_dir, NO_TEACHER))
-    assert tree(work_dir) == before
-
-
-def test_a_mistake_met_in_the_first_epoch_too(make, root, tmp_path):
-    work_dir = tmp_path / 'run'
-    work_dir.mkdir()
-    # A fresh run replaces these.
-    for name in (
-        CONFIG.name,
-        'results.json',
-        'student.pth',
-        'epoch_1.pth',
-        'epoch_40.pth',
-        'last_checkpoint',
-    ):
-        (work_dir / name).write_text(f'old {name}')
-    before = tree(work_dir)
-    config = make(work_dir)
-    # Without what would meet it before any epoch.
-    config.model.teacher = config.model.teacher.teacher
-    config.custom_hooks = [
-        hook for hook in config.custom_hooks if 'Teacher' not in hook['type']
-    ]
-    spoil(root, 'art')
-    with pytest.raises(UserError, match='000.jpg'):
+        train(make(used, NO_TEACHER, overwrite=True))
+    assert tree(used) == before
+    HOOKS.register_module(module=Mistaken, force=True)
+    config = make(used, overwrite=True)
+    config.custom_hooks.append(dict(type='Mistaken', point=point))
+    with pytest.raises(UserError, match='found late'):
         train(config)
-    assert tree(work_dir) == before
+    assert tree(used) == before
+
+
+def test_overwriting_deletes_all_that_an_older_run_left(make, used):
+    train(make(used, validate=False, overwrite=True))
+    assert sorted(path.name for path in used.glob('*.pth')) == [
+        'epoch_1.pth',
+        'epoch_2.pth',
+        'student.pth',
+    ]
+    assert (used / 'sub' / 'log.txt').is_file()
+    assert json.loads((used / 'results.json').read_text())['epochs'] == 2
+    # The switch does not become part of the config.
+    assert 'overwrite' not in (used / CONFIG.name).read_text()
+    with pytest.raises(UserError, match='--overwrite'):
+        train(make(used, validate=False))
 
 
 def test_files_stay_once_an_epoch_is_done(make, tmp_path):
@@ -204,10 +223,10 @@ def finished(make, tmp_path):
 @pytest.mark.parametrize(
     'change, words',
     [
-        (dict(SEED='1'), ['seed=0', 'seed=1']),
+        (dict(SEED='1'), ['expected seed=1, got 0']),
         (
             dict(SOURCE='photo', TARGET='art'),
-            ["task='art->photo'", "task='photo->art'"],
+            ["task='photo->art'", "got 'art->photo'"],
         ),
         ('an image less', ['split_sha256=']),
     ],
@@ -250,46 +269,14 @@ def test_a_checkpoint_that_does_not_tell_its_run_is_resumed(
     assert run_of(load_checkpoint(finished / 'epoch_4.pth'))['seed'] == 0
 
 
-@HOOKS.register_module(force=True)
-class Stop(Hook):
-    """Ends the process, as far as files go, in the first epoch."""
-
-    def after_train_iter(self, runner, **_):
-        raise KeyboardInterrupt
-
-
-@pytest.mark.slow
-def test_a_run_killed_in_its_first_epoch_does_not_become_the_older_one(
-    make, finished
-):
-    old = torch.load(finished / 'student.pth', weights_only=True)
-    options = {'optim_wrapper.optimizer.lr': 0.001}
-    config = make(finished, options, validate=False)
-    config.custom_hooks.append(dict(type='Stop'))
-    with pytest.raises(KeyboardInterrupt):
-        train(config)
-    assert latest_checkpoint(finished) is None
-    assert not (finished / 'results.json').exists()
-    # It starts from the beginning, and ends with a student of its own.
-    train(make(finished, options, validate=False, resume='auto'))
-    new = torch.load(finished / 'student.pth', weights_only=True)
-    assert new['state_dict'].keys() == old['state_dict'].keys()
-    assert not all(
-        torch.equal(new['state_dict'][key], value)
-        for key, value in old['state_dict'].items()
-    )
-    assert not [path for path in finished.iterdir() if path.name[0] == '.']
-
-
-def test_weights_that_the_run_would_replace_are_no_start(make, tmp_path):
-    work_dir = tmp_path / 'run'
-    work_dir.mkdir()
-    (work_dir / 'epoch_2.pth').write_text('old')
-    before = tree(work_dir)
-    start = {'load_from': str(tmp_path / 'here' / '..' / 'run/epoch_2.pth')}
-    with pytest.raises(UserError, match='load_from=.*--work-dir'):
-        train(make(work_dir, start))
-    assert tree(work_dir) == before
+@pytest.mark.parametrize('name', ['epoch_2.pth', 'student.pth'])
+def test_weights_that_the_run_would_delete_are_no_start(make, used, name):
+    (used / name).write_text('old')
+    before = tree(used)
+    start = {'load_from': str(used / '..' / 'run' / name)}
+    with pytest.raises(UserError, match='--overwrite.*--work-dir'):
+        train(make(used, start, overwrite=True))
+    assert tree(used) == before
 
 
 @pytest.mark.parametrize(

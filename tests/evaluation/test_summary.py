@@ -14,7 +14,7 @@ from mmkd_custom.evaluation import (
 )
 
 
-def test_last_is_the_result_and_oracle_the_best_of_each_metric():
+def test_last_is_the_result_and_oracle_the_best_epoch_of_the_first():
     summary = summarize(
         [
             dict(epoch=2, accuracy=50.0, f1=48.0),
@@ -24,7 +24,7 @@ def test_last_is_the_result_and_oracle_the_best_of_each_metric():
     )
     assert summary == dict(
         last=dict(accuracy=60.0, f1=45.0),
-        oracle=dict(accuracy=70.0, f1=48.0),
+        oracle=dict(epoch=4, accuracy=70.0, f1=40.0),
     )
 
 
@@ -32,7 +32,16 @@ def test_a_metric_that_came_late_and_one_below_zero():
     summary = summarize(
         [dict(epoch=1, score=-3.0), dict(epoch=2, score=-5.0, late=1.0)]
     )
-    assert summary['oracle'] == dict(score=-3.0, late=1.0)
+    assert summary['oracle'] == dict(epoch=1, score=-3.0)
+
+
+def test_no_number_is_never_the_best():
+    nan = float('nan')
+    history = [
+        dict(epoch=epoch, score=score)
+        for epoch, score in enumerate((nan, 1.0, nan, 2.0, 2.0, nan), 1)
+    ]
+    assert summarize(history)['oracle'] == dict(epoch=4, score=2.0)
 
 
 def test_a_run_without_evaluation():

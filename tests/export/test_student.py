@@ -160,9 +160,10 @@ def test_folder_that_is_missing(tmp_path):
         save_student({}, tmp_path / 'no' / 'a.pth')
 
 
-def test_newest_complete_checkpoint_is_taken(tmp_path):
+def test_newest_checkpoint_is_taken(tmp_path):
     student = _run_dir(tmp_path, epochs=(2, 10))
-    (tmp_path / 'epoch_11.pth').write_bytes(b'PK cut off')
+    # As a copy of the folder may have it.
+    os.utime(tmp_path / 'epoch_10.pth', (1000, 1000))
     out = export_student(tmp_path)
     assert out == tmp_path / 'student.pth'
     content = torch.load(out, weights_only=True)
@@ -170,6 +171,47 @@ def test_newest_complete_checkpoint_is_taken(tmp_path):
     assert content['meta']['epoch'] == 10
     assert content['meta']['dataset_meta'] == dict(classes=['a', 'b', 'c'])
     assert 'cfg' not in content['meta']
+
+
+def test_newest_checkpoint_is_whole_or_another_is_named(tmp_path):
+    _run_dir(tmp_path, epochs=(9, 10))
+    (tmp_path / 'epoch_10.pth').write_bytes(b'PK cut off')
+    with pytest.raises(UserError, match='epoch_10.pth: not a complete'):
+        export_student(tmp_path)
+    assert not (tmp_path / 'student.pth').exists()
+    out = export_student(tmp_path, checkpoint=tmp_path / 'epoch_9.pth')
+    assert torch.load(out, weights_only=True)['meta']['epoch'] == 9
+
+
+@pytest.mark.parametrize('known', ['student.pth', 'results.json'])
+def test_a_later_student_is_not_replaced(tmp_path, known):
+    _run_dir(tmp_path, epochs=(9, 10))
+    export_student(tmp_path)
+    if known == 'results.json':
+        (tmp_path / 'student.pth').write_bytes(b'torn')
+        (tmp_path / known).write_text('{"epochs": 10}')
+    before = (tmp_path / 'student.pth').read_bytes()
+    (tmp_path / 'epoch_10.pth').unlink()
+    for named in (None, tmp_path / 'epoch_9.pth'):
+        with pytest.raises(UserError, match='of epoch 9.*of epoch 10.*--out'):
+            export_student(tmp_path, checkpoint=named)
+    assert (tmp_path / 'student.pth').read_bytes() == before
+    out = export_student(tmp_path, tmp_path / 'student.pth')
+    assert torch.load(out, weights_only=True)['meta']['epoch'] == 9
+
+
+def test_flipped_bytes_are_found(tmp_path):
+    _run_dir(tmp_path)
+    path = tmp_path / 'epoch_1.pth'
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    for place in range(middle, middle + 1024):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    for named in (None, path):
+        with pytest.raises(UserError, match='epoch_1.pth.*damaged'):
+            export_student(tmp_path, checkpoint=named)
+    assert not (tmp_path / 'student.pth').exists()
 
 
 def test_checkpoint_and_out_can_be_named(tmp_path):

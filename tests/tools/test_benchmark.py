@@ -142,7 +142,7 @@ def test_collect_trains_nothing(tool, config, tmp_path, monkeypatch, capsys):
         folder.mkdir(parents=True)
         metrics = {'accuracy/top1': value}
         found = dict(config='ours.py', seed=seed, task='x->y')
-        found.update(last=metrics, oracle=metrics)
+        found.update(last=metrics, oracle=dict(epoch=1, **metrics))
         (folder / 'results.json').write_text(json.dumps(found))
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
     arguments = ('--tasks', 'x:y', 'y:x', '--seeds', 0, 1, '--collect')
@@ -212,7 +212,7 @@ def test_trainings(tool, tmp_path, monkeypatch):
     second.mkdir(parents=True)
     metrics = {'accuracy/top1': 60.0}
     kept = dict(config=ALONE.name, seed=1, task='art->photo')
-    kept.update(last=metrics, oracle=metrics)
+    kept.update(last=metrics, oracle=dict(epoch=1, **metrics))
     (second / 'results.json').write_text(json.dumps(kept))
 
     def call(*tasks):

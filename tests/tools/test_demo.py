@@ -10,7 +10,7 @@ import torch
 
 from mmkd_custom.evaluation import write_json
 from mmkd_custom.evaluation.report import ACCURACY, MACRO_F1
-from mmkd_custom.files import RUN_KEY
+from mmkd_custom.runs import RUN_KEY
 from tests.cli import REPOSITORY
 
 TASK = 'elpv test cells, 0.02 of the labels'
@@ -29,7 +29,7 @@ def variables(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def finish(work_dir, seed=0, task=TASK, accuracy=80.0):
+def finish(work_dir, seed=0, task=TASK, accuracy=80.0, **known):
     """Writes what a finished run leaves."""
     work_dir.mkdir(parents=True)
     metrics = {ACCURACY: accuracy, MACRO_F1: accuracy - 5}
@@ -37,8 +37,9 @@ def finish(work_dir, seed=0, task=TASK, accuracy=80.0):
         dict(
             seed=seed,
             task=task,
+            **known,
             last=metrics,
-            oracle=metrics,
+            oracle=dict(epoch=2, **metrics),
             epochs=2,
             wall_seconds=60,
             history=[dict(epoch=1, **metrics), dict(epoch=2, **metrics)],
@@ -104,8 +105,13 @@ def test_finished_runs_are_compared_and_not_trained_again(demo, tmp_path):
 @pytest.mark.parametrize(
     'kept, variables, words',
     [
-        (dict(), dict(SEED='3'), ["'seed': 3", "'seed': 0"]),
-        (dict(seed=1), dict(), ["'seed': 1", "'seed': 0"]),
+        (dict(), dict(SEED='3'), ['expected seed=3, got 0']),
+        (dict(seed=1), dict(), ['expected seed=0, got 1']),
+        (
+            dict(settings={'optim_wrapper.optimizer.lr': 1.0}),
+            dict(),
+            ['optim_wrapper.optimizer.lr', 'got 1.0'],
+        ),
         (dict(), dict(LABEL_FRACTION='0.1'), ['0.1 of the labels']),
         (dict(), dict(EVAL_SPLIT='val'), ['elpv val cells']),
         (dict(task='art->photo'), dict(), ['art->photo']),

@@ -12,14 +12,10 @@ from mmengine.runner import BaseLoop, Runner
 
 from ...evaluation import summarize, versions, write_json
 from ...export.student import save_student, student_state_dict
-from ...files import (
-    RESULTS_FILE,
-    RUN_KEY,
-    STUDENT_FILE,
-    drop_aside,
-    set_aside,
-)
+from ...files import RESULTS_FILE, STUDENT_FILE
 from ...registry import HOOKS
+from ...runs import RUN_KEY, check_work_dir, left_by_run
+from ..identity import identity
 from ..unwrap import unwrapped
 
 _HISTORY = 'evaluation_history'
@@ -34,9 +30,8 @@ class ResultsHook(Hook):
     message hub), so a resumed run reports all of its epochs and all of its
     time. So does what tells the run from others, by which
     :class:`~mmkd_custom.engine.StrictLoadHook` refuses another run's
-    checkpoint. A fresh run replaces the results and checkpoints of an older
-    one in its folder: they are set aside before its first epoch and deleted
-    after it.
+    checkpoint. A used work directory is refused, unless the run there goes on
+    or an :class:`OverwriteHook` is there.
 
     Args:
         task (str, optional): Name of the task, such as ``Art->Clipart``.
@@ -64,41 +59,44 @@ class ResultsHook(Hook):
         runner.register_hook(_LostEvaluation())
 
     def before_train(self, runner: Runner) -> None:
-        """Sets aside what an older run left, if this one is fresh."""
+        """Refuses a used folder, says which run this is.
+
+        Raises:
+            UserError: If an older run left something in the work directory.
+        """
+        check_work_dir(
+            runner.work_dir,
+            runner._load_from,
+            # MMEngine may have found nothing to go on from.
+            runner._resume and runner._has_loaded,
+            any(isinstance(hook, OverwriteHook) for hook in runner.hooks),
+        )
         runner.message_hub.update_info(
             RUN_KEY, self._identity(runner, runner.seed)
         )
-        # Not the epoch: a loop by iterations may be resumed in its first.
-        if runner.iter == 0 and is_main_process():
-            set_aside(runner.work_dir)
 
     def _identity(self, runner: Runner, seed: Optional[int]) -> Dict[str, Any]:
         """What tells a run from others, None where it is not known."""
-        name = runner.cfg.filename
-        return dict(
-            config=Path(name).name if name else None,
+        loader = runner.train_dataloader
+        try:
+            epoch_iters = len(loader)
+        except TypeError:
+            # Of an iterable dataset.
+            epoch_iters = None
+        return identity(
+            runner.cfg,
             seed=seed,
             task=self.task or runner.cfg.get('task'),
-            split_sha256=getattr(
-                runner.train_dataloader.dataset, 'split_sha256', None
-            ),
+            split_sha256=getattr(loader.dataset, 'split_sha256', None),
+            epoch_iters=epoch_iters,
         )
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Adds this epoch to the time spent; an older run is history."""
-        self._forget_older(runner)
+        """Adds this epoch to the time spent."""
         now = time.time()
         spent = runner.message_hub.runtime_info.get(_SECONDS, 0.0)
         runner.message_hub.update_info(_SECONDS, spent + now - self._since)
         self._since = now
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Forgets an older run: a loop by iterations ends no epoch."""
-        self._forget_older(runner)
-
-    @master_only
-    def _forget_older(self, runner: Runner) -> None:
-        drop_aside(runner.work_dir)
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, float]] = None
@@ -133,9 +131,12 @@ class ResultsHook(Hook):
         )
         info = runner.message_hub.runtime_info
         history = info.get(_HISTORY, [])
+        run = self._identity(runner, runner.seed)
+        # Long, and therefore last.
+        settings = run.pop('settings')
         write_json(
             dict(
-                **self._identity(runner, runner.seed),
+                **run,
                 **summarize(history),
                 epochs=runner.epoch,
                 wall_seconds=round(
@@ -143,12 +144,35 @@ class ResultsHook(Hook):
                 ),
                 history=history,
                 versions=versions(),
+                settings=settings,
             ),
             work_dir / RESULTS_FILE,
         )
         runner.logger.info(
             f'Wrote {work_dir / RESULTS_FILE} and {work_dir / STUDENT_FILE}'
         )
+
+
+class OverwriteHook(Hook):
+    """Deletes what an older run left, when all else was found to be right.
+
+    That is right before the first training step: everything is built, and the
+    first batch is there.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Deletes, once and in one process."""
+        if self._done or not is_main_process():
+            return
+        self._done = True
+        for path in left_by_run(runner.work_dir):
+            path.unlink()
+            runner.logger.info(f'Deleted {path} of an older run')
 
 
 class _LostEvaluation(Hook):

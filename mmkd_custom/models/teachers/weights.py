@@ -17,6 +17,7 @@ import torch.nn as nn
 from mmengine.logging import print_log
 
 from ...errors import UserError
+from ...files import damage
 from .layouts import StateDict, log, recognise
 
 PYPI = 'pypi:'
@@ -211,6 +212,9 @@ def _read(path: Path) -> object:
             "map_location='cpu').state_dict(), "
             f'{str(path.with_suffix(".tensors.pth"))!r})" and name that file.'
         )
+    wrong = damage(path)
+    if wrong is not None:
+        raise UserError(f'checkpoint {path}: is damaged ({wrong}).')
     try:
         return torch.load(str(path), map_location='cpu', weights_only=True)
     except (

@@ -2,8 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,15 +9,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import METRICS
 
-from mmkd_custom.engine import ResultsHook
 from mmkd_custom.errors import UserError
-from mmkd_custom.files import (
-    RUN_KEY,
-    is_aside,
-    load_checkpoint,
-    run_of,
-    set_aside,
-)
+from mmkd_custom.files import load_checkpoint
+from mmkd_custom.runs import RUN_KEY, run_of
 from tests.engine.conftest import Average
 
 SCRIPT = [40.0, 70.0, 60.0, 55.0]
@@ -65,7 +57,7 @@ def test_last_oracle_and_history(small_runner, tmp_path):
     ).train()
     found = results(tmp_path / 'work')
     assert found['last'] == dict(up=55.0, down=-55.0)
-    assert found['oracle'] == dict(up=70.0, down=-40.0)
+    assert found['oracle'] == dict(epoch=2, up=70.0, down=-70.0)
     assert found['history'] == [
         dict(epoch=number, up=value, down=-value)
         for number, value in enumerate(SCRIPT, 1)
@@ -102,62 +94,19 @@ def test_the_last_metrics_are_those_of_the_student_that_is_left(
     assert top1 == pytest.approx(100 * right / total, abs=1e-3)
 
 
-class Look(Hook):
-    """Notes at the start of each epoch what is there of an older run."""
-
-    priority = 'LOWEST'
-
-    def __init__(self):
-        self.seen = []
-
-    def before_train_epoch(self, runner):
-        files = list(Path(runner.work_dir).iterdir())
-        there = {path.name for path in files} & OF_A_RUN
-        self.seen.append((there, sum(map(is_aside, files))))
-
-
-OF_A_RUN = {'results.json', 'student.pth', 'epoch_9.pth', 'last_checkpoint'}
-
-
 @pytest.mark.slow
-def test_a_fresh_run_replaces_an_older_one(small_runner, tmp_path):
-    look = Look()
+def test_a_runner_refuses_a_used_folder(small_runner, tmp_path):
     short = {'train_dataloader.sampler.epoch_length': 1}
-    runner = small_runner(epochs=1, **short)
+    small_runner(**short).train()
     work_dir = tmp_path / 'work'
-    for name in OF_A_RUN:
-        (work_dir / name).write_text('of an older run')
-    runner.register_hook(look)
-    # A run that is refused sets nothing aside.
-    with pytest.raises(UserError, match='no epoch'):
-        runner.train()
-    assert {p.name for p in work_dir.iterdir()} >= OF_A_RUN
-    runner = small_runner(**short)
-    runner.register_hook(look)
-    runner.train()
-    # It is set aside in the first epoch and deleted after it.
-    assert look.seen == [(set(), 1), ({'last_checkpoint'}, 0)]
-    assert results(work_dir)['epochs'] == 2
-    assert sorted(path.name for path in work_dir.glob('*.pth')) == [
-        'epoch_1.pth',
-        'epoch_2.pth',
-        'student.pth',
-    ]
-    # A run that continues keeps what it has until it has something newer.
-    runner = small_runner(epochs=3, resume='work/epoch_2.pth', **short)
-    runner.register_hook(look)
-    runner.train()
-    assert look.seen[2:] == [(OF_A_RUN - {'epoch_9.pth'}, 0)]
+    before = (work_dir / 'epoch_2.pth').read_bytes()
+    # However it was started.
+    with pytest.raises(UserError, match='work: expected an unused one'):
+        small_runner(**short).train()
+    assert (work_dir / 'epoch_2.pth').read_bytes() == before
+    # A run that continues keeps what it has.
+    small_runner(epochs=3, resume='work/epoch_2.pth', **short).train()
     assert results(work_dir)['epochs'] == 3
-
-
-def test_a_loop_without_epochs_replaces_it_by_its_first_checkpoint(tmp_path):
-    for name in OF_A_RUN:
-        (tmp_path / name).write_text('of an older run')
-    set_aside(tmp_path)
-    runner = SimpleNamespace(work_dir=str(tmp_path))
-    ResultsHook().before_save_checkpoint(runner, checkpoint={})
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -165,14 +114,15 @@ def test_checkpoints_tell_their_run(small_runner, tmp_path):
     options = {'train_dataloader.sampler.epoch_length': 1}
     small_runner(seed=3, **options).train()
     found = results(tmp_path / 'work')
-    wanted = {
-        key: found[key] for key in ('config', 'seed', 'task', 'split_sha256')
-    }
-    assert wanted['seed'] == 3 and wanted['task'] == 'art->photo'
-    assert None not in wanted.values()
     for epoch in (1, 2):
         path = tmp_path / 'work' / f'epoch_{epoch}.pth'
-        assert run_of(load_checkpoint(path)) == wanted
+        run = run_of(load_checkpoint(path))
+        assert run == {key: found[key] for key in run}
+        assert run['seed'] == 3 and run['task'] == 'art->photo'
+        assert run['max_epochs'] == 2 and run['epoch_iters'] == 1
+        assert len(run['split_sha256']) == len(run['config_sha256']) == 64
+        assert run['settings']['train_dataloader.batch_size'] == 4
+        assert run['options']['train_cfg.max_epochs'] == 2
 
     # A run without a seed of its own goes on with the checkpoint's, and says
     # so.
@@ -186,7 +136,7 @@ def test_checkpoints_tell_their_run(small_runner, tmp_path):
     ).train()
     assert results(tmp_path / 'work')['seed'] == 3
     path = tmp_path / 'work' / 'epoch_3.pth'
-    assert run_of(load_checkpoint(path)) == wanted
+    assert run_of(load_checkpoint(path))['seed'] == 3
 
 
 def test_a_runner_that_only_tests_is_no_run(small_runner):
