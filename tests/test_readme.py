@@ -61,7 +61,7 @@ def test_the_config_of_the_readme_trains(repo, tmp_path):
     assert results['epochs'] == 2
     assert [entry['epoch'] for entry in results['history']] == [1, 2]
     student = torch.load(work_dir / 'student.pth', weights_only=True)
-    assert student['meta']['classes'] == ['cat', 'dog', 'owl']
+    assert student['meta']['dataset_meta']['classes'] == ['cat', 'dog', 'owl']
     assert (work_dir / 'epoch_2.pth').is_file()
     log = next(work_dir.glob('*/*.log')).read_text()
     for stage in ('customization', 'distillation'):

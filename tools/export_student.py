@@ -3,7 +3,12 @@
 import argparse
 
 from mmkd_custom.errors import UserError, run_cli
-from mmkd_custom.export import build_student, export_onnx, export_student
+from mmkd_custom.export import (
+    export_onnx,
+    export_student,
+    input_shape,
+    load_student,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,7 +23,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--input-size',
         type=int,
-        help='side of the ONNX images in pixels; default: as tested',
+        nargs='+',
+        metavar='PIXELS',
+        help='side, or height and width, of the ONNX images; default: as '
+        'tested',
     )
     return parser.parse_args()
 
@@ -30,15 +38,29 @@ def main() -> None:
     print(f'Wrote {weights}')
     if args.onnx is None:
         return
-    student, tested_size = build_student(args.work_dir, weights)
-    size = tested_size if args.input_size is None else args.input_size
+    student = load_student(args.work_dir, args.checkpoint)
+    shape = input_shape(student.config)
+    size = args.input_size or (shape and shape[1:])
     if size is None:
         raise UserError(
             "--input-size: the run's test pipeline does not tell the size of "
             'its images, so it is wanted.'
         )
-    difference = export_onnx(student, args.onnx, size)
-    print(f'Wrote {args.onnx} (differs by {difference:.1e} from the student)')
+    file = export_onnx(
+        student.model,
+        args.onnx,
+        size,
+        channels=shape[0] if shape else 3,
+    )
+    print(
+        f'Wrote {args.onnx} (differs by {file.difference:.1e} from the '
+        f'student; {" x ".join(map(str, size))} pixels)'
+    )
+    if file.batch is not None:
+        print(
+            f'It takes batches of {file.batch} only: exported for any batch '
+            'size, this network gives other logits.'
+        )
 
 
 if __name__ == '__main__':

@@ -1,17 +1,19 @@
 """What leaves a run: the plain student, as a checkpoint and as ONNX."""
 
+from .image_shape import input_shape
 from .onnx import export_onnx
 from .student import (
-    build_student,
     export_student,
+    load_student,
     save_student,
     student_state_dict,
 )
 
 __all__ = [
-    'build_student',
     'export_onnx',
     'export_student',
+    'load_student',
     'save_student',
     'student_state_dict',
+    'input_shape',
 ]

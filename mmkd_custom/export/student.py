@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Union
 
 import torch
 import torch.nn as nn
@@ -24,9 +24,13 @@ from ..runs import latest_checkpoint
 
 PREFIX = 'student.'
 
+#: What a student's keys may stand behind: the distiller, and what DDP,
+#: ``torch.compile``, averaging and other frameworks wrap around models.
+WRAPPERS = (PREFIX[:-1], 'module', '_orig_mod', 'model')
+
 #: What of a checkpoint's ``meta`` describes the student and not its training:
 #: the config, which names the teacher, stays behind.
-KEPT_META = ('epoch', 'iter', 'seed', 'dataset_meta', 'mmengine_version')
+KEPT_META = ('epoch', 'iter', 'seed', 'mmengine_version')
 
 
 def student_state_dict(
@@ -61,17 +65,19 @@ def save_student(
 
     It holds tensors and plain Python values only, so ``torch.load`` reads it
     with ``weights_only=True``, and it is written beside its destination and
-    renamed over it, so it is whole or not there.
+    renamed over it, so it is whole or not there. Its ``meta`` has
+    :data:`KEPT_META` and ``dataset_meta``, by whose ``classes`` MMPretrain's
+    inferencer names what it sees.
 
     Args:
         state_dict (Mapping[str, Tensor]): Weights of the plain student, of
             any shapes.
         path (str | Path): The file to write.
-        meta (Mapping, optional): Plain values; numpy numbers and arrays are
-            turned into such. Defaults to None.
+        meta (Mapping, optional): That of a checkpoint; what describes the
+            student is kept of it. Defaults to None.
 
     Raises:
-        TypeError: If ``meta`` holds any other object.
+        TypeError: If what is kept is no plain value.
         UserError: If the folder is missing or cannot be written.
     """
     path = Path(path)
@@ -80,8 +86,15 @@ def save_student(
         (key, value.detach().cpu().clone())
         for key, value in state_dict.items()
     )
+    meta = meta or {}
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    kept = {
+        **{key: meta[key] for key in KEPT_META if key in meta},
+        # Whatever else a dataset tells may be no plain value.
+        'dataset_meta': {} if classes is None else dict(classes=classes),
+    }
     buffer = io.BytesIO()
-    torch.save(dict(state_dict=weights, meta=_plain(meta or {})), buffer)
+    torch.save(dict(state_dict=weights, meta=_plain(kept)), buffer)
     try:
         write_atomic(path, buffer.getvalue())
     except OSError as error:
@@ -90,6 +103,82 @@ def save_student(
             f'({error.strerror}); a file in an existing writable folder is '
             'wanted.'
         ) from error
+
+
+class RunStudent(NamedTuple):
+    """The student of a run.
+
+    Args:
+        model (nn.Module): The plain classifier in ``eval()``.
+        state_dict (OrderedDict[str, Tensor]): Its weights as the checkpoint
+            has them.
+        meta (dict): What the checkpoint says of it.
+        config (Config): The run's.
+    """
+
+    model: nn.Module
+    state_dict: 'OrderedDict[str, torch.Tensor]'
+    meta: Dict[str, Any]
+    config: Config
+
+
+def load_student(
+    work_dir: Union[str, Path], checkpoint: Union[str, Path, None] = None
+) -> RunStudent:
+    """Builds the student of a run from what the run left in its folder.
+
+    Args:
+        work_dir (str | Path): Work directory of the run, with the config
+            that MMEngine leaves there.
+        checkpoint (str | Path, optional): Of the run, or its ``student.pth``.
+            Defaults to the newest complete one in ``work_dir``.
+
+    Returns:
+        RunStudent: With the weights of the checkpoint.
+
+    Raises:
+        UserError: If the work directory, config or checkpoint is missing, the
+            checkpoint is damaged, or its keys and shapes are not those of the
+            config's student.
+    """
+    work_dir = Path(work_dir)
+    if not work_dir.is_dir():
+        raise UserError(
+            f'work directory {work_dir}: there is no such '
+            'folder, but the folder of a finished run is wanted.'
+        )
+    if checkpoint is None:
+        # A fallback would be another student than was asked for.
+        checkpoint = latest_checkpoint(work_dir, strict=True)
+        if checkpoint is None:
+            raise UserError(
+                f'work directory {work_dir}: holds no complete checkpoint, '
+                "but a file such as 'epoch_1.pth' is wanted."
+            )
+    content = load_checkpoint(checkpoint)
+    weights = content.get('state_dict', content)
+    strangers = [k for k, v in weights.items() if not torch.is_tensor(v)]
+    if strangers or not weights:
+        raise UserError(
+            f'checkpoint {checkpoint}: holds no weights'
+            + (f' ({strangers[0]!r} is no tensor)' if strangers else '')
+            + ", but a 'state_dict' of tensors is wanted."
+        )
+    meta = content.get('meta', {})
+    snapshot = _snapshot(work_dir, meta.get('cfg'))
+    config = Config.fromfile(str(snapshot))
+    model = MODELS.build(
+        _without_downloads(config.model.get('student', config.model))
+    )
+    state_dict = _unwrapped(weights, model)
+    if state_dict is None:
+        problems = mismatches(model, student_state_dict(weights))
+        raise UserError(
+            f'checkpoint {checkpoint}: does not match the student of '
+            f'{snapshot} ({"; ".join(problems)}).'
+        )
+    model.load_state_dict(state_dict)
+    return RunStudent(model.eval(), state_dict, meta, config)
 
 
 def export_student(
@@ -110,46 +199,20 @@ def export_student(
         Path: The file that was written.
 
     Raises:
-        UserError: If the work directory or the checkpoint is missing, the
-            checkpoint is damaged, or one of a later epoch has become the
-            work directory's student already and ``out`` is not given.
+        UserError: As :func:`load_student`, if one of a later epoch has become
+            the work directory's student already and ``out`` is not given, or
+            if it cannot be written.
     """
-    work_dir = Path(work_dir)
-    if not work_dir.is_dir():
-        raise UserError(
-            f'work directory {work_dir}: there is no such '
-            'folder, but the folder of a finished run is wanted.'
-        )
-    if checkpoint is None:
-        checkpoint = latest_checkpoint(work_dir, strict=True)
-        if checkpoint is None:
-            raise UserError(
-                f'work directory {work_dir}: holds no complete checkpoint, '
-                "but a file such as 'epoch_1.pth' is wanted."
-            )
-    content = load_checkpoint(checkpoint)
-    weights = student_state_dict(content)
-    strangers = [k for k, v in weights.items() if not torch.is_tensor(v)]
-    if strangers or not weights:
-        raise UserError(
-            f'checkpoint {checkpoint}: holds no weights'
-            + (f' ({strangers[0]!r} is no tensor)' if strangers else '')
-            + ", but a 'state_dict' of tensors is wanted."
-        )
-    meta = content.get('meta', {})
+    student = load_student(work_dir, checkpoint)
     if out is None:
-        out = work_dir / STUDENT_FILE
-        _check_not_older(work_dir, checkpoint, meta.get('epoch'))
+        out = Path(work_dir) / STUDENT_FILE
+        _check_not_older(Path(work_dir), student.meta.get('epoch'))
     out = Path(out)
-    save_student(
-        weights, out, {key: meta[key] for key in KEPT_META if key in meta}
-    )
+    save_student(student.state_dict, out, student.meta)
     return out
 
 
-def _check_not_older(
-    work_dir: Path, checkpoint: Union[str, Path], epoch: Optional[int]
-) -> None:
+def _check_not_older(work_dir: Path, epoch: Optional[int]) -> None:
     """Refuses to put a student in the place of one that learnt more."""
     try:
         student = load_checkpoint(work_dir / STUDENT_FILE, whole=False)
@@ -161,50 +224,50 @@ def _check_not_older(
     for later in known:
         if None not in (epoch, later) and epoch < later:
             raise UserError(
-                f'checkpoint {checkpoint}: is of epoch {epoch}, but the '
-                f'student of {work_dir} is one of epoch {later}; name another '
-                'file with --out, or a later checkpoint with --checkpoint.'
+                f'{work_dir / STUDENT_FILE}: expected a checkpoint of epoch '
+                f'{later}, which this student is of, got one of epoch {epoch}; '
+                'name another file with --out, or a later checkpoint with '
+                '--checkpoint.'
             )
 
 
-def build_student(
-    work_dir: Union[str, Path], weights: Union[str, Path]
-) -> Tuple[nn.Module, Optional[int]]:
-    """Builds the student of a run from the config MMEngine left there.
-
-    Args:
-        work_dir (str | Path): Work directory with the config snapshot.
-        weights (str | Path): A file from :func:`export_student`.
-
-    Returns:
-        tuple[nn.Module, int | None]: The plain classifier in ``eval()``, and
-        the side in pixels of the images it was tested on, None when the test
-        pipeline does not tell.
-
-    Raises:
-        UserError: If there is no snapshot, or the weights do not fit.
-    """
+def _snapshot(work_dir: Path, text: Optional[str]) -> Path:
+    """Finds the config of a run: the one that a checkpoint quotes, if any."""
     snapshots = sorted(
-        Path(work_dir).glob('*.py'), key=lambda file: file.stat().st_mtime
+        work_dir.glob('*.py'), key=lambda file: file.stat().st_mtime
     )
     if not snapshots:
         raise UserError(
             f'work directory {work_dir}: holds no config (*.py), '
             'but the one that MMEngine writes there is wanted.'
         )
-    config = Config.fromfile(str(snapshots[-1]))
-    student = MODELS.build(
-        _without_downloads(config.model.get('student', config.model))
-    )
-    state_dict = load_checkpoint(weights)['state_dict']
-    problems = mismatches(student, state_dict)
-    if problems:
-        raise UserError(
-            f'checkpoint {weights}: does not match the student of '
-            f'{snapshots[-1]} ({"; ".join(problems)}).'
+    # Its text is compared and not run: a checkpoint is no program.
+    quoted = [p for p in snapshots if p.read_text(encoding='utf-8') == text]
+    return (quoted or snapshots)[-1]
+
+
+def _unwrapped(
+    weights: Mapping[str, torch.Tensor], model: nn.Module
+) -> 'Optional[OrderedDict[str, torch.Tensor]]':
+    """Takes a prefix of :data:`WRAPPERS` off, if the rest then fits.
+
+    Returns:
+        OrderedDict[str, Tensor] | None: Weights that fit the model exactly;
+        None if there are no such.
+    """
+    one = next(iter(model.state_dict()))
+    prefixes = {key[: -len(one)] for key in weights if key.endswith(one)}
+    for prefix in sorted(prefixes, key=len):
+        if set(prefix.split('.')) - {*WRAPPERS, ''}:
+            continue
+        found = OrderedDict(
+            (key[len(prefix) :], value)
+            for key, value in weights.items()
+            if key.startswith(prefix)
         )
-    student.load_state_dict(state_dict)
-    return student.eval(), _test_size(config)
+        if not mismatches(model, found):
+            return found
+    return None
 
 
 def _without_downloads(node: Any) -> Any:
@@ -218,16 +281,6 @@ def _without_downloads(node: Any) -> Any:
     if isinstance(node, (list, tuple)):
         return type(node)(_without_downloads(value) for value in node)
     return node
-
-
-def _test_size(config: Config) -> Optional[int]:
-    """Finds the side of the test images: of the last crop or resize."""
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    for transform in reversed(dataset.get('pipeline') or []):
-        size = transform.get('crop_size', transform.get('scale'))
-        if size is not None:
-            return size if isinstance(size, int) else max(size)
-    return None
 
 
 def _plain(value: Any) -> Any:

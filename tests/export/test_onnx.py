@@ -27,6 +27,18 @@ VIT = dict(
     ),
     head=dict(type='VisionTransformerClsHead', num_classes=5, in_channels=192),
 )
+SWIN = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='SwinTransformer',
+        arch=dict(embed_dims=32, depths=[2, 2], num_heads=[1, 2]),
+        img_size=64,
+        window_size=4,
+        out_indices=(1,),
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=5, in_channels=64),
+)
 TIMM = dict(
     type='TimmClassifier', model_name='mobilenetv3_small_050', num_classes=5
 )
@@ -42,8 +54,9 @@ def test_onnx_gives_the_logits_for_any_batch(cfg, tmp_path):
     before = copy.deepcopy(student.state_dict())
     rng = torch.get_rng_state()
     path = tmp_path / 'a.onnx'
-    difference = export_onnx(student, path, 32)
-    assert difference <= 1e-4
+    file = export_onnx(student, path, 32)
+    assert file.difference <= 1e-4
+    assert file.batch is None
     assert student.training
     assert torch.equal(torch.get_rng_state(), rng)
     after = student.state_dict()
@@ -74,6 +87,30 @@ def test_height_and_width(tmp_path):
     assert session.get_outputs()[0].shape == ['batch', 5]
 
 
+def test_a_network_that_counts_its_windows_takes_one_image(tmp_path):
+    path = tmp_path / 'a.onnx'
+    student = _build(SWIN)
+    file = export_onnx(student, path, (64, 96))
+    assert file.batch == 1
+    assert file.difference <= 1e-4
+    session = onnxruntime.InferenceSession(
+        str(path), providers=['CPUExecutionProvider']
+    )
+    assert session.get_inputs()[0].shape == [1, 3, 64, 96]
+    assert [f.name for f in tmp_path.iterdir()] == ['a.onnx']
+
+
+def test_one_channel(tmp_path):
+    path = tmp_path / 'a.onnx'
+    student = _build(MOBILENET)
+    student.backbone.layer0.conv = torch.nn.Conv2d(1, 16, 3, 2, 1, bias=False)
+    export_onnx(student, path, 32, channels=1)
+    session = onnxruntime.InferenceSession(
+        str(path), providers=['CPUExecutionProvider']
+    )
+    assert session.get_inputs()[0].shape == ['batch', 1, 32, 32]
+
+
 class _TrainedOtherwise(torch.nn.Module):
     """Traces to a constant: the file cannot agree with the module."""
 
@@ -92,9 +129,9 @@ def test_mismatch_raises_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('size', [0, -1, (3,), (8, 0), (1, 2, 3)])
+@pytest.mark.parametrize('size', [0, -1, (0,), (8, 0), (1, 2, 3), ()])
 def test_size_that_is_none(size, tmp_path):
-    with pytest.raises(UserError, match='input_size='):
+    with pytest.raises(UserError, match='--input-size'):
         export_onnx(_build(MOBILENET), tmp_path / 'a.onnx', size)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
+from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.models import TimmClassifier
 from mmpretrain.registry import MODELS
 
@@ -16,17 +17,21 @@ from mmkd_custom import export
 from mmkd_custom.compat import keep_nested_state_dict
 from mmkd_custom.errors import UserError
 from mmkd_custom.export import (
-    build_student,
     export_student,
+    load_student,
     save_student,
     student_state_dict,
 )
+from mmkd_custom.files import load_checkpoint
 
 STUDENT = dict(
     type='ImageClassifier',
     backbone=dict(type='MobileNetV3', arch='small_050'),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=3, in_channels=288),
+)
+TIMM = dict(
+    type='TimmClassifier', model_name='mobilenetv3_small_050', num_classes=3
 )
 
 
@@ -49,6 +54,7 @@ def _run_dir(tmp_path, epochs=(1,), student=None):
         nn.init.normal_(distiller.projection.weight)
         for parameter in distiller.student.parameters():
             nn.init.normal_(parameter, std=0.05)
+        _config(tmp_path)
         torch.save(
             dict(
                 meta=dict(
@@ -64,8 +70,8 @@ def _run_dir(tmp_path, epochs=(1,), student=None):
     return distiller.student
 
 
-def _config(tmp_path, **others):
-    model = dict(type='CustomKD', student=STUDENT, teacher=dict(type='None'))
+def _config(tmp_path, student=STUDENT, **others):
+    model = dict(type='CustomKD', student=student, teacher=dict(type='None'))
     Config(dict(model=model, **others)).dump(tmp_path / 'config.py')
 
 
@@ -91,6 +97,7 @@ def test_plain_classifier_is_left_as_it_is():
 def test_timm_student_round_trip(tmp_path):
     student = TimmClassifier('mobilenetv3_small_050', num_classes=3)
     _run_dir(tmp_path, student=student)
+    _config(tmp_path, student=TIMM)
     out = export_student(tmp_path)
     plain = TimmClassifier('mobilenetv3_small_050', num_classes=3)
     plain.load_state_dict(torch.load(out, weights_only=True)['state_dict'])
@@ -102,11 +109,10 @@ def test_file_holds_plain_values_only(tmp_path):
     path = tmp_path / 'student.pth'
     meta = dict(
         epoch=3,
-        seed=np.int64(7),
-        best=np.float64(0.5),
-        classes=('a', 'b'),
-        mean=np.arange(2),
-        none=None,
+        iter=np.int64(7),
+        seed=None,
+        cfg='teacher = 1',
+        dataset_meta=dict(classes=('a', 'b'), palette=object()),
     )
     save_student(_classifier().state_dict(), path, meta)
     # In a process without this package's allow-list.
@@ -123,8 +129,8 @@ def test_file_holds_plain_values_only(tmp_path):
         check=True,
     )
     assert done.stdout.strip() == (
-        "['meta', 'state_dict'] {'epoch': 3, 'seed': 7, 'best': 0.5, "
-        "'classes': ['a', 'b'], 'mean': [0, 1], 'none': None}"
+        "['meta', 'state_dict'] {'epoch': 3, 'iter': 7, 'seed': None, "
+        "'dataset_meta': {'classes': ['a', 'b']}}"
     )
 
 
@@ -136,7 +142,7 @@ def test_view_does_not_take_its_storage_along(tmp_path):
 
 def test_meta_that_is_not_plain(tmp_path):
     with pytest.raises(TypeError, match='holds a object'):
-        save_student({}, tmp_path / 'a.pth', dict(x=object()))
+        save_student({}, tmp_path / 'a.pth', dict(seed=object()))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -252,49 +258,125 @@ def test_checkpoint_without_weights(tmp_path, content):
     assert not (tmp_path / 'student.pth').exists()
 
 
-def test_build_student_from_the_config_snapshot(tmp_path):
+def test_load_student_builds_what_was_trained(tmp_path):
     trained = _run_dir(tmp_path)
-    pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=(80, 80)),
-        dict(type='CenterCrop', crop_size=64),
-        dict(type='PackInputs'),
-    ]
-    _config(tmp_path, test_dataloader=dict(dataset=dict(pipeline=pipeline)))
-    student, size = build_student(tmp_path, export_student(tmp_path))
-    assert size == 64 and not student.training
+    student = load_student(tmp_path)
+    assert not student.model.training
     images = torch.randn(2, 3, 32, 32)
-    assert torch.equal(student(images), trained.eval()(images))
+    assert torch.equal(student.model(images), trained.eval()(images))
 
 
 def test_plain_config_downloads_nothing(tmp_path):
     student = TimmClassifier('mobilenetv3_small_050', num_classes=3)
     save_student(student.state_dict(), tmp_path / 'student.pth')
-    model = dict(
-        type='mmpretrain.TimmClassifier',
-        model_name='mobilenetv3_small_050',
-        num_classes=3,
-        pretrained=True,
-    )
-    Config(dict(model=model)).dump(tmp_path / 'c.py')
-    built, size = build_student(tmp_path, tmp_path / 'student.pth')
-    assert size is None
+    Config(dict(model=dict(TIMM, pretrained=True))).dump(tmp_path / 'c.py')
+    built = load_student(tmp_path, tmp_path / 'student.pth').model
     assert _same(built.state_dict(), student.state_dict())
 
 
-def test_build_student_without_a_config(tmp_path):
+def test_no_config(tmp_path):
     _run_dir(tmp_path)
+    (tmp_path / 'config.py').unlink()
     with pytest.raises(UserError, match='holds no config'):
-        build_student(tmp_path, export_student(tmp_path))
+        export_student(tmp_path)
+    assert not (tmp_path / 'student.pth').exists()
 
 
-def test_weights_of_another_student(tmp_path):
-    _config(tmp_path)
-    state_dict = _classifier().state_dict()
-    state_dict['head.fc.weight'] = torch.zeros(7, 288)
-    save_student(state_dict, tmp_path / 'student.pth')
-    with pytest.raises(UserError, match=r'head.fc.weight has shape \(7, 288'):
-        build_student(tmp_path, tmp_path / 'student.pth')
+def test_the_config_that_the_checkpoint_quotes(tmp_path):
+    """A later file, of whatever time, may be of another run."""
+    _run_dir(tmp_path)
+    path = tmp_path / 'epoch_1.pth'
+    content = load_checkpoint(path)
+    content['meta']['cfg'] = (tmp_path / 'config.py').read_text()
+    torch.save(content, path)
+    Config(dict(model=TIMM)).dump(tmp_path / 'later.py')
+    os.utime(tmp_path / 'config.py', (0, 0))
+    export_student(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'prefix',
+    [
+        'module.',
+        'model.',
+        '_orig_mod.',
+        'module.student.',
+        'student.module.',
+        'model._orig_mod.student.',
+    ],
+)
+def test_a_wrapped_student_is_unwrapped(tmp_path, prefix):
+    wanted = _run_dir(tmp_path).state_dict()
+    path = tmp_path / 'a.pth'
+    wrapped = {prefix + key: value for key, value in wanted.items()}
+    # An average's counter, and what else a distiller holds.
+    wrapped.update(steps=torch.tensor(3))
+    if 'student' in prefix:
+        outer = prefix.split('student')[0]
+        wrapped[f'{outer}projection.weight'] = torch.zeros(2, 2)
+    torch.save(dict(state_dict=wrapped), path)
+    out = export_student(tmp_path, tmp_path / 'b.pth', path)
+    assert _same(load_checkpoint(out)['state_dict'], wanted)
+
+
+@pytest.mark.parametrize(
+    'edit, named',
+    [
+        # A prefix that nobody knows.
+        (lambda w: {f'teacher.{k}': v for k, v in w.items()}, 'teacher.'),
+        (lambda w: {f'module.x.{k}': v for k, v in w.items()}, 'module.x.'),
+        # One key more, one less, one of another shape.
+        (lambda w: {**w, 'neck.new': torch.zeros(1)}, 'neck.new'),
+        (
+            lambda w: {k: v for k, v in w.items() if k != 'head.fc.bias'},
+            'head.fc.bias',
+        ),
+        (
+            lambda w: {**w, 'head.fc.weight': torch.zeros(7, 288)},
+            r'head.fc.weight has shape \(7, 288',
+        ),
+        (
+            lambda w: {
+                f'module.student.{k}': v
+                for k, v in w.items()
+                if k != 'head.fc.bias'
+            },
+            'module.student.',
+        ),
+    ],
+)
+def test_keys_that_are_no_student_s(tmp_path, edit, named):
+    wanted = _run_dir(tmp_path).state_dict()
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict=edit(wanted)), path)
+    with pytest.raises(UserError, match=rf'a.pth: .*{named}'):
+        export_student(tmp_path, checkpoint=path)
+    assert not (tmp_path / 'student.pth').exists()
+
+
+def test_mmpretrain_names_the_classes(tmp_path):
+    _run_dir(tmp_path)
+    path = export_student(tmp_path)
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(32, 32)),
+        dict(type='PackInputs'),
+    ]
+    config = Config(
+        dict(
+            model=STUDENT,
+            data_preprocessor=dict(mean=[0.0] * 3, std=[255.0] * 3),
+            test_dataloader=dict(
+                dataset=dict(type='CustomDataset', pipeline=pipeline)
+            ),
+        )
+    )
+    inferencer = ImageClassificationInferencer(
+        config, pretrained=str(path), device='cpu'
+    )
+    image = np.random.RandomState(0).randint(0, 255, (40, 60, 3), np.uint8)
+    (result,) = inferencer(image)
+    assert result['pred_class'] == 'abc'[result['pred_label']]
 
 
 def test_public_names():

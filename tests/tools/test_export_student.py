@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.models import TimmClassifier
 
-pytest.importorskip('onnxruntime')
+onnxruntime = pytest.importorskip('onnxruntime')
 
 
 def _tool(repo, *arguments):
@@ -37,9 +37,16 @@ def test_checkpoint_and_onnx(tmp_path, repo):
     done = _tool(repo, tmp_path, '--onnx', onnx)
     assert done.returncode == 2
     assert '--input-size' in done.stderr and 'Traceback' not in done.stderr
-    done = _tool(repo, tmp_path, '--onnx', onnx, '--input-size', 32)
+    done = _tool(repo, tmp_path, '--onnx', onnx, '--input-size', 32, 64)
     assert done.returncode == 0, done.stderr
-    assert onnx.is_file()
+    assert '32 x 64' in done.stdout
+    session = onnxruntime.InferenceSession(
+        str(onnx), providers=['CPUExecutionProvider']
+    )
+    assert session.get_inputs()[0].shape == ['batch', 3, 32, 64]
+    done = _tool(repo, tmp_path, '--onnx', onnx, '--input-size', 1, 2, 3)
+    assert done.returncode == 2
+    assert '--input-size' in done.stderr
     content = torch.load(tmp_path / 'student.pth', weights_only=True)
     student.load_state_dict(content['state_dict'])
 

@@ -121,15 +121,18 @@ class ResultsHook(Hook):
         checkpoint = dict(state_dict=model.state_dict())
         runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         dataset = runner.train_dataloader.dataset
-        classes = list(
-            (getattr(dataset, 'metainfo', None) or {}).get('classes', ())
+        info = runner.message_hub.runtime_info
+        # As MMEngine's checkpoint of this epoch says it.
+        meta = dict(
+            epoch=runner.epoch,
+            iter=runner.iter,
+            seed=runner.seed,
+            dataset_meta=getattr(dataset, 'metainfo', None),
+            mmengine_version=info.get('mmengine_version'),
         )
         save_student(
-            student_state_dict(checkpoint),
-            work_dir / STUDENT_FILE,
-            dict(classes=classes, epoch=runner.epoch, seed=runner.seed),
+            student_state_dict(checkpoint), work_dir / STUDENT_FILE, meta
         )
-        info = runner.message_hub.runtime_info
         history = info.get(_HISTORY, [])
         run = self._identity(runner, runner.seed)
         # Long, and therefore last.

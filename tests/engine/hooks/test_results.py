@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import METRICS
 
 from mmkd_custom.errors import UserError
+from mmkd_custom.export import export_student
 from mmkd_custom.files import load_checkpoint
 from mmkd_custom.runs import RUN_KEY, run_of
 from tests.engine.conftest import Average
@@ -226,3 +227,26 @@ def test_an_evaluation_made_up_for_counts_for_save_best(
     assert best.keys() == weights['state_dict'].keys()
     for key, value in weights['state_dict'].items():
         assert torch.equal(best[key], value), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('averaged', [False, True])
+def test_the_student_is_what_the_export_makes(
+    small_runner, tmp_path, averaged
+):
+    def edit(config):
+        if averaged:
+            config.custom_hooks.append(dict(type='EMAHook'))
+
+    small_runner(edit=edit).train()
+    exported = export_student(tmp_path / 'work', tmp_path / 'exported.pth')
+    ours, theirs = (
+        load_checkpoint(path)
+        for path in (tmp_path / 'work' / 'student.pth', exported)
+    )
+    assert ours['meta'] == theirs['meta']
+    assert ours['meta']['dataset_meta'] == dict(classes=['cat', 'dog', 'owl'])
+    assert {'epoch', 'iter', 'seed', 'mmengine_version'} < set(ours['meta'])
+    assert list(ours['state_dict']) == list(theirs['state_dict'])
+    for key, value in ours['state_dict'].items():
+        assert torch.equal(value, theirs['state_dict'][key])
