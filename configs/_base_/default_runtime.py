@@ -28,11 +28,11 @@ custom_hooks = [
     dict(type='StageHook'),
     dict(type='EpochSeedHook'),
     dict(type='StrictLoadHook'),
-    dict(type='ClassesHook'),
     dict(type='ResultsHook'),
     dict(type='ProgressHook'),
     dict(type='TeacherReportHook'),
     dict(type='TeacherCacheHook'),
+    dict(type='ClassesHook'),
 ]
 
 # Each stage trains one part of the model.

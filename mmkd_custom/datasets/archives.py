@@ -15,11 +15,10 @@ from typing import IO, Iterator, List, Sequence, Tuple
 
 from ..errors import UserError
 from ..progress import progress_bar
+from .images import RUBBISH
 from .protocols import letters
 
 SUFFIXES = ('.zip', '.tar', '.tar.gz', '.tgz')
-#: What macOS adds to an archive.
-RUBBISH = '__MACOSX'
 
 _DAMAGE = (
     OSError,
@@ -93,7 +92,7 @@ def unpack(archive: Path, folder: Path) -> List[str]:
             )
             for name, stream in members:
                 parts = _inside(archive, name)
-                if parts[0] == RUBBISH:
+                if parts[0] in RUBBISH:
                     continue
                 if (folder / parts[0]).exists():
                     raise _Present(parts[0])

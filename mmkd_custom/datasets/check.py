@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from ..class_names import plain_name
 from ..errors import UserError
 from .domains import (
     WRAPPERS,
@@ -212,10 +213,11 @@ def _domains(root: Path) -> List[str]:
 
 def _scan_domain(folder: Path, report: DatasetReport) -> Dict[str, _Place]:
     base, trunked = class_root(folder), is_trunked(folder)
-    counts = {name: 0 for name in visible_folders(base)}
+    counts = {plain_name(name): 0 for name in visible_folders(base)}
     images = {}
     for path in sorted(visible_files(base)):
         name, inside, _ = path.partition('/')
+        name = plain_name(name)
         if inside and is_image_name(path):
             counts[name] += 1
             place = _Place(folder.name, None if trunked else name)

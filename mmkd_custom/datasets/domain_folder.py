@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
 from mmpretrain.datasets import BaseDataset
 
+from ..class_names import plain_name
 from ..errors import UserError
 from ..registry import DATASETS
 from .domains import (
@@ -20,7 +22,12 @@ from .domains import (
     folder_classes,
     is_trunked,
 )
-from .images import is_image_name, load_sample, visible_files
+from .images import (
+    is_image_name,
+    load_sample,
+    visible_files,
+    visible_folders,
+)
 from .list_files import check_images, check_labels, read_list
 from .subset import keep_subset
 
@@ -46,9 +53,9 @@ class DomainFolder(BaseDataset):
     folder between domain and classes is passed through) and VisDA. Classes
     are the sorted folder names; samples are sorted by class, then by path,
     several domains one after the other in the order given. Hidden files are
-    left out. A domain of ``trunk<number>`` folders, as VisDA's test, is read
-    by its ``image_list.txt`` in that file's order; its classes are those of
-    another domain.
+    left out, and so are links that lead back. A domain of ``trunk<number>``
+    folders, as VisDA's test, is read by its ``image_list.txt`` in that file's
+    order; its classes are those of another domain.
 
     A label subset is drawn per class over all domains together: with two
     domains ``labels_per_class=4`` keeps 4 images of a class, not 8.
@@ -144,9 +151,19 @@ class DomainFolder(BaseDataset):
     def _read_classes(self, domain: Path) -> List[dict]:
         samples = []
         root = class_root(domain)
+        # On a disk an accented letter may be one character, or two.
+        spelled = {plain_name(name): name for name in visible_folders(root)}
+        seen = {}
         for label, name in enumerate(self.CLASSES):
-            folder = root / name
-            paths = sorted(filter(is_image_name, visible_files(folder)))
+            folder = root / spelled[name]
+            twin = seen.get(os.path.realpath(folder))
+            if twin is not None:
+                raise UserError(
+                    f'class {name!r} of domain {domain.name!r}: {folder} and '
+                    f'{twin} are one folder, by a link, but each image is '
+                    'wanted in one class.'
+                )
+            paths = sorted(filter(is_image_name, visible_files(folder, seen)))
             if not paths:
                 raise UserError(
                     f'class {name!r} of domain {domain.name!r} is empty: '

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
 
+from ..class_names import plain_name
 from ..errors import UserError, nearest
 from .images import visible_folders
 
@@ -165,12 +166,13 @@ def folder_classes(folder: Path) -> List[str]:
         folder (Path): From :func:`find_domain`.
 
     Returns:
-        list[str]: Names of its class folders, sorted.
+        list[str]: Names of its class folders in Unicode's composed form,
+        sorted.
 
     Raises:
-        UserError: If it holds no class folder.
+        UserError: If it holds no class folder, or two of one name.
     """
-    classes = visible_folders(class_root(folder))
+    classes = sorted(map(plain_name, visible_folders(class_root(folder))))
     if not classes:
         raise UserError(
             f'domain {folder.name!r}: {folder} holds no class folder, but '
@@ -182,6 +184,13 @@ def folder_classes(folder: Path) -> List[str]:
             'list gives numbers and no class names; set classes_from to a '
             'domain with class folders.'
         )
+    for first, second in zip(classes, classes[1:]):
+        if first == second:
+            raise UserError(
+                f'domain {folder.name!r}: {folder} holds two class folders '
+                f'called {first!r}, spelled with one and with two characters '
+                'for an accented letter; put their images into one.'
+            )
     return classes
 
 
@@ -244,7 +253,7 @@ def check_same_classes(
 
 def plain_spelling(name: str) -> str:
     """Gives a name as it compares: blanks, ``_``, ``-`` and case alike."""
-    return re.sub(r'[\s_-]+', '_', name.strip()).casefold()
+    return re.sub(r'[\s_-]+', '_', plain_name(name).strip()).casefold()
 
 
 def _spelled_like(root: Path, domain: str) -> Optional[Path]:

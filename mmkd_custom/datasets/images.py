@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import mmcv
 from mmpretrain.datasets import ImageNet
@@ -13,6 +13,16 @@ from PIL import Image
 from ..errors import UserError
 
 IMAGE_EXTENSIONS = (*ImageNet.IMG_EXTENSIONS, '.tiff', '.webp')
+#: What file servers, archives and systems put beside a user's files.
+RUBBISH = (
+    '@eaDir',
+    '@Recycle',
+    '#recycle',
+    '$RECYCLE.BIN',
+    'System Volume Information',
+    '__MACOSX',
+    'lost+found',
+)
 # What both Pillow and OpenCV, which loads the training images, decode.
 COMMON_FORMATS = ('BMP', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
 
@@ -22,38 +32,71 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_EXTENSIONS)
 
 
+def is_visible(name: str) -> bool:
+    """Says whether a file or folder is the user's, not the system's."""
+    return not name.startswith('.') and name not in RUBBISH
+
+
 def visible_folders(folder: Path) -> List[str]:
-    """Lists the names of a folder's subfolders, sorted, hidden ones left out.
+    """Lists the names of a folder's subfolders, sorted.
 
     Args:
         folder (Path): An existing folder.
 
     Returns:
-        list[str]: Folder names.
+        list[str]: Folder names, without those that are not
+        :func:`visible <is_visible>` and links that lead back to the folder.
     """
+    root = os.path.realpath(folder)
     with os.scandir(folder) as entries:
         return sorted(
             entry.name
             for entry in entries
-            if entry.is_dir() and not entry.name.startswith('.')
+            if entry.is_dir()
+            and is_visible(entry.name)
+            and not (entry.is_symlink() and _leads_back(entry.path, root))
         )
 
 
-def visible_files(folder: Path) -> Iterator[str]:
+def visible_files(
+    folder: Path, seen: Optional[Dict[str, str]] = None
+) -> Iterator[str]:
     """Walks all files below a folder, hidden files and folders left out.
 
     Args:
-        folder (Path): An existing folder. Symbolic links are followed.
+        folder (Path): An existing folder. Symbolic links are followed, but
+            none that leads back, and no folder is walked twice.
+        seen (dict[str, str], optional): The folders of earlier walks, each by
+            where it really is; gets those of this one. Defaults to None.
 
     Yields:
         str: Paths relative to the folder, with ``/``, in no fixed order.
     """
+    seen = {} if seen is None else seen
+    root = os.path.realpath(folder)
     for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith('.')]
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen[real] = parent
+        kept = []
+        for name in filter(is_visible, folders):
+            path = os.path.join(parent, name)
+            link = os.path.islink(path)
+            if not (link and _leads_back(path, root)):
+                kept.append((link, name))
+        # What is there itself before what links to it.
+        folders[:] = [name for _, name in sorted(kept)]
         relative = Path(parent).relative_to(folder)
-        for name in files:
-            if not name.startswith('.'):
-                yield (relative / name).as_posix()
+        for name in filter(is_visible, files):
+            yield (relative / name).as_posix()
+
+
+def _leads_back(link: str, root: str) -> bool:
+    """Says whether a link leads to a folder that holds the root."""
+    target = os.path.join(os.path.realpath(link), '')
+    return os.path.join(root, '').startswith(target)
 
 
 def decode_error(path: str) -> Optional[str]:

@@ -6,12 +6,14 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from mmpretrain.datasets import KFoldDataset
 
 from ..class_names import class_difference
 from ..errors import UserError
 from .domain_folder import DomainFolder
 from .elpv import ELPV
 from .image_list import DomainList
+from .wrappers import leaves, wrapped
 
 
 def check_classes(
@@ -61,6 +63,20 @@ def check_distinct(labelled: Any, unlabelled: Any) -> None:
     Raises:
         UserError: If they are.
     """
+    for ours in _whole(labelled):
+        for theirs in leaves(unlabelled):
+            _check_distinct(ours, theirs)
+
+
+def _whole(dataset: Any) -> List[Any]:
+    """Lists the innermost datasets; of a fold itself: it is not the whole."""
+    inner = () if isinstance(dataset, KFoldDataset) else wrapped(dataset)
+    if not inner:
+        return [dataset]
+    return [one for other in inner for one in _whole(other)]
+
+
+def _check_distinct(labelled: Any, unlabelled: Any) -> None:
     if not isinstance(labelled, (DomainFolder, DomainList, ELPV)):
         return
     theirs = getattr(unlabelled, 'origin', None) or ()

@@ -10,6 +10,7 @@ from typing import Any, Iterable, Tuple
 import numpy as np
 
 from .subset import identity
+from .wrappers import innermost
 
 #: Files a stream whose content is looked at.
 SPOT_CHECKS = 32
@@ -33,8 +34,6 @@ def samples_digest(streams: Iterable[Tuple[str, Any, np.ndarray]]) -> str:
     hashed = hashlib.sha256()
     for name, dataset, positions in streams:
         hashed.update(f'{name} {len(positions)}\n'.encode())
-        # Without a root the whole path counts: names alone may be alike.
-        root = getattr(dataset, 'data_root', None) or os.sep
         looked_at = set(
             np.linspace(0, len(positions) - 1, SPOT_CHECKS).astype(int)
             if len(positions)
@@ -42,6 +41,9 @@ def samples_digest(streams: Iterable[Tuple[str, Any, np.ndarray]]) -> str:
         )
         for number, position in enumerate(positions.tolist()):
             info = dataset.get_data_info(position)
+            # Without a root the whole path counts: names alone may be alike.
+            owner, _ = innermost(dataset, position)
+            root = getattr(owner, 'data_root', None) or os.sep
             hashed.update(identity(info, root) + b'\n')
             path = info.get('img_path')
             if number in looked_at and path and Path(path).is_file():

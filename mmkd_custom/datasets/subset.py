@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ..errors import UserError
+from .wrappers import innermost
 
 
 def stratified_subset(
@@ -171,10 +172,10 @@ def split_digest(dataset: Any) -> str:
     Returns:
         str: 64 hexadecimal digits.
     """
-    root = getattr(dataset, 'data_root', None)
     hashed = hashlib.sha256()
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
+        root = getattr(innermost(dataset, index)[0], 'data_root', None)
         hashed.update(identity(info, root))
         label = info.get('gt_label', info.get('gt_score'))
         hashed.update(f'\t{np.asarray(label).tolist()}\n'.encode())

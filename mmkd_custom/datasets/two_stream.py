@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from mmengine.dataset import ClassBalancedDataset
 from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
@@ -23,7 +25,9 @@ from .packing import (
 )
 from .samples_digest import samples_digest
 from .subset import split_digest
+from .view_checks import check_views
 from .views import kept_rng
+from .wrappers import innermost, leaves, wrapped
 
 
 class _Part(NamedTuple):
@@ -50,10 +54,18 @@ class TwoStreamDataset(Dataset):
     transforms that draw geometry (crop, flip) must come first and in the same
     order in both pipelines; transforms that draw anything else follow them.
     The same holds for ``strong_pipeline``, the strong view of methods that
-    compare a weak and a strong one.
+    compare a weak and a strong one. All this is looked at once, on a few
+    samples: a view that comes out in several ways, and pipelines that clearly
+    crop or flip on their own, are refused, see
+    :func:`~mmkd_custom.datasets.view_checks.check_views`.
+
+    A dataset is any of MMPretrain's, or a ``ConcatDataset``,
+    ``RepeatDataset``, ``KFoldDataset`` or ``ClassBalancedDataset`` around
+    such; the last in the labelled stream alone, because it goes by labels.
 
     Args:
-        labelled (dict | BaseDataset): The dataset whose labels are used.
+        labelled (dict | BaseDataset): The dataset whose labels are used, one
+            class a sample.
         unlabelled (dict | BaseDataset, optional): The dataset whose labels,
             if it has any, are not. Defaults to None.
         seed (int): Seed of the views. Defaults to 0.
@@ -83,8 +95,9 @@ class TwoStreamDataset(Dataset):
 
     Raises:
         UserError: If the streams' classes differ, both hold the same images,
-            the labelled one has no labels, or it cannot be told which images
-            ``exclude_labelled`` means.
+            the labelled one has none or several labels a sample, it cannot
+            be told which images ``exclude_labelled`` means, or views are not
+            as described.
     """
 
     def __init__(
@@ -152,6 +165,7 @@ class TwoStreamDataset(Dataset):
             f'{self.split_sha256}',
             logger='current',
         )
+        self._check_views()
 
     def _add_part(self, name: str, dataset: Any) -> None:
         dataset.full_init()
@@ -230,7 +244,8 @@ class TwoStreamDataset(Dataset):
         self, part: _Part, position: int, index: int, view: int, cached: bool
     ) -> dict:
         key = (self.seed, index, view)
-        packed = self._packed(part, position, part.dataset.pipeline, *key)
+        own = innermost(part.dataset, position)[0].pipeline
+        packed = self._packed(part, position, own, *key)
         sample = packed['data_samples']
         if part.name != LABELLED:
             sample = geometry_only(sample)
@@ -255,9 +270,7 @@ class TwoStreamDataset(Dataset):
         *key: Union[int, str],
     ) -> dict:
         # Got anew for each pipeline: they write into it, and into its image.
-        info = part.dataset.get_data_info(position)
-        if part.name != LABELLED:
-            info = without_label(info)
+        info = _info(part.name, part.dataset, position)
         info.update(sample_idx=key[1], view=key[2])
         return run_seeded(pipeline, info, *key)
 
@@ -301,6 +314,36 @@ class TwoStreamDataset(Dataset):
                 'labelled: samples with gt_label or gt_score are wanted, but '
                 f'{type(self.labelled).__name__} gives only {sorted(info)}.'
             )
+        label = info.get('gt_label', 0)
+        if isinstance(label, dict) or np.ndim(label):
+            raise UserError(
+                'labelled: images of one class each are wanted, but '
+                f'{type(self.labelled).__name__} gives gt_label={label}: '
+                'multi-label and multi-task data are not supported.'
+            )
+
+    def _check_views(self) -> None:
+        others = {
+            'teacher_pipeline': self.teacher_pipeline,
+            'strong_pipeline': self.strong_pipeline,
+        }
+        others = {k: v for k, v in others.items() if v is not None}
+        paired = [k for k in others if k[0] == 't' or self.share_geometry]
+        with kept_rng():
+            for part in self._parts:
+                for leaf in leaves(part.dataset):
+                    check_views(
+                        {part.name: leaf.pipeline, **others},
+                        paired,
+                        partial(_info, part.name, leaf),
+                        len(leaf),
+                        self.seed,
+                    )
+
+
+def _info(stream: str, dataset: Any, position: int) -> dict:
+    info = dataset.get_data_info(position)
+    return info if stream == LABELLED else without_label(info)
 
 
 def _build(option: str, dataset: Union[dict, Any, None]) -> Any:
@@ -308,11 +351,18 @@ def _build(option: str, dataset: Union[dict, Any, None]) -> Any:
         dataset = DATASETS.build(dataset)
     if dataset is None and option != LABELLED:
         return None
-    if not hasattr(dataset, 'get_data_info') or not hasattr(
-        dataset, 'pipeline'
-    ):
+    for one in (dataset, *leaves(dataset)):
+        if not hasattr(one, 'get_data_info') or not (
+            hasattr(one, 'pipeline') or wrapped(one)
+        ):
+            raise UserError(
+                f'{option}: a dataset with get_data_info and a pipeline (any '
+                f'MMPretrain dataset) is wanted, but got {type(one).__name__}.'
+            )
+    if option != LABELLED and isinstance(dataset, ClassBalancedDataset):
         raise UserError(
-            f'{option}: a dataset with get_data_info and a pipeline (any '
-            f'MMPretrain dataset) is wanted, but got {type(dataset).__name__}.'
+            f'{option}: a ClassBalancedDataset repeats images by their '
+            'labels, which no stream but the labelled one may use; give the '
+            'dataset inside.'
         )
     return dataset

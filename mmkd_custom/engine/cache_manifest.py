@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..datasets import TwoStreamDataset
+from ..datasets.wrappers import leaves
 from ..models.distillers import BaseDistiller
 from ..models.teachers import CachedTeacher, FrozenTeacher
 from ..models.teachers.store_manifest import MADE_WITH
@@ -161,8 +162,12 @@ def _pipelines(dataset: TwoStreamDataset) -> Dict[str, Any]:
     """The pipelines that make what the teacher sees."""
     if dataset.teacher_pipeline is not None:
         return dict(teacher=options_of(dataset.teacher_pipeline.transforms))
-    return {
-        name: options_of(getattr(dataset, name).pipeline.transforms)
-        for name in STREAMS
-        if getattr(dataset, name) is not None
-    }
+    found = {}
+    for name in STREAMS:
+        if getattr(dataset, name) is not None:
+            options = [
+                options_of(leaf.pipeline.transforms)
+                for leaf in leaves(getattr(dataset, name))
+            ]
+            found[name] = options if len(options) > 1 else options[0]
+    return found

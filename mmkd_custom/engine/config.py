@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 
 from ..compat import check_versions
 from ..datasets.prompt_names import prompt_names
+from ..datasets.wrappers import with_pipeline
 from ..errors import UserError
 from ..files import load_checkpoint
 from ..registry import DATASETS
@@ -181,7 +182,7 @@ def _resolve_classes(config: Config) -> None:
         config.get('default_scope', 'mmkd_custom')
     ):
         with naming_misspelt():
-            spec = dict(labelled, pipeline=[])
+            spec = with_pipeline(labelled, [])
             try:
                 built = DATASETS.build(dict(spec, lazy_init=True))
             except TypeError:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.subset import stratified_subset
 from ..datasets.views import derive_seed
+from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError
 from ..models.distillers.batch import hard_labels
 from ..models.distillers.parts import build_preprocessor
@@ -141,13 +142,13 @@ def _datasets(
     pipeline = _test_pipeline(config)
     if pipeline is None or options['teacher_pipeline'] is not None:
         return views, views
-    still = TwoStreamDataset(labelled=dict(labelled, pipeline=pipeline))
+    still = TwoStreamDataset(labelled=with_pipeline(labelled, pipeline))
     return views, still
 
 
 def _test_pipeline(config: Config) -> Optional[list]:
     loader = config.get('val_dataloader') or config.get('test_dataloader')
-    return ((loader or {}).get('dataset') or {}).get('pipeline')
+    return pipeline_of((loader or {}).get('dataset') or {})
 
 
 def _labels(dataset: TwoStreamDataset) -> np.ndarray:

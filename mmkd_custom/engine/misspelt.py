@@ -8,6 +8,7 @@ import traceback
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional, Set
 
+from mmengine.dataset import dataset_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import (
     Registry,
@@ -24,6 +25,7 @@ from mmengine.runner import (
 )
 from torch.utils.data import DataLoader
 
+from ..class_names import class_difference
 from ..errors import UserError, nearest
 
 _NAMED = (
@@ -40,7 +42,8 @@ def naming_misspelt() -> Iterator[None]:
     that a class does not take, or wants and does not get, with Python's
     TypeError. Such an exception is told by where it was raised: where a config
     is turned into a call, or where a constructor hands arguments of the config
-    on. Every other exception passes: it is a defect.
+    on, or where a dataset around others does not take these. Every other
+    exception passes: it is a defect.
 
     Raises:
         UserError: If a type or an argument is at fault; the sentence names
@@ -48,7 +51,7 @@ def naming_misspelt() -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, NotImplementedError) as error:
         sentence = _misspelt(error)
         if sentence is None:
             raise
@@ -71,6 +74,10 @@ _CALLS = {
 def _misspelt(error: Exception) -> Optional[str]:
     """Says what in a config is at fault, None when nothing of it is."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if frames[-1].f_globals.get('__name__') == dataset_wrapper.__name__:
+        return _wrong_wrapper(error, frames[-1].f_locals['self'])
+    if not isinstance(error, (KeyError, TypeError)):
+        return None
     for frame in frames:
         # It goes on with what the registry found, be it nothing.
         if frame.f_code is DefaultOptimWrapperConstructor.__call__.__code__:
@@ -108,6 +115,18 @@ def _misspelt(error: Exception) -> Optional[str]:
         ):
             return f'{name} wants {found[1]}, but the config gives none.'
     return None if deeper else f'{name} cannot be built: {message}.'
+
+
+def _wrong_wrapper(error: Exception, wrapper: Any) -> str:
+    """Says what a dataset around others does not take."""
+    reason = str(error)
+    datasets = getattr(wrapper, 'datasets', [])
+    for other in datasets[1:]:
+        names = [one.metainfo.get('classes') for one in (datasets[0], other)]
+        if None not in names:
+            places = 'the first dataset', 'another'
+            reason = class_difference(*names, places) or reason
+    return f'{type(wrapper).__name__}: {reason}.'
 
 
 def _missing_key(error: KeyError, values: Dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
+from ..datasets.wrappers import pipeline_of
 from ..errors import UserError
 from ..stages import LABELLED, STREAMS
 from .config import load_config
@@ -111,7 +112,7 @@ def _generated(
         type='mmkd_custom.DomainFolder',
         data_root=str(folder),
         domain=domain,
-        pipeline=dataset.get('pipeline'),
+        pipeline=pipeline_of(dataset),
     )
 
 

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -294,3 +295,48 @@ def test_visda_test_wants_classes_of_another_domain(visda):
     listed.unlink()
     with pytest.raises(UserError, match='image_list.txt: cannot be read'):
         DomainFolder(str(visda), 'test', classes_from='train')
+
+
+def test_links_that_lead_back_add_no_image(two_domains):
+    art = Path(two_domains) / 'Art'
+    before = DomainFolder(two_domains, 'Art')
+    for link, target in {
+        'loop': art,
+        'cat/up': art,
+        'cat/all': Path(two_domains),
+        'cat/again': art / 'cat',
+    }.items():
+        (art / link).symlink_to(target)
+    after = DomainFolder(two_domains, 'Art')
+    assert after.CLASSES == before.CLASSES
+    assert paths(after) == paths(before)
+    # Images of the class, wherever they are.
+    (art / 'cat' / 'more').symlink_to(Path(two_domains) / 'Real World' / 'cat')
+    assert len(DomainFolder(two_domains, 'Art')) == len(before) + 5
+
+
+def test_two_classes_of_one_folder_are_refused(two_domains):
+    art = Path(two_domains) / 'Art'
+    (art / 'tiger').symlink_to(art / 'cat')
+    with pytest.raises(UserError, match="class 'tiger'.*Art/cat"):
+        DomainFolder(two_domains, 'Art')
+    (art / 'tiger').unlink()
+    (art / 'Bike' / 'more').symlink_to(art / 'cat')
+    with pytest.raises(UserError, match="class 'cat'.*Bike/more"):
+        DomainFolder(two_domains, 'Art')
+
+
+def test_names_in_another_form_of_unicode_are_the_same(make_domain):
+    composed, decomposed = 'caf\u00e9', 'cafe\u0301'
+    make_domain('a', {composed: 2, 'cafeteria': 1, 'zoo': 1})
+    root = make_domain('b', {decomposed: 3, 'cafeteria': 1, 'zoo': 1})
+    source = DomainFolder(root, 'a')
+    target = DomainFolder(root, 'b', classes_from='a')
+    # As the names are sorted, not the characters on the disk.
+    assert source.CLASSES == target.CLASSES == ('cafeteria', composed, 'zoo')
+    labels = [target.get_data_info(i)['gt_label'] for i in range(5)]
+    assert labels == [0, 1, 1, 1, 2]
+    assert DomainFolder(root, 'a,b').get_data_info(5)['gt_label'] == 1
+    make_domain('c', {composed: 1, decomposed: 1})
+    with pytest.raises(UserError, match='two class folders'):
+        DomainFolder(root, 'c')

@@ -72,3 +72,45 @@ def test_pipeline_error_on_a_sound_image_stays_itself(tmp_path):
     assert load_sample(lambda info: None, dict(img_path=str(path))) is None
     with pytest.raises(ZeroDivisionError):
         load_sample(failing, dict(img=np.zeros((4, 4, 3), np.uint8)))
+
+
+def test_what_systems_put_there_is_left_out(tmp_path):
+    for path in (
+        'a/x.png',
+        'a/@eaDir/x.png/SYNOFILE_THUMB_M.jpg',
+        '@eaDir/y.png',
+        '__MACOSX/a/._x.png',
+        'a/._x.png',
+        '.ipynb_checkpoints/x.png',
+        'a/.thumbnails/x.png',
+        'lost+found/z.png',
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / 'a' / 'Thumbs.db').touch()
+    assert visible_folders(tmp_path) == ['a']
+    files = sorted(visible_files(tmp_path))
+    assert files == ['a/Thumbs.db', 'a/x.png']
+    assert list(filter(is_image_name, files)) == ['a/x.png']
+
+
+def test_links_are_followed_but_not_back(tmp_path):
+    root, outside = tmp_path / 'root', tmp_path / 'outside'
+    for path in (root / 'a' / 'x.png', outside / 'sub' / 'y.png'):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    for place, target in {
+        'loop': root,
+        'above': tmp_path,
+        'a/up': root / 'a',
+        'b': root / 'a',
+        'c': outside,
+        'c2': outside,
+    }.items():
+        (root / place).symlink_to(target)
+    (outside / 'sub' / 'back').symlink_to(outside)
+    assert visible_folders(root) == ['a', 'b', 'c', 'c2']
+    assert sorted(visible_files(root)) == ['a/x.png', 'c/sub/y.png']
+    seen = {}
+    assert list(visible_files(root / 'a', seen)) == ['x.png']
+    assert list(visible_files(root / 'b', seen)) == []

@@ -121,16 +121,12 @@ def test_layers_without_weights(small_runner):
 
 
 def test_what_the_teacher_sees_is_its_own_pipeline(manifest):
-    pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=(64, 64)),
-        dict(type='PackInputs'),
-    ]
-    found = manifest(
-        edit=lambda config: config.train_dataloader.dataset.update(
-            teacher_pipeline=pipeline
-        )
-    )
+    def edit(config):
+        dataset = config.train_dataloader.dataset
+        load, crop, flip, *_, pack = dataset.labelled.pipeline
+        dataset.teacher_pipeline = [load, dict(crop, scale=64), flip, pack]
+
+    found = manifest(edit=edit)
     assert list(found['pipelines']) == ['teacher']
     assert found['pipelines']['teacher'][1]['scale'] == [64, 64]
 

@@ -148,6 +148,24 @@ class Bare(DomainFolder):
         super().__init__(data_root, 'art', pipeline=pipeline)
 
 
+@pytest.mark.parametrize(
+    'around',
+    [
+        "dict(type='RepeatDataset', times=2, dataset={})",
+        "dict(type='ConcatDataset', datasets=[{}])",
+        "dict(type='mmpretrain.KFoldDataset', dataset={})",
+    ],
+)
+def test_auto_is_resolved_by_a_dataset_around_others(plain, root, around):
+    inner = f"dict(type='DomainFolder', data_root={str(root)!r}, domain='art')"
+    config = plain(f"""
+train_dataloader = dict(dataset=dict(
+    type='TwoStreamDataset', labelled={around.format(inner)}))
+model = dict(head=dict(num_classes='auto'))
+""")
+    assert config.model.head.num_classes == 3
+
+
 def test_auto_is_resolved_by_a_dataset_of_few_options(
     plain, root, monkeypatch
 ):

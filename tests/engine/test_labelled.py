@@ -136,7 +136,8 @@ def test_held_out_images_go_through_the_validation_pipeline(config, teacher):
     # Unless the teacher has images of its own.
     options['train_dataloader.dataset.teacher_pipeline'] = [
         dict(type='LoadImageFromFile'),
-        dict(type='RandomResizedCrop', scale=64),
+        dict(type='RandomResizedCrop', scale=64, crop_ratio_range=(0.5, 1.0)),
+        dict(type='RandomFlip', prob=0.5, direction='horizontal'),
         dict(type='PackInputs'),
     ]
     images = LabelledImages(config(**options), teacher, 0.4, 4)

@@ -629,3 +629,20 @@ custom_hooks = [*_base_.custom_hooks, dict(type='RankDigests')]
     )
     assert first
     assert first == second
+
+
+def test_streams_inside_other_datasets_are_trained_on(make, root, tmp_path):
+    config = make(tmp_path / 'run')
+    loader = config.train_dataloader.dataset
+    art, photo = loader.labelled, loader.unlabelled
+    balanced = dict(
+        type='ClassBalancedDataset', dataset=art, oversample_thr=0.5
+    )
+    loader.labelled = dict(
+        type='ConcatDataset',
+        datasets=[dict(type='RepeatDataset', dataset=art, times=2), balanced],
+    )
+    loader.unlabelled = dict(
+        type='mmpretrain.KFoldDataset', dataset=photo, num_splits=2
+    )
+    assert train(config)

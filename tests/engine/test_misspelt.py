@@ -2,10 +2,12 @@
 
 import pytest
 import torch.nn as nn
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
 
 from mmkd_custom.engine.misspelt import naming_misspelt
 from mmkd_custom.errors import UserError
+from mmkd_custom.registry import DATASETS
+from tests.helpers import make_domains
 
 PARTS = Registry('part', scope='test')
 
@@ -102,3 +104,28 @@ def test_a_defect_of_a_part_is_no_misspelling(fault, error):
         PARTS.build(dict(type='Bicycle', wheel=wheel, radius=2, fault=fault))
     with pytest.raises(error), naming_misspelt():
         raise error('forward() got an unexpected keyword argument')
+
+
+def test_datasets_that_do_not_go_together(tmp_path):
+    DefaultScope.get_instance('test', scope_name='mmkd_custom')
+    root = make_domains(tmp_path, per_class=1)
+    (root / 'photo' / 'dog').rename(root / 'photo' / 'hound')
+    art, photo = (
+        dict(type='DomainFolder', data_root=str(root), domain=name)
+        for name in ('art', 'photo')
+    )
+    for config, words in (
+        (
+            dict(type='ConcatDataset', datasets=[art, photo]),
+            "ConcatDataset: class 'dog'.*'hound'",
+        ),
+        (
+            dict(
+                type='mmpretrain.KFoldDataset',
+                dataset=dict(type='RepeatDataset', dataset=art, times=2),
+            ),
+            'RepeatDataset: .*get_subset',
+        ),
+    ):
+        with pytest.raises(UserError, match=words), naming_misspelt():
+            DATASETS.build(config)

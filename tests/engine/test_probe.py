@@ -165,7 +165,7 @@ def test_teacher_pipeline_makes_the_images(config, weights):
     config.model.teacher.input_size = size
     config.train_dataloader.dataset.teacher_pipeline = [
         dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=(size, size)),
+        dict(type='RandomResizedCrop', scale=size),
         dict(type='PackInputs'),
     ]
     with_large, _, _ = probe_config(config)

@@ -161,11 +161,8 @@ def test_damaged_entries_are_made_again(
         config.model.teacher.cache_dir = str(tmp_path / 'cache')
         if teacher_pipeline:
             dataset = config.train_dataloader.dataset
-            dataset.teacher_pipeline = [
-                dict(type='LoadImageFromFile'),
-                dict(type='Resize', scale=(64, 64)),
-                dict(type='PackInputs'),
-            ]
+            load, crop, flip, *_, pack = dataset.labelled.pipeline
+            dataset.teacher_pipeline = [load, dict(crop, scale=64), flip, pack]
 
     first = small_runner('first', edit=edit)
     first.train()
