@@ -225,7 +225,7 @@ def _check_not_older(work_dir: Path, epoch: Optional[int]) -> None:
         if None not in (epoch, later) and epoch < later:
             raise UserError(
                 f'{work_dir / STUDENT_FILE}: expected a checkpoint of epoch '
-                f'{later}, which this student is of, got one of epoch {epoch}; '
+                f'{later}, as this student is, got one of epoch {epoch}; '
                 'name another file with --out, or a later checkpoint with '
                 '--checkpoint.'
             )

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from ...evaluation import summarize, versions, write_json
+from ...evaluation.constant import constant_metrics, majority_class
 from ...export.student import save_student, student_state_dict
 from ...files import RESULTS_FILE, STUDENT_FILE
 from ...registry import HOOKS
@@ -111,9 +112,13 @@ class ResultsHook(Hook):
         history.append(dict(epoch=runner.epoch, **numbers))
         runner.message_hub.update_info(_HISTORY, history)
 
-    @master_only
     def after_train(self, runner: Runner) -> None:
         """Writes both files."""
+        constant = _constant_answer(runner)
+        if is_main_process():
+            self._write(runner, constant)
+
+    def _write(self, runner: Runner, constant: Optional[dict]) -> None:
         work_dir = Path(runner.work_dir)
         model = unwrapped(runner)
         # The same path as a checkpoint's: EMAHook puts the averaged weights
@@ -141,6 +146,7 @@ class ResultsHook(Hook):
             dict(
                 **run,
                 **summarize(history),
+                constant=constant,
                 epochs=runner.epoch,
                 wall_seconds=round(
                     info.get(_SECONDS, 0.0) + time.time() - self._since, 1
@@ -154,6 +160,27 @@ class ResultsHook(Hook):
         runner.logger.info(
             f'Wrote {work_dir / RESULTS_FILE} and {work_dir / STUDENT_FILE}'
         )
+
+
+def _constant_answer(runner: Runner) -> Optional[Dict[str, Any]]:
+    """Returns what always answering the commonest labelled class scores."""
+    if runner.val_loop is None:
+        return None
+    dataset = runner.train_dataloader.dataset
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    try:
+        answer = majority_class(getattr(dataset, 'labelled', dataset))
+        metrics = constant_metrics(
+            runner.val_loop.evaluator,
+            runner.val_loop.dataloader.dataset,
+            answer,
+            len(classes),
+        )
+    # Datasets and metrics are anyone's, and the run has been trained.
+    except Exception as error:
+        runner.logger.warning(f'No constant answer beside the result: {error}')
+        return None
+    return metrics and {'class': classes[answer], **metrics}
 
 
 class OverwriteHook(Hook):

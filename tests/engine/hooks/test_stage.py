@@ -175,7 +175,9 @@ def test_the_sampler_walks_with_the_seed_of_the_run(small_runner, tmp_path):
         config.model.teacher.cache_dir = str(tmp_path / 'cache')
 
     # A run without a seed of its own goes on with that of the checkpoint.
-    runner = small_runner(edit=no_seed, resume='work/epoch_2.pth', **short)
+    runner = small_runner(
+        seed=7, edit=no_seed, resume='work/epoch_2.pth', **short
+    )
     sampler = runner.train_dataloader.batch_sampler.sampler
     assert sampler.seed != 7
     runner.train()
