@@ -46,8 +46,9 @@ def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
         )
     if getattr(model.data_preprocessor, 'batch_augments', None):
         raise UserError(
-            f'{asking}: batch augmentations change the images after the '
-            'teacher saw them; drop train_cfg.augments.'
+            f'{asking}: expected images that are not mixed with each other, '
+            f'got batch augmentations; drop train_cfg.augments, or {asking} '
+            'and with it any CachedTeacher.'
         )
     return model
 

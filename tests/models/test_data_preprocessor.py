@@ -66,7 +66,7 @@ def test_a_labelled_batch_is_as_mmpretrain_makes_it(options, training):
         assert torch.equal(a.gt_label, b.gt_label)
         assert ('gt_score' in a) == ('gt_score' in b)
         if 'gt_score' in b:
-            assert torch.equal(a.gt_score, b.gt_score)
+            assert torch.equal(a.gt_score, b.gt_score.float())
 
 
 def test_mixup_mixes_the_labelled_with_each_other_only():
@@ -125,17 +125,76 @@ def test_strong_inputs_are_normalised_like_the_inputs(as_list):
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize('name', ['teacher', 'strong'])
-def test_other_views_exclude_batch_augmentations(name):
+@pytest.mark.parametrize('kind', ['Mixup', 'CutMix', 'ResizeMix'])
+def test_every_view_is_mixed_alike(kind):
     batch = make_batch(MIXED)
-    batch[f'{name}_inputs'] = batch['inputs']
-    preprocessor = DistillDataPreprocessor(num_classes=5, batch_augments=MIXUP)
-    with pytest.raises(
-        UserError, match=f'{name}_inputs.*augments or {name}_pipeline'
-    ):
-        preprocessor(copy.deepcopy(batch), True)
-    # Evaluation augments nothing, so nothing is in the way.
-    assert f'{name}_inputs' in preprocessor(batch, False)
+    # Nearest neighbours, so that a view twice as large shows equal pixels.
+    large = batch['inputs'].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    batch.update(teacher_inputs=large, strong_inputs=batch['inputs'].clone())
+    augment = dict(type=kind, alpha=1.0)
+    if kind == 'ResizeMix':
+        augment.update(lam_min=0.3, lam_max=0.6)
+    preprocessor = DistillDataPreprocessor(
+        num_classes=5, batch_augments=dict(augments=augment)
+    )
+    plain = DistillDataPreprocessor(num_classes=5)(copy.deepcopy(batch))
+    np.random.seed(3)
+    torch.manual_seed(3)
+    data = preprocessor(copy.deepcopy(batch), True)
+    assert torch.equal(data['strong_inputs'], data['inputs'])
+    changed = (data['inputs'] != plain['inputs']).flatten(1).any(1)
+    assert changed.any() and not changed[[1, 2, 4]].any()
+    if kind != 'ResizeMix':
+        # Partners, ratio and box are the same.
+        assert torch.equal(
+            data['teacher_inputs'][..., ::2, ::2], data['inputs']
+        )
+    else:
+        where = (data['teacher_inputs'] != plain['teacher_inputs']).any(1)
+        box = (data['inputs'] != plain['inputs']).any(1)
+        assert (where[:, ::2, ::2] == box).float().mean() > 0.99
+    # One draw: what follows is drawn as if there were one view.
+    after = np.random.rand(), torch.rand(())
+    np.random.seed(3)
+    torch.manual_seed(3)
+    del batch['teacher_inputs'], batch['strong_inputs']
+    alone = preprocessor(batch, True)
+    assert torch.equal(alone['inputs'], data['inputs'])
+    assert after == (np.random.rand(), torch.rand(()))
+
+
+def test_views_of_other_sizes_want_a_known_mixture():
+    batch = make_batch(MIXED)
+
+    def roll(images, scores):
+        return images.roll(1, 0), scores.roll(1, 0)
+
+    preprocessor = DistillDataPreprocessor(
+        num_classes=5, batch_augments=dict(augments=roll)
+    )
+    batch['teacher_inputs'] = batch['inputs']
+    data = preprocessor(copy.deepcopy(batch), True)
+    assert torch.equal(data['teacher_inputs'], data['inputs'])
+    batch['teacher_inputs'] = make_batch(MIXED, size=48)['inputs']
+    with pytest.raises(UserError, match='augments'):
+        preprocessor(batch, True)
+
+
+def test_labels_become_scores_without_images_too():
+    preprocessor = DistillDataPreprocessor(num_classes=5, to_onehot=True)
+    batch = make_batch(MIXED)
+    for data in (batch, dict(data_samples=make_batch(MIXED)['data_samples'])):
+        samples = preprocessor(data, True)['data_samples']
+        found = [
+            s.gt_score.argmax().item() if 'gt_score' in s else None
+            for s in samples
+        ]
+        assert found == MIXED
+
+
+def test_the_layout_can_be_left_as_it_is():
+    preprocessor = DistillDataPreprocessor(channels_last=False, **NORMALISE)
+    assert preprocessor(make_batch(MIXED), True)['inputs'].is_contiguous()
 
 
 @pytest.mark.parametrize('sizes', [[32] * 6, [32, 24, 28, 20, 40, 32]])

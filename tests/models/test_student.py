@@ -1,7 +1,10 @@
 """The encoder/classifier split, head by head."""
 
+import copy
+
 import pytest
 import torch
+from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
@@ -134,7 +137,7 @@ def test_split(name):
     torch.manual_seed(0)
     model = MODELS.build(config).eval()
     student = Student(model, input_size=32)
-    assert student.classifier_path == path
+    assert student.split.classifier == path
     assert (student.feature_dim, student.num_classes) == (width, 4)
     inputs = torch.randn(3, 3, 32, 32)
     with torch.no_grad():
@@ -158,17 +161,164 @@ def test_finding_it_changes_nothing():
     )
 
 
-def test_two_linear_ends_must_be_chosen_between():
-    head = dict(
-        type='mmpretrain.EfficientFormerClsHead',
-        num_classes=4,
-        in_channels=64,
-        distillation=True,
+def linear(head='LinearClsHead', num_classes=4, **options):
+    return classifier(
+        dict(
+            type=f'mmpretrain.{head}',
+            num_classes=num_classes,
+            in_channels=64,
+            **options,
+        )
     )
-    model = MODELS.build(classifier(head))
-    with pytest.raises(UserError, match='classifier'):
+
+
+def plain(backbone, **options):
+    """A backbone that has the classifier in it."""
+    return dict(
+        type='mmpretrain.ImageClassifier',
+        backbone=dict(type=f'mmpretrain.{backbone}', num_classes=4, **options),
+        head=dict(type='mmpretrain.ClsHead', loss=dict(**CROSS_ENTROPY)),
+    )
+
+
+CROSS_ENTROPY = dict(type='mmpretrain.CrossEntropyLoss')
+SEESAW = dict(type='mmpretrain.SeesawLoss', num_classes=4)
+SMOOTH = dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1)
+REFUSED = {
+    'two ends': linear('EfficientFormerClsHead', distillation=True),
+    'two ends, averaged': linear('LeViTClsHead', distillation=True),
+    'two branches': dict(
+        type='mmpretrain.ImageClassifier',
+        backbone=dict(
+            type='mmpretrain.Conformer',
+            arch=dict(embed_dims=32, channel_ratio=1, num_heads=2, depths=12),
+        ),
+        head=dict(
+            type='mmpretrain.ConformerHead',
+            num_classes=4,
+            in_channels=[256, 32],
+        ),
+    ),
+    'a margin': linear('ArcFaceClsHead'),
+    'several labels': linear('MultiLabelLinearClsHead'),
+    'other classes': linear(loss=dict(SMOOTH, num_classes=9)),
+    'equal zeros': dict(
+        type='mmpretrain.TimmClassifier',
+        model_name='levit_128s',
+        num_classes=4,
+    ),
+}
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_a_head_that_is_more_than_a_linear_layer_is_refused(name):
+    model = MODELS.build(REFUSED[name])
+    size = 224 if name in ('two branches', 'equal zeros') else 32
+    head = getattr(model, 'head', model)
+    with pytest.raises(UserError, match=type(head).__name__):
+        Student(model, input_size=size)
+
+
+def test_a_layer_that_is_not_the_last_is_refused():
+    config = linear('EfficientFormerClsHead', distillation=True)
+    with pytest.raises(UserError, match='head.dist_head'):
+        Student(MODELS.build(config), 'head.dist_head', input_size=32)
+
+
+class Scaled(LinearClsHead):
+    """A head whose logits are no longer those of its last layer."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, feats):
+        return super().forward(feats) * self.scale
+
+
+class Otherwise(LinearClsHead):
+    def _get_predictions(self, cls_score, data_samples):
+        return super()._get_predictions(-cls_score, data_samples)
+
+
+class Penalised(LinearClsHead):
+    def loss(self, feats, data_samples):
+        losses = super().loss(feats, data_samples)
+        return dict(losses, loss_size=feats[-1].square().mean())
+
+
+class Doubled(LinearClsHead):
+    """Its own loss, but of logits alone."""
+
+    def _get_loss(self, cls_score, data_samples):
+        losses = super()._get_loss(cls_score, data_samples)
+        return dict(losses, loss_again=losses['loss'], accuracy_top=1)
+
+
+@pytest.mark.parametrize('head', [Scaled, Otherwise, Penalised])
+def test_a_head_that_adds_to_its_layer_is_refused(head):
+    model = MODELS.build(linear())
+    model.head = head(num_classes=4, in_channels=64)
+    with pytest.raises(UserError, match=head.__name__):
         Student(model, input_size=32)
-    assert Student(model, 'head.dist_head').num_classes == 4
+
+
+@pytest.mark.parametrize(
+    'loss, number, scores',
+    [
+        (CROSS_ENTROPY, 4, False),
+        (SEESAW, 4, False),
+        (SMOOTH, 4, False),
+        (dict(CROSS_ENTROPY, use_sigmoid=True), 4, True),
+        # As many images as classes.
+        (dict(CROSS_ENTROPY, use_soft=True), 2, True),
+    ],
+)
+@pytest.mark.parametrize('kind', ['head', 'doubled', 'timm'])
+def test_the_loss_is_the_classifiers_own(loss, number, scores, kind):
+    torch.manual_seed(0)
+    if kind == 'timm':
+        model = MODELS.build(
+            dict(
+                type='mmpretrain.TimmClassifier',
+                model_name='test_resnet',
+                num_classes=number,
+                loss=dict(loss),
+            )
+        )
+    else:
+        model = MODELS.build(linear(num_classes=number, loss=dict(loss)))
+    if kind == 'doubled':
+        model.head = Doubled(number, 64, loss=dict(loss))
+    student = Student(model.eval(), input_size=32)
+    assert student.split.scores == scores
+    samples = [DataSample().set_gt_label(i % number) for i in range(5)]
+    for sample in samples if scores else ():
+        sample.set_gt_score(torch.rand(number).softmax(0))
+    images = torch.randn(5, 3, 32, 32)
+    twin = copy.deepcopy(model)
+    expected = twin(images, samples, mode='loss')
+    expected = sum(v for k, v in expected.items() if 'loss' in k)
+    logits = student.forward(images)[1]
+    torch.testing.assert_close(
+        student.supervised_loss(logits, samples), expected
+    )
+
+
+@pytest.mark.parametrize(
+    'backbone, size, channels_last',
+    [('AlexNet', 224, False), ('LeNet5', 32, True)],
+)
+def test_the_layout_and_the_channels_are_those_it_takes(
+    backbone, size, channels_last
+):
+    model = MODELS.build(plain(backbone)).eval()
+    student = Student(model, input_size=size)
+    assert student.split.channels_last == channels_last
+    channels = 1 if backbone == 'LeNet5' else 3
+    images = torch.randn(2, channels, size, size)
+    feature, logits = student.forward(images)
+    torch.testing.assert_close(student.classify(feature), logits)
 
 
 def test_errors_name_what_there_is():
@@ -179,31 +329,6 @@ def test_errors_name_what_there_is():
         Student(model, 'backbone.layer0.conv')
     with pytest.raises(UserError, match='input_size'):
         Student(MODELS.build(CASES['vit'][0]), input_size=0)
-
-
-def test_supervised_loss_is_the_heads_own():
-    config = classifier(
-        dict(
-            type='mmpretrain.LinearClsHead',
-            num_classes=4,
-            in_channels=64,
-            loss=dict(
-                type='mmpretrain.LabelSmoothLoss',
-                label_smooth_val=0.1,
-                mode='original',
-            ),
-        )
-    )
-    model = MODELS.build(config).eval()
-    student = Student(model, input_size=32)
-    samples = [DataSample().set_gt_label(i) for i in range(3)]
-    logits = torch.randn(3, 4)
-    expected = torch.nn.functional.cross_entropy(
-        logits, torch.arange(3), label_smoothing=0.1
-    )
-    torch.testing.assert_close(
-        student.supervised_loss(logits, samples), expected
-    )
 
 
 def dropped(name, rate):
@@ -250,7 +375,7 @@ def test_the_feature_is_not_dropped_out(name):
         Student(plain, input_size=32).classify(expected), whole
     )
     # A named layer is split in the same place.
-    path = Student(plain, input_size=32).classifier_path
+    path = Student(plain, input_size=32).split.classifier
     named = Student(model, path, input_size=32)
     assert torch.equal(named.forward(inputs)[0], feature)
 

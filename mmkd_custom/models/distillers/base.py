@@ -18,7 +18,7 @@ from ..student import Student
 from ..teachers import FEATURE, CachedTeacher, FrozenTeacher, TeacherOutput
 from .batch import Batch, make_batch
 from .overlap import TeacherStream
-from .parts import build_preprocessor, build_student
+from .parts import build_preprocessor, build_student, fit_preprocessor
 
 
 class _Held:
@@ -53,7 +53,8 @@ class BaseDistiller(BaseClassifier):
         data_preprocessor (dict | nn.Module, optional): As for
             ``ImageClassifier``; becomes a
             :class:`~mmkd_custom.models.DistillDataPreprocessor`. Defaults to
-            None.
+            None, the student's own. Batch augmentations of the student's
+            ``train_cfg`` are taken over.
         overlap_teacher (str | bool): Whether a teacher that is asked in every
             step runs beside the student on CUDA, see :class:`TeacherStream`:
             True, False or 'auto', which measures both and keeps the faster.
@@ -86,7 +87,7 @@ class BaseDistiller(BaseClassifier):
     ) -> None:
         super().__init__(
             init_cfg=init_cfg,
-            data_preprocessor=build_preprocessor(data_preprocessor),
+            data_preprocessor=build_preprocessor(data_preprocessor, student),
         )
         self.student = build_student(student)
         if isinstance(teacher, dict):
@@ -105,10 +106,15 @@ class BaseDistiller(BaseClassifier):
                 )
         self._teacher = _Held(teacher)
         self._teacher_stream = TeacherStream(overlap_teacher)
-        view = Student(self.student, classifier, input_size)
-        self._split = dict(
-            classifier=view.classifier_path, feature_module=view.feature_path
+        preprocessor = self.data_preprocessor
+        view = Student(
+            self.student,
+            classifier,
+            input_size,
+            scores=getattr(preprocessor, 'to_onehot', False),
         )
+        self._split = view.split
+        fit_preprocessor(preprocessor, view)
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
         self._stage: Optional[str] = None
         # Known from the start when there is only one: then a distiller also
@@ -125,7 +131,7 @@ class BaseDistiller(BaseClassifier):
     def student_view(self) -> Student:
         """Student: The encoder/classifier split of ``self.student``."""
         # Made anew: a deep copy of the distiller (EMA) has another student.
-        return Student(self.student, **self._split)
+        return Student(self.student, split=self._split)
 
     @property
     def stage(self) -> Optional[str]:

@@ -75,10 +75,13 @@ class InputPreparation:
         to_rgb: bool = True,
     ) -> torch.Tensor:
         """Prepares a batch; see :meth:`FrozenTeacher.prepare`."""
+        if inputs.ndim == 4 and inputs.shape[1] == 1:
+            # What is grey is so in each of the three channels.
+            inputs = inputs.expand(-1, 3, -1, -1)
         if inputs.ndim != 4 or inputs.shape[1] != 3:
             raise UserError(
                 f"the teacher's inputs have shape {tuple(inputs.shape)}, but "
-                '(N, 3, H, W) is wanted.'
+                '(N, 3, H, W) or (N, 1, H, W) is wanted.'
             )
         # MPS has no float64.
         host = torch.device('cpu')
@@ -92,6 +95,8 @@ class InputPreparation:
                 (1, 1, 1) if std is None else std,
             )
         )
+        student_mean = student_mean.expand(3)
+        student_std = student_std.expand(3)
         if not to_rgb:
             inputs = inputs.flip(1)
             student_mean, student_std = (

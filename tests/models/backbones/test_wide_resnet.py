@@ -203,7 +203,7 @@ def test_frozen_stages_do_not_change(stages):
 
 def test_student_is_split_at_the_linear_layer():
     student = Student(classifier(classes=7), input_size=32)
-    assert student.classifier_path == 'head.fc'
+    assert student.split.classifier == 'head.fc'
     assert (student.feature_dim, student.num_classes) == (64, 7)
     feature, logits = student.forward(torch.randn(3, 3, 32, 32))
     assert feature.shape == (3, 64) and logits.shape == (3, 7)

@@ -109,6 +109,79 @@ def test_soft_labels_of_mixup_reach_the_labelled_half_only():
     assert not any('gt_score' in s for s in data['data_samples'][2:])
 
 
+LOSSES = [
+    dict(type='CrossEntropyLoss'),
+    dict(type='LabelSmoothLoss', label_smooth_val=0.1),
+    dict(type='CrossEntropyLoss', use_sigmoid=True),
+]
+
+
+@pytest.mark.parametrize('mixed', [False, True])
+@pytest.mark.parametrize('loss', LOSSES)
+def test_a_student_of_mmpretrain_brings_its_mixing_along(loss, mixed):
+    student = student_config()
+    student['head']['loss'] = dict(loss)
+    if mixed:
+        student['train_cfg'] = dict(augments=dict(type='Mixup', alpha=1.0))
+    model = build_customkd(student=student, data_preprocessor=None).train()
+    model.set_stage(DISTILLATION)
+    seen = []
+    model.teacher.register_forward_pre_hook(
+        lambda _, args: seen.append(args[0])
+    )
+    torch.manual_seed(0)
+    data = model.data_preprocessor(make_batch([0, 1, 2, None]), True)
+    losses = model.loss(**data)
+    logits = []
+    model.student.register_forward_hook(lambda *args: logits.append(args[2]))
+    model.eval()
+    # MMPretrain's own loss on the same images and labels.
+    ours = model.loss(**data)['loss_ce']
+    theirs = model.student.head._get_loss(
+        logits[0][:3], data['data_samples'][:3]
+    )
+    torch.testing.assert_close(ours, theirs['loss'])
+    assert torch.isfinite(losses['loss_ce'])
+    # The teacher sees what the student sees.
+    wanted = model.teacher.prepare(data['inputs'], to_rgb=False)
+    torch.testing.assert_close(seen[0], wanted)
+    raw = make_batch([0, 1, 2, None])['inputs'].float()
+    assert torch.equal(data['inputs'], raw) is not mixed
+
+
+def test_classes_of_the_scores_are_those_of_the_student():
+    student = student_config()
+    student['train_cfg'] = dict(augments=dict(type='Mixup', alpha=1.0))
+    with pytest.raises(UserError, match='num_classes'):
+        build_customkd(
+            student=student, data_preprocessor=dict(num_classes=1000)
+        )
+
+
+@pytest.mark.parametrize('backbone', ['AlexNet', 'LeNet5'])
+def test_students_of_another_layout_or_one_channel_train(backbone):
+    size, channels = (224, 3) if backbone == 'AlexNet' else (32, 1)
+    model = build_customkd(
+        student=dict(
+            type='ImageClassifier',
+            backbone=dict(type=backbone, num_classes=5),
+            head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss')),
+        ),
+        input_size=size,
+        data_preprocessor=dict(mean=[127.0] * channels, std=[64.0] * channels),
+    ).train()
+    model.set_stage(DISTILLATION)
+    batch = make_batch([0, 1, None], size=size)
+    batch['inputs'] = batch['inputs'][:, :channels]
+    losses = model.loss(**model.data_preprocessor(batch, True))
+    losses['loss_ce'].backward()
+    assert torch.isfinite(losses['loss_general'])
+    # Without labels, too.
+    batch = make_batch([None, None], size=size)
+    batch['inputs'] = batch['inputs'][:, :channels]
+    assert model.eval().val_step(batch)[0].pred_score.shape == (5,)
+
+
 def test_teacher_inputs_are_what_the_teacher_sees():
     model = build_customkd()
     model.set_stage(DISTILLATION)

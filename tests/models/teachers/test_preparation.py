@@ -147,8 +147,17 @@ def test_wrong_options(options, wanted):
     assert wanted in str(caught.value)
 
 
-@pytest.mark.parametrize('shape', [(3, 8, 8), (2, 1, 8, 8)])
+@pytest.mark.parametrize('shape', [(3, 8, 8), (2, 4, 8, 8)])
 def test_wrong_shape_names_both(shape):
     with pytest.raises(UserError, match=r'\(N, 3, H, W\)') as caught:
         InputPreparation(MEAN, STD)(torch.zeros(shape))
     assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize('to_rgb', [False, True])
+def test_grey_images_are_the_same_in_each_channel(pixels, to_rgb):
+    grey = pixels[:, :1]
+    normalised = torch.tensor((grey - 120.0) / 60.0, dtype=torch.float32)
+    out = InputPreparation(MEAN, STD)(normalised, [120.0], [60.0], to_rgb)
+    wanted = as_teacher(np.repeat(grey, 3, 1))
+    assert np.abs(out.double().numpy() - wanted).max() <= 1e-5

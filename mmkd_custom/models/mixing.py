@@ -1,0 +1,112 @@
+"""Batch augmentations that mix every view of a batch alike."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Optional, Tuple
+
+import numpy as np
+import torch
+from mmpretrain.models.utils.batch_augments import (
+    CutMix,
+    Mixup,
+    RandomBatchAugment,
+)
+
+from ..errors import UserError
+
+
+def mix_alike(
+    augments: RandomBatchAugment,
+    views: List[torch.Tensor],
+    scores: torch.Tensor,
+) -> Tuple[List[torch.Tensor], torch.Tensor]:
+    """Mixes views of the same samples with one draw.
+
+    Partners and ratio are the same in each view, and so are the boxes of
+    CutMix and ResizeMix, scaled to the size of the view.
+
+    Args:
+        augments (RandomBatchAugment): MMPretrain's choice of augmentations.
+        views (list[Tensor]): Images (N, C, H, W) each, in sizes of their own.
+        scores (Tensor): Labels as scores (N, num_classes).
+
+    Returns:
+        tuple[list[Tensor], Tensor]: The mixed views, which may share memory
+        with those given, and the mixed scores.
+
+    Raises:
+        UserError: If an augmentation is unknown and the sizes differ.
+    """
+    first = views[0].shape[-2:]
+    unknown = [
+        type(augment).__name__
+        for augment in augments.augments
+        if not (augment is None or type(augment) is Mixup)
+        and not isinstance(augment, CutMix)
+    ]
+    if unknown and any(view.shape[-2:] != first for view in views):
+        raise UserError(
+            f'train_cfg.augments: expected Mixup, CutMix or ResizeMix where '
+            f'views differ in size, got {unknown[0]}.'
+        )
+    start = np.random.get_state(), torch.get_rng_state()
+    with _box(augments, None) as box:
+        mixed, mixed_scores = augments(views[0], scores)
+    end = np.random.get_state(), torch.get_rng_state()
+    result = [mixed]
+    for view in views[1:]:
+        _set_states(*start)
+        with _box(augments, box):
+            result.append(augments(view, scores)[0])
+    _set_states(*end)
+    return result, mixed_scores
+
+
+@contextmanager
+def _box(augments: RandomBatchAugment, given: Optional[dict]) -> Iterator[Any]:
+    """Notes the box that is drawn; or has one that was noted take its place.
+
+    A box is drawn in pixels, so from one random state views of other sizes
+    would get other boxes.
+    """
+    noted: dict = {}
+
+    def draw(augment: CutMix):
+        original = type(augment).cutmix_bbox_and_lam
+
+        def drawn(shape, lam, count=None):
+            if given is None:
+                box, lam = original(augment, shape, lam, count)
+                noted.update(shape=shape, box=box, lam=lam)
+                return box, lam
+            (y1, y2), (x1, x2) = (
+                _scaled(given['box'][i : i + 2], given['shape'][i // 2], side)
+                for i, side in ((0, shape[0]), (2, shape[1]))
+            )
+            return (y1, y2, x1, x2), given['lam']
+
+        return drawn
+
+    boxed = [a for a in augments.augments if isinstance(a, CutMix)]
+    for augment in boxed:
+        augment.cutmix_bbox_and_lam = draw(augment)
+    try:
+        yield noted
+    finally:
+        for augment in boxed:
+            del augment.cutmix_bbox_and_lam
+
+
+def _scaled(edges: Tuple[int, int], side: int, wanted: int) -> Tuple[int, int]:
+    """Scales two edges of a box; one that holds pixels keeps at least one."""
+    low, high = (round(int(edge) * wanted / side) for edge in edges)
+    if low == high and edges[0] < edges[1]:
+        low = min(low, wanted - 1)
+        high = low + 1
+    return low, high
+
+
+def _set_states(numpy_state: Any, torch_state: torch.Tensor) -> None:
+    np.random.set_state(numpy_state)
+    torch.set_rng_state(torch_state)
