@@ -220,7 +220,10 @@ def differing(
                 pairs.setdefault(name, (theirs.get(name), ours.get(name)))
     different = [
         f'expected {name}={value!r}, got {other!r}'
-        for name, (other, value) in pairs.items()
+        # Values that changed say more than those that came or went.
+        for name, (other, value) in sorted(
+            pairs.items(), key=lambda pair: None in pair[1]
+        )
         if value != other and not _may_differ(name, other, value)
     ]
     more = len(different) - 3

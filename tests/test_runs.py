@@ -220,8 +220,8 @@ def test_runs_differ_in_their_settings_and_not_in_their_length():
     assert differing(run, same, length=True) == 'expected max_epochs=5, got 3'
     other = dict(run, settings={'a': 2, 'b': 'x', 'c.end': 4})
     assert differing(run, other) == (
-        "expected a=2, got 1, expected b='x', got None, "
-        'expected c.end=4, got 3'
+        "expected a=2, got 1, expected c.end=4, got 3, expected b='x', got "
+        'None'
     )
     many = dict(run, settings={str(number): 0 for number in range(7)})
     assert differing(run, many).endswith('and 5 more')

@@ -4,9 +4,11 @@ import json
 import os
 
 import pytest
+import torch
 
 from mmkd_custom.engine.benchmark import make_cells
 from mmkd_custom.errors import UserError
+from mmkd_custom.runs import RUN_KEY
 
 CONFIG = """
 randomness = dict(seed={{'$SEED:0'}})
@@ -36,7 +38,7 @@ def finish(cell, **changes):
     found = dict(
         config=cell.config.name, seed=cell.run.seed, task=cell.run.task
     )
-    found.update(last={}, oracle={}, **changes)
+    found.update(changes, last={}, oracle={})
     (cell.work_dir / 'results.json').write_text(json.dumps(found))
 
 
@@ -118,3 +120,68 @@ def test_results_must_fit(config, tmp_path):
         path.write_text(text)
         with pytest.raises(UserError, match="lacks one of .*'oracle'"):
             cell.results()
+
+
+def test_an_edited_config_is_another_benchmark(config, tmp_path):
+    path = config(text=CONFIG + "model = dict(type='A', weight=1)\n")
+    edited = CONFIG + "model = dict(type='A', weight=2)\n"
+    work = tmp_path / 'work'
+
+    def cell(**switches):
+        (cell,) = make_cells([path], [], [0], work, **switches)
+        return cell
+
+    finish(cell(), **cell().wanted)
+    assert cell().results()['config_sha256'] == cell().wanted['config_sha256']
+    assert cell().switches() == ['--resume', 'auto']
+    # Likewise of other options, and of another length.
+    for text, options, word in (
+        (edited, (), 'model.weight=2, got 1'),
+        (CONFIG, ('model.type=B',), "model.type='B'"),
+        (edited, ('train_cfg.max_epochs=7',), 'model.weight'),
+    ):
+        path.write_text(text)
+        for ask in ('results', 'switches'):
+            with pytest.raises(UserError) as error:
+                getattr(cell(options=options), ask)()
+            for named in ('ours, a->b, seed 0', word, '--overwrite'):
+                assert named in str(error.value)
+        again = cell(options=options, overwrite=True)
+        assert again.results() is None
+        assert again.switches() == ['--overwrite']
+    # Deleted and trained again, it is kept.
+    path.write_text(edited)
+    finish(cell(), **cell().wanted)
+    again = cell(overwrite=True)
+    assert again.results() and again.switches() == ['--resume', 'auto']
+
+
+def test_a_longer_benchmark_is_another(config, tmp_path):
+    path = config(text=CONFIG + 'train_cfg = dict(max_epochs=3)\n')
+    (cell,) = make_cells([path], [], [0], tmp_path / 'work')
+    finish(cell, **cell.wanted)
+    path.write_text(CONFIG + 'train_cfg = dict(max_epochs=5)\n')
+    (cell,) = make_cells([path], [], [0], tmp_path / 'work')
+    with pytest.raises(UserError, match='max_epochs=5, got 3'):
+        cell.results()
+
+
+def test_an_interrupted_run_of_an_edited_config(config, tmp_path):
+    path = config(text=CONFIG + "model = dict(type='A')\n")
+    (cell,) = make_cells([path], [], [0], tmp_path / 'work')
+    cell.work_dir.mkdir(parents=True)
+    hub = dict(runtime_info={RUN_KEY: cell.wanted})
+    checkpoint = cell.work_dir / 'epoch_1.pth'
+    torch.save(dict(meta=dict(epoch=1), message_hub=hub), checkpoint)
+    assert cell.switches() == ['--resume', 'auto']
+    path.write_text(CONFIG + "model = dict(type='B')\n")
+    for damaged in (False, True):
+        if damaged:
+            checkpoint.write_bytes(b'torn')
+        (cell,) = make_cells([path], [], [0], tmp_path / 'work')
+        # A table of what has finished can be made all the same.
+        assert cell.results() is None
+        with pytest.raises(UserError, match='epoch_1|expected model.type'):
+            cell.switches()
+        cells = make_cells([path], [], [0], tmp_path / 'work', overwrite=True)
+        assert cells[0].switches() == ['--overwrite']

