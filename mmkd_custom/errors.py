@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import difflib
 import gc
+import logging
 import os
+import select
+import signal
 import sys
-from typing import Callable, Iterable, Optional
+from contextlib import contextmanager
+from typing import Callable, Iterable, Iterator, Optional
 
 EXIT_USER_ERROR = 2
+#: As a shell has it for a program that SIGINT or SIGPIPE has ended.
+EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
 
 
 class UserError(Exception):
@@ -61,16 +68,81 @@ def run_cli(main: Callable[[], Optional[int]]) -> None:
     Args:
         main (Callable): The tool. Its return value is the exit code; None
             means 0. A :class:`UserError` becomes one line on stderr and exit
-            code 2.
+            code 2, Ctrl-C one line and 130. When nobody reads the output any
+            more (``tool | head``), it ends with 141 and says nothing.
     """
     try:
-        code = main() or 0
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        code = EXIT_USER_ERROR
+        with _closed_pipes_raise():
+            code = _code(main)
+    except BrokenPipeError:
+        if not _silence_closed():
+            raise
+        code = EXIT_CLOSED_PIPE
     # Here, where the objects of main's frames are gone.
     _leave_group(code)
     sys.exit(code)
+
+
+def _code(main: Callable[[], Optional[int]]) -> int:
+    try:
+        return main() or 0
+    except UserError as error:
+        # What failed to read a config, say, may have failed to print.
+        printing = isinstance(error.__context__, BrokenPipeError)
+        if printing and _silence_closed():
+            return EXIT_CLOSED_PIPE
+        print(f'error: {error}', file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        # A second one does not wait for what is left to be done.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # What was being made cannot be taken apart, and would say so.
+        sys.unraisablehook = lambda _: None
+        # It reaches all ranks, and one line is enough.
+        if os.environ.get('RANK', '0') == '0':
+            print('interrupted', file=sys.stderr)
+        return EXIT_INTERRUPTED
+    finally:
+        # Not when the interpreter ends: a closed pipe shows itself here.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+@contextmanager
+def _closed_pipes_raise() -> Iterator[None]:
+    """Has a log that nobody reads any more end the tool.
+
+    ``logging`` would print a traceback for each line instead.
+    """
+    usual = logging.Handler.handleError
+
+    def handle(handler: logging.Handler, record: logging.LogRecord) -> None:
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            raise  # noqa: PLE0704
+        usual(handler, record)
+
+    logging.Handler.handleError = handle
+    try:
+        yield
+    finally:
+        logging.Handler.handleError = usual
+
+
+def _silence_closed() -> bool:
+    """Sends what is left for pipes that nobody reads nowhere.
+
+    Returns:
+        bool: Whether stdout or stderr is such a pipe.
+    """
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)
+    closed = [fd for fd, event in poll.poll(0) if event & select.POLLERR]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in closed:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    return bool(closed)
 
 
 def _leave_group(code: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterator
 
@@ -16,6 +17,8 @@ from tests.helpers import forget_instances
 from tests.layouts import DOMAINS, LAYOUTS
 
 REPO = Path(__file__).resolve().parents[1]
+# Where Python finds what a tool imports from beside itself.
+sys.path.append(str(REPO / 'tools'))
 
 # The machines that run this are shared: how long an example takes says
 # nothing.

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -63,6 +64,99 @@ def test_run_cli_lets_defects_through(repo):
     done = _run('run_cli(lambda: 1 / 0)', repo)
     assert done.returncode == 1
     assert 'ZeroDivisionError' in done.stderr
+
+
+def _closed_pipe(body, repo, both=False):
+    """Runs with a stdout that nobody reads; gives (exit code, stderr)."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
+    try:
+        done = subprocess.run(
+            [
+                sys.executable,
+                '-c',
+                f'from mmkd_custom.errors import UserError, run_cli\n{body}',
+            ],
+            cwd=repo,
+            env=env,
+            stdout=writer,
+            stderr=writer if both else subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        os.close(writer)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    'body',
+    [
+        # Shown when the buffer is written, at the end or before.
+        "run_cli(lambda: print('a'))",
+        "run_cli(lambda: [print('a' * 100) for _ in range(10_000)] and 0)",
+        # Also when the tool exits by itself, as argparse does.
+        'import argparse\n'
+        'parse = argparse.ArgumentParser().parse_args\n'
+        "run_cli(lambda: parse(['--help']))",
+        'import logging, sys\n'
+        'logging.basicConfig(stream=sys.stdout)\n'
+        "run_cli(lambda: logging.error('x'))",
+        # What takes every error for the user's.
+        'def main():\n'
+        '    try:\n'
+        "        print('x', flush=True)\n"
+        '    except Exception as error:\n'
+        "        raise UserError('x') from error\n"
+        'run_cli(main)',
+    ],
+)
+def test_a_closed_pipe_is_quiet(body, repo):
+    assert _closed_pipe(body, repo) == (141, '')
+
+
+def test_a_mistake_is_told_although_nobody_reads_stdout(repo):
+    body = "def main():\n    raise UserError('x')\nrun_cli(main)"
+    assert _closed_pipe(body, repo) == (2, 'error: x\n')
+    assert _closed_pipe(body, repo, both=True)[0] == 141
+
+
+def test_another_broken_pipe_is_a_defect(repo):
+    done = _run(
+        'import os\n'
+        'def main():\n'
+        '    reader, writer = os.pipe()\n'
+        '    os.close(reader)\n'
+        "    os.write(writer, b'x')\n"
+        'run_cli(main)',
+        repo,
+    )
+    assert done.returncode == 1
+    assert 'BrokenPipeError' in done.stderr
+
+
+@pytest.mark.parametrize('rank, said', [(None, 'interrupted\n'), ('1', '')])
+def test_an_interruption_is_one_line_and_code_130(rank, said, repo):
+    code = (
+        'import os, signal\n'
+        'from mmkd_custom.errors import run_cli\n'
+        'class HalfMade:\n'
+        '    def __del__(self):\n'
+        '        self.missing\n'
+        'def main():\n'
+        '    made = HalfMade()\n'
+        '    os.kill(os.getpid(), signal.SIGINT)\n'
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
+        'run_cli(main)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=repo,
+        env={**os.environ, **({} if rank is None else dict(RANK=rank))},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, said)
 
 
 def test_nearest_names_what_is_close():

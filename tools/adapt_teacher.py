@@ -2,6 +2,8 @@
 
 import argparse
 
+import _interrupt  # noqa: F401
+
 from mmkd_custom.engine.adapt import adapt_config, adapt_usage
 from mmkd_custom.engine.adapter_training import AdaptSettings
 from mmkd_custom.engine.arguments import add_cfg_options

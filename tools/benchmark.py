@@ -11,6 +11,7 @@ from itertools import permutations, product
 from pathlib import Path
 from typing import List, Tuple
 
+import _interrupt  # noqa: F401
 import torch
 
 from mmkd_custom.datasets.domains import (

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import _interrupt  # noqa: F401
+
 from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.browse import BOTH, CHOICES, browse, draw
 from mmkd_custom.engine.config import load_config

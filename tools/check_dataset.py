@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 
+import _interrupt  # noqa: F401
+
 from mmkd_custom.datasets.check import check_domain_folder
 from mmkd_custom.datasets.check_streams import check_streams
 from mmkd_custom.engine.arguments import add_cfg_options, add_json

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _interrupt  # noqa: F401
 from rich.console import Console
 
 from mmkd_custom.engine.config import load_config

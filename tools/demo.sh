@@ -2,6 +2,13 @@
 # From clone to a distilled edge model: installs, trains on real solar cells,
 # prints the comparison. Running it again reuses what is there.
 set -euo pipefail
+
+# Before anything is installed.
+case " $* " in *" -h "* | *" --help "*)
+    echo "usage: $0 [--work-dir WORK_DIR] (environment: PYTHON SEED)"
+    exit 0
+    ;;
+esac
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/_venv.sh
 . tools/_venv.sh

@@ -2,6 +2,7 @@
 
 import argparse
 
+import _interrupt  # noqa: F401
 from rich.console import Console
 from rich.table import Table
 

@@ -2,9 +2,17 @@
 # Tests a checkpoint on several GPUs of this machine, or of NNODES machines.
 set -euo pipefail
 
-if [ $# -lt 3 ]; then
+usage() {
     echo "usage: $0 CONFIG CHECKPOINT GPUS [test.py arguments]" \
-        "(environment: NNODES NODE_RANK PORT MASTER_ADDR)" >&2
+        "(environment: NNODES NODE_RANK PORT MASTER_ADDR)"
+}
+case "${1:-}" in -h | --help)
+    usage
+    exit 0
+    ;;
+esac
+if [ $# -lt 3 ] || [[ ! $3 =~ ^([1-9][0-9]*|gpu|cpu|auto)$ ]]; then
+    usage >&2
     exit 2
 fi
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -2,6 +2,8 @@
 
 import argparse
 
+import _interrupt  # noqa: F401
+
 from mmkd_custom.errors import UserError, run_cli
 from mmkd_custom.export import (
     export_onnx,

@@ -2,6 +2,8 @@
 
 import argparse
 
+import _interrupt  # noqa: F401
+
 from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.loader_throughput import loader_throughput

@@ -2,6 +2,8 @@
 
 import argparse
 
+import _interrupt  # noqa: F401
+
 from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.probe import probe_config, probe_usage

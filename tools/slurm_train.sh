@@ -2,9 +2,17 @@
 # Trains as a Slurm job.
 set -euo pipefail
 
-if [ $# -lt 4 ]; then
+usage() {
     echo "usage: $0 PARTITION JOB_NAME CONFIG WORK_DIR [train.py arguments]" \
-        "(environment: GPUS GPUS_PER_NODE CPUS_PER_TASK SRUN_ARGS)" >&2
+        "(environment: GPUS GPUS_PER_NODE CPUS_PER_TASK SRUN_ARGS)"
+}
+case "${1:-}" in -h | --help)
+    usage
+    exit 0
+    ;;
+esac
+if [ $# -lt 4 ]; then
+    usage >&2
     exit 2
 fi
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import _interrupt  # noqa: F401
 from mmengine.dist import is_main_process
 
 from mmkd_custom.engine.arguments import add_cfg_options, parse_launched

@@ -4,6 +4,13 @@
 # .venv, with $PYTHON or python3.
 set -euo pipefail
 exec </dev/null
+
+# Before anything is installed.
+case "${1:-}" in -h | --help)
+    echo "usage: $0 [pytest arguments] (environment: PYTHON)"
+    exit 0
+    ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # shellcheck source=tools/_venv.sh

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from typing import Any, Dict
 
+import _interrupt  # noqa: F401
 from rich.console import Console
 from rich.table import Table
 

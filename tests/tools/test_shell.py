@@ -15,7 +15,8 @@ from tests.cli import free_port
 FAILING = """
 import os, sys, time
 if os.environ['RANK'] == '1':
-    sys.exit('error: a sentence' if os.environ['CODE'] == '1' else 2)
+    code = int(os.environ['CODE'])
+    sys.exit('error: a sentence' if code == 1 else code)
 time.sleep(120)
 """
 RECORDER = """#!{python}
@@ -27,6 +28,14 @@ SETTINGS = (
     'NNODES NODE_RANK PORT MASTER_ADDR GPUS GPUS_PER_NODE CPUS_PER_TASK '
     'SRUN_ARGS PYTHONPATH'
 ).split()
+SCRIPTS = (
+    'demo.sh',
+    'dist_test.sh',
+    'dist_train.sh',
+    'slurm_test.sh',
+    'slurm_train.sh',
+    'test.sh',
+)
 pytestmark = pytest.mark.skipif(not shutil.which('bash'), reason='no bash')
 
 
@@ -205,17 +214,32 @@ def test_missing_arguments_show_the_usage(script, wanted, run):
         assert came is None
 
 
-@pytest.mark.parametrize(
-    'script',
-    [
-        'demo.sh',
-        'dist_test.sh',
-        'dist_train.sh',
-        'slurm_test.sh',
-        'slurm_train.sh',
-        'test.sh',
-    ],
-)
+@pytest.mark.parametrize('gpus', ['0', '-1', 'two', '--amp'])
+def test_gpus_that_are_no_number(run, gpus):
+    for script, before in (('dist_train.sh', 1), ('dist_test.sh', 2)):
+        code, stderr, came = run(script, *['x'] * before, gpus)
+        assert (code, came) == (2, None)
+        assert stderr.startswith('usage: ') and script in stderr
+
+
+@pytest.mark.parametrize('flag', ['-h', '--help'])
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_help_needs_no_environment(script, flag, repo, tmp_path):
+    done = subprocess.run(
+        [shutil.which('bash'), str(repo / 'tools' / script), flag],
+        # No python, no pip, no srun.
+        env=dict(PATH=str(tmp_path)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith('usage: ') and script in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
 def test_scripts_are_executable_and_parse(script, repo):
     path = repo / 'tools' / script
     assert os.access(path, os.X_OK)
@@ -228,12 +252,14 @@ def test_exit_code_of_the_program_is_kept(tmp_path, run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('code', [2, 1])
-@pytest.mark.parametrize('name', ['train', 'test'])
+@pytest.mark.parametrize(
+    'name, code',
+    [('train', 2), ('train', 1), ('train', 130), ('train', 141), ('test', 2)],
+)
 def test_a_mistake_of_the_user_on_one_rank(tmp_path, repo, name, code):
     script = tmp_path / 'tools' / f'dist_{name}.sh'
     script.parent.mkdir()
-    for copied in (script.name, '_torchrun.py'):
+    for copied in (script.name, '_torchrun.py', '_interrupt.py'):
         shutil.copy(repo / 'tools' / copied, script.parent)
     (script.parent / f'{name}.py').write_text(FAILING)
     # The script takes the python of the path.
@@ -252,7 +278,7 @@ def test_a_mistake_of_the_user_on_one_rank(tmp_path, repo, name, code):
         timeout=1000,
     )
     assert done.returncode == code
-    if code == 2:
+    if code != 1:
         # What the rank said, which is nothing here.
         assert done.stderr == ''
     else:
