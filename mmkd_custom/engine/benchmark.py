@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 from ..errors import UserError
 from ..evaluation.benchmark import KINDS, Run
 from ..evaluation.summary import read_results, write_json
 from ..files import differing
+from .read_config import read_config
 
 #: What a benchmark keeps of itself in its work directory.
 BENCHMARK_FILE = 'benchmark.json'
@@ -200,7 +201,7 @@ def _identity(
         raise UserError(f'config {path}: there is no such file.')
     with _environment(variables):
         try:
-            config = Config.fromfile(str(path))
+            config = read_config(path)
             config.merge_from_dict(dict(options))
         # A config is Python that the user wrote: anything can come out of it.
         except Exception as error:

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..files import latest_checkpoint, load_checkpoint
 from ..registry import DATASETS
 from .misspelt import naming_misspelt
+from .read_config import read_config
 
 AUTO = 'auto'
 #: Options that the labelled dataset decides, and what else can be given.
@@ -50,7 +51,7 @@ def load_config(
     if not path.is_file():
         raise UserError(f'config {path}: there is no such file.')
     try:
-        config = Config.fromfile(str(path))
+        config = read_config(path)
     # A config is Python that the user wrote: anything can come out of it.
     except Exception as error:
         raise UserError(
