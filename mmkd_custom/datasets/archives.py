@@ -19,6 +19,11 @@ from .images import RUBBISH
 from .protocols import letters
 
 SUFFIXES = ('.zip', '.tar', '.tar.gz', '.tgz')
+#: An archive may unpack to so many times its size. Images hardly shrink; what
+#: was made to fill disks shrinks a thousandfold.
+MAX_RATIO = 100
+#: Bytes that may be unpacked whatever the ratio, and that stay free.
+_SMALL = _SPARED = 256 << 20
 
 _DAMAGE = (
     OSError,
@@ -36,6 +41,37 @@ _DAMAGE = (
 
 class _Present(Exception):
     """What the archive holds lies there already."""
+
+
+class _Room:
+    """How much of an archive may be unpacked."""
+
+    def __init__(self, archive: Path, folder: Path) -> None:
+        size = archive.stat().st_size
+        free = max(0, shutil.disk_usage(folder).free - _SPARED)
+        ratio = max(_SMALL, MAX_RATIO * size)
+        self.left = min(free, ratio)
+        self.why = (
+            f'{free / 1e9:.2f} GB of the disk of {folder} can be filled'
+            if free < ratio
+            else f'{self.left / 1e9:.2f} GB are the most that {size} bytes '
+            'are trusted to hold'
+        )
+        self.archive = archive
+        # Before anything is written, where the size is told.
+        if archive.name.lower().endswith('.zip'):
+            with zipfile.ZipFile(archive) as packed:
+                size = sum(info.file_size for info in packed.infolist())
+        self.take(size)
+        self.left += size
+
+    def take(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise UserError(
+                f'{self.archive}: is too large to be unpacked, but '
+                f'{self.why}; nothing of it was kept.'
+            )
 
 
 def find_archives(root: Path, names: Sequence[str]) -> List[Path]:
@@ -75,7 +111,9 @@ def unpack(archive: Path, folder: Path) -> List[str]:
 
     Raises:
         UserError: If the archive is damaged or truncated, holds a link or a
-            path that leads outside, or something of it is in the way.
+            path that leads outside, would fill the disk or is more than
+            :data:`MAX_RATIO` times its size, or something of it is in the
+            way.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,6 +124,7 @@ def unpack(archive: Path, folder: Path) -> List[str]:
             f'cannot be written to ({error}).'
         ) from error
     try:
+        room = _Room(archive, folder)
         with progress_bar() as bar:
             members = bar.track(
                 _members(archive), total=None, description=archive.name
@@ -99,7 +138,9 @@ def unpack(archive: Path, folder: Path) -> List[str]:
                 target = temporary.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with open(target, 'wb') as file:
-                    shutil.copyfileobj(stream, file)
+                    while chunk := stream.read(1 << 20):
+                        room.take(len(chunk))
+                        file.write(chunk)
         names = sorted(os.listdir(temporary))
         for name in names:
             os.rename(temporary / name, folder / name)

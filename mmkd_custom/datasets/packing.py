@@ -31,9 +31,18 @@ def compose(pipeline: Optional[Sequence]) -> Optional[Compose]:
 
     Returns:
         Compose | None: The pipeline.
+
+    Raises:
+        UserError: If it is none.
     """
     if pipeline is None:
         return None
+    for step in pipeline:
+        if not isinstance(step, dict) and not callable(step):
+            raise UserError(
+                f'pipeline: a list of transforms, dict(type=...) each, is '
+                f'wanted, but got {step!r}.'
+            )
     return Compose(
         [
             TRANSFORMS.build(step) if isinstance(step, dict) else step

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from mmengine.dataset import ClassBalancedDataset
 from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
@@ -16,18 +15,13 @@ from ..registry import DATASETS
 from ..stages import LABELLED, SYNTHETIC, UNLABELLED
 from .keys import CachedKey, SampleKey
 from .overlap import check_classes, check_distinct, positions_outside
-from .packing import (
-    compose,
-    geometry_only,
-    label_only,
-    run_seeded,
-    without_label,
-)
+from .packing import compose, geometry_only, label_only, run_seeded
 from .samples_digest import samples_digest
+from .streams import build_stream, check_labels, stream_info
 from .subset import split_digest
 from .view_checks import check_views
 from .views import kept_rng
-from .wrappers import innermost, leaves, wrapped
+from .wrappers import innermost, leaves
 
 
 class _Part(NamedTuple):
@@ -111,9 +105,9 @@ class TwoStreamDataset(Dataset):
         strong_pipeline: Optional[Sequence] = None,
         share_geometry: bool = True,
     ) -> None:
-        self.labelled = _build(LABELLED, labelled)
-        self.unlabelled = _build(UNLABELLED, unlabelled)
-        self.synthetic = _build(SYNTHETIC, synthetic)
+        self.labelled = build_stream(LABELLED, labelled)
+        self.unlabelled = build_stream(UNLABELLED, unlabelled)
+        self.synthetic = build_stream(SYNTHETIC, synthetic)
         self.seed = seed
         self.exclude_labelled = exclude_labelled
         self.teacher_pipeline = compose(teacher_pipeline)
@@ -138,7 +132,7 @@ class TwoStreamDataset(Dataset):
             return
         self._parts: List[_Part] = []
         self._add_part(LABELLED, self.labelled)
-        self._check_labels()
+        check_labels(self.labelled)
         if self.unlabelled is not None:
             self._add_part(UNLABELLED, self.unlabelled)
             check_classes(self.labelled, self.unlabelled)
@@ -270,7 +264,7 @@ class TwoStreamDataset(Dataset):
         *key: Union[int, str],
     ) -> dict:
         # Got anew for each pipeline: they write into it, and into its image.
-        info = _info(part.name, part.dataset, position)
+        info = stream_info(part.name, part.dataset, position)
         info.update(sample_idx=key[1], view=key[2])
         return run_seeded(pipeline, info, *key)
 
@@ -307,21 +301,6 @@ class TwoStreamDataset(Dataset):
             within -= len(part.positions)
         raise IndexError(f'sample {index} of {len(self)}')
 
-    def _check_labels(self) -> None:
-        info = self.labelled.get_data_info(0)
-        if 'gt_label' not in info and 'gt_score' not in info:
-            raise UserError(
-                'labelled: samples with gt_label or gt_score are wanted, but '
-                f'{type(self.labelled).__name__} gives only {sorted(info)}.'
-            )
-        label = info.get('gt_label', 0)
-        if isinstance(label, dict) or np.ndim(label):
-            raise UserError(
-                'labelled: images of one class each are wanted, but '
-                f'{type(self.labelled).__name__} gives gt_label={label}: '
-                'multi-label and multi-task data are not supported.'
-            )
-
     def _check_views(self) -> None:
         others = {
             'teacher_pipeline': self.teacher_pipeline,
@@ -335,34 +314,7 @@ class TwoStreamDataset(Dataset):
                     check_views(
                         {part.name: leaf.pipeline, **others},
                         paired,
-                        partial(_info, part.name, leaf),
+                        partial(stream_info, part.name, leaf),
                         len(leaf),
                         self.seed,
                     )
-
-
-def _info(stream: str, dataset: Any, position: int) -> dict:
-    info = dataset.get_data_info(position)
-    return info if stream == LABELLED else without_label(info)
-
-
-def _build(option: str, dataset: Union[dict, Any, None]) -> Any:
-    if isinstance(dataset, dict):
-        dataset = DATASETS.build(dataset)
-    if dataset is None and option != LABELLED:
-        return None
-    for one in (dataset, *leaves(dataset)):
-        if not hasattr(one, 'get_data_info') or not (
-            hasattr(one, 'pipeline') or wrapped(one)
-        ):
-            raise UserError(
-                f'{option}: a dataset with get_data_info and a pipeline (any '
-                f'MMPretrain dataset) is wanted, but got {type(one).__name__}.'
-            )
-    if option != LABELLED and isinstance(dataset, ClassBalancedDataset):
-        raise UserError(
-            f'{option}: a ClassBalancedDataset repeats images by their '
-            'labels, which no stream but the labelled one may use; give the '
-            'dataset inside.'
-        )
-    return dataset

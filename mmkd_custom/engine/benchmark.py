@@ -20,7 +20,7 @@ from typing import (
     Tuple,
 )
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 from ..errors import UserError
@@ -29,6 +29,7 @@ from ..evaluation.summary import read_results
 from ..files import load_checkpoint
 from ..runs import differing, latest_checkpoint, run_of
 from .identity import identity
+from .read_config import read_config
 
 LOG_FILE = 'train.log'
 
@@ -211,7 +212,7 @@ def _identity(
         raise UserError(f'config {path}: there is no such file.')
     with _environment(variables):
         try:
-            config = Config.fromfile(str(path))
+            config = read_config(path)
             config.merge_from_dict(dict(options))
         # A config is Python that the user wrote: anything can come out of it.
         except Exception as error:

@@ -17,6 +17,7 @@ from ..files import load_checkpoint
 from ..registry import DATASETS
 from ..runs import latest_checkpoint
 from .misspelt import naming_misspelt
+from .read_config import read_config
 
 AUTO = 'auto'
 #: Options that the labelled dataset decides, and what else can be given.
@@ -51,7 +52,7 @@ def load_config(
     if not path.is_file():
         raise UserError(f'config {path}: there is no such file.')
     try:
-        config = Config.fromfile(str(path))
+        config = read_config(path)
     # A config is Python that the user wrote: anything can come out of it.
     except Exception as error:
         raise UserError(

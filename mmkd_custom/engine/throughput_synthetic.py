@@ -13,6 +13,7 @@ from ..datasets.wrappers import pipeline_of
 from ..errors import UserError
 from ..stages import LABELLED, STREAMS
 from .config import load_config
+from .read_config import read_config
 
 #: Pixels of an image, and the most classes they are spread over.
 SIZE, CLASSES = 256, 10
@@ -45,7 +46,7 @@ def load_synthetic(
     """
     options = dict(options or {})
     try:
-        config = Config.fromfile(str(path))
+        config = read_config(path)
         config.merge_from_dict(options)
     except Exception:
         # It says what is wrong with the file or the options.

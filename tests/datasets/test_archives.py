@@ -3,9 +3,11 @@ import os
 import stat
 import tarfile
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
+from mmkd_custom.datasets import archives
 from mmkd_custom.datasets.archives import find_archives, unpack
 from mmkd_custom.errors import UserError
 
@@ -166,3 +168,45 @@ def test_which_archives_belong(tmp_path):
     assert find_archives(tmp_path / 'office home', ['PACS']) == [
         tmp_path / 'PACS.zip'
     ]
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+def test_no_archive_fills_the_disk(tmp_path, monkeypatch, suffix):
+    large = {**FILES, 'PACS/zeros.jpg': bytes(1 << 20)}
+    archive = pack(tmp_path / f'a{suffix}', large)
+    root = tmp_path / 'root'
+    free = archives._SPARED + (1 << 19)
+    monkeypatch.setattr(
+        archives.shutil, 'disk_usage', lambda _: SimpleNamespace(free=free)
+    )
+    with pytest.raises(UserError, match='disk of .*root'):
+        unpack(archive, root)
+    assert os.listdir(root) == []
+    free += 1 << 20
+    assert unpack(archive, root) == ['PACS']
+
+
+@pytest.mark.parametrize('suffix', ['.zip', '.tar.gz'])
+def test_what_shrinks_a_thousandfold_is_refused(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(archives, '_SMALL', 1 << 16)
+    root = tmp_path / 'root'
+    bomb = pack(tmp_path / f'a{suffix}', {'a.jpg': bytes(4 << 20)})
+    with pytest.raises(UserError, match='too large to be unpacked'):
+        unpack(bomb, root)
+    assert os.listdir(root) == []
+    # Small ones may shrink as they like.
+    small = pack(tmp_path / f'b{suffix}', {'b.jpg': bytes(1 << 16)})
+    assert unpack(small, root) == ['b.jpg']
+
+
+def test_a_size_that_is_told_wrong_does_not_help(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, '_SMALL', 1 << 16)
+    bomb = pack(tmp_path / 'a.zip', {'a.jpg': bytes(4 << 20)})
+    for info in ('infolist',):
+        told = [zipfile.ZipInfo('a.jpg')]
+        real = zipfile.ZipFile(bomb).infolist()
+        answers = iter([told, real])
+        monkeypatch.setattr(zipfile.ZipFile, info, lambda _: next(answers))
+    with pytest.raises(UserError, match='too large to be unpacked'):
+        unpack(bomb, tmp_path / 'root')
+    assert os.listdir(tmp_path / 'root') == []

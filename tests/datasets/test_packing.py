@@ -55,3 +55,8 @@ def test_only_geometry_stays():
     sample.set_gt_label(1)
     kept = geometry_only(sample)
     assert kept.metainfo == dict(flip=True) and not kept.keys()
+
+
+def test_what_is_no_transform_is_refused():
+    with pytest.raises(UserError, match="pipeline: .*'PackInputs'"):
+        compose(['PackInputs'])

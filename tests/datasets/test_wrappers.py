@@ -87,6 +87,8 @@ def test_either_stream(two_domains, kind):
     if kind == 'balanced':
         with pytest.raises(UserError, match='unlabelled: .*ClassBalanced'):
             TwoStreamDataset(art, wrap(kind, real))
+        with pytest.raises(UserError, match='synthetic: .*ClassBalanced'):
+            TwoStreamDataset(art, synthetic=wrap('concat', wrap(kind, real)))
         return
     dataset = TwoStreamDataset(art, wrap(kind, real))
     sizes = dict(concat=15, repeat=45, fold=10)

@@ -140,9 +140,15 @@ def open_array(
         tuple[np.memmap, bool]: The array, and whether it may be written to.
 
     Raises:
-        UserError: If the file is missing or has another size, or cannot be
-            read.
+        UserError: If the file is missing or has another size, is a link, or
+            cannot be read.
     """
+    if path.is_symlink():
+        # What it leads to would be written over.
+        raise UserError(
+            f'cache {path}: is a link, but a file is wanted; delete the '
+            'folder, or make that a link as a whole.'
+        )
     wanted = math.prod(shape) * np.dtype(kind).itemsize
     size = path.stat().st_size if path.is_file() else None
     if size != wanted:

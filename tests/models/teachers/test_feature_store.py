@@ -438,3 +438,15 @@ def test_images_of_another_size(tmp_path):
     wrong = dict(values(*some), feature=torch.zeros(1, 9))
     with pytest.raises(UserError, match=r'feature.*\(9,\), but \(8,\)'):
         store.write(*some, wrong)
+
+
+@pytest.mark.parametrize('name', ['feature.f32', 'checksums.u32'])
+def test_what_a_link_leads_to_is_not_written_over(tmp_path, name):
+    make(tmp_path / 'cache')
+    place, other = tmp_path / 'cache' / name, tmp_path / 'other'
+    other.write_bytes(bytes(place.stat().st_size))
+    place.unlink()
+    place.symlink_to(other)
+    with pytest.raises(UserError, match=f'{name}: is a link'):
+        make(tmp_path / 'cache')
+    assert not any(other.read_bytes())
