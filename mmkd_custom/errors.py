@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import os
 import sys
-from typing import Callable, Iterable, Optional
+from contextlib import contextmanager
+from typing import Callable, Iterable, Iterator, Optional
 
 EXIT_USER_ERROR = 2
 
@@ -55,6 +57,45 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     )
 
 
+#: What the place of a file is to blame for.
+_PLACES = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
+
+@contextmanager
+def naming_files() -> Iterator[None]:
+    """Says which file cannot be read or written because of where it is.
+
+    Raises:
+        UserError: In place of the system's error about a file's place: a
+            missing folder or permission, a folder where a file is wanted, a
+            full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _PLACES:
+            raise
+        # A write to an open file does not know its name.
+        name = error.filename or 'a file'
+        raise UserError(
+            f'{name}: cannot be read or written ({error.strerror}).'
+        ) from error
+
+
 def run_cli(main: Callable[[], Optional[int]]) -> None:
     """Runs a tool's main function and exits the process.
 
@@ -64,7 +105,8 @@ def run_cli(main: Callable[[], Optional[int]]) -> None:
             code 2.
     """
     try:
-        code = main() or 0
+        with naming_files():
+            code = main() or 0
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         code = EXIT_USER_ERROR

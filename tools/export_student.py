@@ -4,6 +4,7 @@ import argparse
 
 from mmkd_custom.errors import UserError, run_cli
 from mmkd_custom.export import build_student, export_onnx, export_student
+from mmkd_custom.files import check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,6 +27,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Exports."""
     args = parse_args()
+    for option in ('out', 'onnx'):
+        if getattr(args, option) is not None:
+            check_output(f'--{option}', getattr(args, option))
     weights = export_student(args.work_dir, args.out, args.checkpoint)
     print(f'Wrote {weights}')
     if args.onnx is None:

@@ -19,10 +19,11 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..errors import UserError
+from ..errors import UserError, naming_files
 from ..export.student import PREFIX
 from ..files import bring_back, is_aside, is_replaced, load_checkpoint
 from ..models.teachers.store_files import holds_entries
+from .class_counts import ClassCountHook
 from .distributed import distribute
 from .misspelt import naming_misspelt
 
@@ -43,8 +44,9 @@ def train(config: Config) -> Dict[str, float]:
     _check_start(config)
     with untouched_on_error(Path(config.work_dir)) as trained:
         # Datasets, optimisers and schedules are built by runner.train() only.
-        with naming_misspelt():
+        with naming_misspelt(), naming_files():
             runner = _naming_downloads(lambda: build_runner(config), config)
+            runner.register_hook(ClassCountHook())
             runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
             _naming_downloads(runner.train, config)
     history = runner.message_hub.runtime_info.get('evaluation_history', [])
@@ -89,8 +91,13 @@ def test(
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
     config.load_from, config.resume = str(checkpoint), False
-    with untouched_on_error(Path(config.work_dir)), naming_misspelt():
+    with (
+        untouched_on_error(Path(config.work_dir)),
+        naming_misspelt(),
+        naming_files(),
+    ):
         runner = build_runner(config)
+        runner.register_hook(ClassCountHook())
         if predictions is not None and runner.test_loop is not None:
             # Not in the config, which may have an evaluator of any form.
             runner.test_evaluator.metrics.append(DumpResults(str(predictions)))
@@ -128,7 +135,7 @@ def build_runner(config: Config) -> Runner:
 
 
 def _check_start(config: Config) -> None:
-    """Refuses to start from weights that the run itself would delete."""
+    """Refuses weights that are not there, or that the run would delete."""
     if config.get('resume') or not config.get('load_from'):
         return
     start, work_dir = Path(config.load_from), Path(config.work_dir)
@@ -137,6 +144,9 @@ def _check_start(config: Config) -> None:
             f'load_from={start}: a fresh run in this folder replaces the '
             'checkpoints there; choose another --work-dir.'
         )
+    # Else an address, which MMEngine fetches.
+    if '://' not in str(config.load_from):
+        load_checkpoint(Path(config.load_from).expanduser())
 
 
 def _naming_downloads(call: Callable[[], Any], config: Config) -> Any:
