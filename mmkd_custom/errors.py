@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import logging
 import os
@@ -62,6 +63,45 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     )
 
 
+#: What the place of a file is to blame for.
+_PLACES = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
+
+@contextmanager
+def naming_files() -> Iterator[None]:
+    """Says which file cannot be read or written because of where it is.
+
+    Raises:
+        UserError: In place of the system's error about a file's place: a
+            missing folder or permission, a folder where a file is wanted, a
+            full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _PLACES:
+            raise
+        # A write to an open file does not know its name.
+        name = error.filename or 'a file'
+        raise UserError(
+            f'{name}: cannot be read or written ({error.strerror}).'
+        ) from error
+
+
 def run_cli(main: Callable[[], Optional[int]]) -> None:
     """Runs a tool's main function and exits the process.
 
@@ -85,7 +125,8 @@ def run_cli(main: Callable[[], Optional[int]]) -> None:
 
 def _code(main: Callable[[], Optional[int]]) -> int:
     try:
-        return main() or 0
+        with naming_files():
+            return main() or 0
     except UserError as error:
         # What failed to read a config, say, may have failed to print.
         printing = isinstance(error.__context__, BrokenPipeError)

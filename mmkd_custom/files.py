@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -37,10 +38,11 @@ def write_atomic(path: Union[str, Path], content: bytes) -> None:
         OSError: If it cannot be written; the destination is as it was.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp'
-    )
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp'
+        )
         with os.fdopen(handle, 'wb') as file:
             file.write(content)
             file.flush()
@@ -48,8 +50,43 @@ def write_atomic(path: Union[str, Path], content: bytes) -> None:
         # mkstemp makes private files; these are meant to be shared.
         os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
+    except OSError as error:
+        # Not of what is beside it, nor of none, as on a full disk.
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def check_output(
+    option: str, path: Union[str, Path], folder_made: bool = False
+) -> None:
+    """Tries whether a file can be written, before hours go into it.
+
+    Args:
+        option (str): That names the file, such as ``--out``.
+        path (str | Path): The file; it is not touched.
+        folder_made (bool): Whether its folder will be made if there is none.
+            Defaults to False.
+
+    Raises:
+        UserError: If it is a folder, or none can be made in its folder.
+    """
+    path = Path(path)
+    folder = path.parent
+    while folder_made and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, 'it is a folder')
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f'{option} {path}: a file in an existing folder that can be '
+            f'written to is wanted ({error.strerror}).'
+        ) from error
 
 
 def umask() -> int:
@@ -150,11 +187,15 @@ def load_checkpoint(
         raise DamagedFile(
             f'checkpoint {path}: not a complete checkpoint ({wrong}).'
         )
-    if not isinstance(content, dict):
-        raise UserError(
-            f'checkpoint {path}: holds a {type(content).__name__}, but a '
-            'dict is wanted.'
-        )
+    weights = (
+        content.get('state_dict', {}) if isinstance(content, dict) else {}
+    )
+    for part in (content, weights):
+        if not isinstance(part, dict):
+            raise UserError(
+                f'checkpoint {path}: holds a {type(part).__name__}, but a '
+                'dict is wanted.'
+            )
     return content
 
 

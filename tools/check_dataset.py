@@ -17,6 +17,7 @@ from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.config_data import streams_of
 from mmkd_custom.errors import UserError, run_cli
+from mmkd_custom.files import check_output
 
 #: Notes that are printed; all are in the JSON file.
 NOTES = 20
@@ -53,8 +54,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Prints the report; a problem is an error of the user's."""
     args = parse_args()
-    if args.json and not args.json.parent.is_dir():
-        raise UserError(f'--json: {args.json.parent} is no existing folder.')
+    if args.json:
+        check_output('--json', args.json)
     if args.config:
         config = load_config(args.config, args.cfg_options)
         name = args.config

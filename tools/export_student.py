@@ -11,6 +11,7 @@ from mmkd_custom.export import (
     input_shape,
     load_student,
 )
+from mmkd_custom.files import check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +37,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Exports."""
     args = parse_args()
+    for option in ('out', 'onnx'):
+        if getattr(args, option) is not None:
+            check_output(f'--{option}', getattr(args, option))
     weights = export_student(args.work_dir, args.out, args.checkpoint)
     print(f'Wrote {weights}')
     if args.onnx is None:

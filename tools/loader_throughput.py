@@ -7,8 +7,9 @@ import _interrupt  # noqa: F401
 from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.loader_throughput import loader_throughput
-from mmkd_custom.errors import UserError, run_cli
+from mmkd_custom.errors import run_cli
 from mmkd_custom.evaluation import write_json
+from mmkd_custom.files import check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,8 +40,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measures and prints."""
     args = parse_args()
-    if args.json and not args.json.parent.is_dir():
-        raise UserError(f'--json: {args.json.parent} is no existing folder.')
+    if args.json:
+        check_output('--json', args.json)
     config = load_config(args.config, args.cfg_options)
     config = prepare(config, config_path=args.config)
     found = loader_throughput(config, args.workers, args.repeats)

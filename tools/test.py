@@ -1,7 +1,6 @@
 """Evaluates weights: ``python tools/test.py CONFIG CHECKPOINT``."""
 
 import argparse
-from pathlib import Path
 
 import _interrupt  # noqa: F401
 from mmengine.dist import is_main_process
@@ -11,6 +10,7 @@ from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import test
 from mmkd_custom.errors import UserError, run_cli
 from mmkd_custom.evaluation import write_json
+from mmkd_custom.files import check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,10 +44,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluates."""
     args = parse_args()
-    if args.out and not Path(args.out).resolve().parent.is_dir():
-        raise UserError(
-            f'--out {args.out}: an existing folder is wanted for the file.'
-        )
     pickled = (args.out or '').endswith('.pkl')
     if args.out_item == 'pred' and not pickled:
         given = f'--out {args.out}' if args.out else '--out is missing'
@@ -56,6 +52,8 @@ def main() -> None:
         raise UserError(
             f'--out {args.out}, but --out-item metrics wants a JSON file.'
         )
+    if args.out:
+        check_output('--out', args.out)
     predictions = args.out if pickled else None
     config = prepare(
         load_config(args.config, args.cfg_options),

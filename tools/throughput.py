@@ -17,8 +17,9 @@ from mmkd_custom.engine.throughput import throughput
 from mmkd_custom.engine.throughput_modes import MODES, STUDENT, STUDENT_LAST
 from mmkd_custom.engine.throughput_synthetic import load_synthetic
 from mmkd_custom.engine.throughput_whole import whole_runs
-from mmkd_custom.errors import UserError, run_cli
+from mmkd_custom.errors import run_cli
 from mmkd_custom.evaluation import write_json
+from mmkd_custom.files import check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,8 +69,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measures and prints."""
     args = parse_args()
-    if args.json and not args.json.parent.is_dir():
-        raise UserError(f'--json: {args.json.parent} is no existing folder.')
+    if args.json:
+        check_output('--json', args.json)
     # So that what is temporary goes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with contextlib.ExitStack() as stack:

@@ -97,6 +97,7 @@ def adapt_config(
         rank=settings.rank if settings.mode == LORA else None,
         alpha=settings.alpha if settings.mode == LORA else None,
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     adaptation.save(path)
     return adaptation, path
 

@@ -5,10 +5,29 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Optional, Sequence
 
 from mmengine.config import DictAction
 
 from .distributed import VARIABLES
+
+
+class _Options(DictAction):
+    """Says which option has no value."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: Optional[str] = None,
+    ) -> None:
+        for value in values:
+            if '=' not in value:
+                raise argparse.ArgumentError(
+                    self, f'{value!r}: key=value is wanted'
+                )
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +39,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_Options,
         help='override settings of the config, as key=value',
     )
 

@@ -85,7 +85,8 @@ def browse(
             raise UserError(
                 f'{option} {number}: a whole number >= 1 is wanted.'
             )
-    fixed = (config.train_dataloader.get('sampler') or {}).get('num_views')
+    sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
+    fixed = sampler.get('num_views')
     if fixed is not None and views > fixed:
         raise UserError(
             f'--views {views}: the sampler of the config has num_views='

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, Optional, Union
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
+from mmengine.utils import import_modules_from_strings
 
 from ..compat import check_versions
 from ..datasets.prompt_names import prompt_names
@@ -18,11 +19,11 @@ from ..registry import DATASETS
 from ..runs import latest_checkpoint
 from .misspelt import naming_misspelt
 from .read_config import read_config
+from .values import LOADERS, check_file_names, check_option_names, check_values
 
 AUTO = 'auto'
 #: Options that the labelled dataset decides, and what else can be given.
 _MANUAL = dict(num_classes='the number', class_names='the names')
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _LOADER_DEFAULTS = dict(
     pin_memory=True,
     persistent_workers=True,
@@ -61,17 +62,22 @@ def load_config(
             'SEED and other variables of the '
             'environment become part of it.'
         ) from error
+    check_file_names(config)
+    check_option_names(options or {}, config)
     try:
         config.merge_from_dict(options or {})
         # For the run's results to tell.
         config.cfg_options = dict(options or {})
+        # Those of the file were imported with it.
+        if any(name.startswith('custom_imports') for name in options or {}):
+            import_modules_from_strings(**config.custom_imports)
     except Exception as error:
         raise UserError(
             f'--cfg-options {options}: do not fit the config '
             f'({type(error).__name__}: {error}).'
         ) from error
+    check_values(config)
     _resolve_classes(config)
-    _check_batch_sizes(config)
     _check_drop_last(config)
     return config
 
@@ -157,7 +163,7 @@ def prepare(
         if '://' not in resume:
             load_checkpoint(resume)
         config.resume, config.load_from = True, resume
-    for name in _LOADERS:
+    for name in LOADERS:
         if config.get(name) is not None:
             loader = ConfigDict({**_LOADER_DEFAULTS, **config[name]})
             if loader.get('num_workers', 0) == 0:
@@ -233,16 +239,6 @@ def _replace_autos(node: object, values: Dict[str, Any]) -> None:
     elif isinstance(node, (list, tuple)):
         for value in node:
             _replace_autos(value, values)
-
-
-def _check_batch_sizes(config: Config) -> None:
-    for name in _LOADERS:
-        size = (config.get(name) or {}).get('batch_size', 1)
-        if not isinstance(size, int) or size < 1:
-            raise UserError(
-                f'{name}.batch_size={size!r}, but a whole number '
-                '>= 1 is wanted.'
-            )
 
 
 def _check_drop_last(config: Config) -> None:

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, barrier, get_world_size
 from mmengine.runner import Runner
 
-from ..errors import UserError
+from ..errors import UserError, naming_files
 from ..models.distillers import BaseDistiller
 from ..models.teachers.feature_store import FeatureStore
 from ..models.teachers.store_files import entry_bytes, free_bytes
@@ -62,7 +62,11 @@ def fill_cache(
             raise UserError(
                 f'{option} {value}: a whole number >= {least} is wanted.'
             )
-    with untouched_on_error(Path(config.work_dir)) as done, naming_misspelt():
+    with (
+        untouched_on_error(Path(config.work_dir)) as done,
+        naming_misspelt(),
+        naming_files(),
+    ):
         runner = build_runner(config)
         store = open_cache(runner)
         if store is None:

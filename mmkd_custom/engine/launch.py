@@ -19,11 +19,12 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..errors import UserError
+from ..errors import UserError, naming_files
 from ..export.student import PREFIX
 from ..files import load_checkpoint
 from ..models.teachers.store_files import holds_entries
 from ..runs import check_work_dir
+from .class_counts import ClassCountHook
 from .distributed import distribute
 from .hooks import ClassesHook
 from .hooks.results import OverwriteHook
@@ -46,16 +47,12 @@ def train(config: Config) -> Dict[str, float]:
     """
     # Not for the snapshot, which may be trained from again.
     overwrite = bool(config.pop('overwrite', False))
-    check_work_dir(
-        config.work_dir,
-        config.get('load_from'),
-        bool(config.get('resume')),
-        overwrite,
-    )
+    _check_start(config, overwrite)
     with untouched_on_error(Path(config.work_dir)) as trained:
         # Datasets, optimisers and schedules are built by runner.train() only.
-        with naming_misspelt():
+        with naming_misspelt(), naming_files():
             runner = _naming_downloads(lambda: build_runner(config), config)
+            runner.register_hook(ClassCountHook())
             runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
             if overwrite:
                 runner.register_hook(OverwriteHook())
@@ -102,8 +99,13 @@ def test(
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
     config.load_from, config.resume = str(checkpoint), False
-    with untouched_on_error(Path(config.work_dir)), naming_misspelt():
+    with (
+        untouched_on_error(Path(config.work_dir)),
+        naming_misspelt(),
+        naming_files(),
+    ):
         runner = build_runner(config)
+        runner.register_hook(ClassCountHook())
         if predictions is not None and runner.test_loop is not None:
             # Not in the config, which may have an evaluator of any form.
             runner.test_evaluator.metrics.append(DumpResults(str(predictions)))
@@ -145,6 +147,16 @@ def build_runner(config: Config) -> Runner:
     if not any(isinstance(hook, ClassesHook) for hook in runner.hooks):
         runner.register_hook(ClassesHook())
     return runner
+
+
+def _check_start(config: Config, overwrite: bool) -> None:
+    """Refuses a used work directory, and weights that are not there."""
+    start = config.get('load_from')
+    resume = bool(config.get('resume'))
+    check_work_dir(config.work_dir, start, resume, overwrite)
+    # Else an address, which MMEngine fetches.
+    if start and not resume and '://' not in str(start):
+        load_checkpoint(Path(start).expanduser())
 
 
 def _naming_downloads(call: Callable[[], Any], config: Config) -> Any:

@@ -1,15 +1,18 @@
-"""Misspelt names of a config, told from defects."""
+"""What of a config nothing can be built from, told in one sentence."""
 
 from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 import traceback
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Set
 
 from mmengine.dataset import dataset_wrapper
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.hooks import CheckpointHook
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import (
     Registry,
     build_from_cfg,
@@ -36,22 +39,24 @@ _NAMED = (
 
 @contextmanager
 def naming_misspelt() -> Iterator[None]:
-    """Says which name of a config MMEngine cannot build by.
+    """Says what of a config MMEngine cannot build by.
 
     Its registries answer an unknown type with a KeyError, and an argument
     that a class does not take, or wants and does not get, with Python's
     TypeError. Such an exception is told by where it was raised: where a config
     is turned into a call, or where a constructor hands arguments of the config
-    on, or where a dataset around others does not take these. Every other
-    exception passes: it is a defect.
+    on. Whatever else comes out of such a call is said with the values that it
+    was given. An exception of what has been built passes: it is a defect.
 
     Raises:
-        UserError: If a type or an argument is at fault; the sentence names
-            the nearest that exist.
+        UserError: If nothing can be built; of a type or an argument the
+            sentence names the nearest that exist.
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, NotImplementedError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         sentence = _misspelt(error)
         if sentence is None:
             raise
@@ -69,6 +74,19 @@ _CALLS = {
     Runner.build_val_loop.__code__: (ValLoop, 'loop_cfg'),
     Runner.build_test_loop.__code__: (TestLoop, 'loop_cfg'),
 }
+#: Where values of the config are looked at later: which these are. None: what
+#: goes wrong there is nothing of the config's.
+_LOOKS = {
+    Runner.from_cfg.__func__.__code__: 'the config',
+    Runner.__init__.__code__: 'the config',
+    Runner.wrap_model.__code__: None,
+    Runner.build_optim_wrapper.__code__: 'optim_wrapper',
+    Runner.build_param_scheduler.__code__: 'param_scheduler',
+    Runner.scale_lr.__code__: 'auto_scale_lr',
+    Runner._init_model_weights.__code__: 'init_cfg of the model',
+    OptimWrapper._clip_grad.__code__: 'optim_wrapper.clip_grad',
+    CheckpointHook._save_best_checkpoint.__code__: 'CheckpointHook.save_best',
+}
 
 
 def _misspelt(error: Exception) -> Optional[str]:
@@ -76,21 +94,24 @@ def _misspelt(error: Exception) -> Optional[str]:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if frames[-1].f_globals.get('__name__') == dataset_wrapper.__name__:
         return _wrong_wrapper(error, frames[-1].f_locals['self'])
-    if not isinstance(error, (KeyError, TypeError)):
-        return None
     for frame in frames:
         # It goes on with what the registry found, be it nothing.
         if frame.f_code is DefaultOptimWrapperConstructor.__call__.__code__:
             if frame.f_locals.get('optimizer_cls', frame) is None:
                 kind = frame.f_locals['optimizer_cfg']['type']
                 return _unknown_type(kind, frame.f_locals['registry'])
-    calls = [i for i, f in enumerate(frames) if f.f_code in _CALLS]
-    if not calls:
+    places = [
+        i for i, f in enumerate(frames) if f.f_code in {*_CALLS, *_LOOKS}
+    ]
+    if not places:
         return None
-    frame, deeper = frames[calls[-1]], frames[calls[-1] + 1 :]
+    frame, deeper = frames[places[-1]], frames[places[-1] + 1 :]
+    if frame.f_code in _LOOKS:
+        what = _LOOKS[frame.f_code]
+        return what and f'{what}: cannot be used ({_said(error)}).'
     values = frame.f_locals
-    if isinstance(error, KeyError):
-        return None if deeper else _missing_key(error, values)
+    if isinstance(error, KeyError) and not deeper:
+        return _missing_key(error, values)
     called, arguments = _CALLS[frame.f_code]
     called = values.get(called) if isinstance(called, str) else called
     if called is EpochBasedTrainLoop and not values.get('by_epoch'):
@@ -114,7 +135,28 @@ def _misspelt(error: Exception) -> Optional[str]:
             for f in deeper
         ):
             return f'{name} wants {found[1]}, but the config gives none.'
-    return None if deeper else f'{name} cannot be built: {message}.'
+    return (
+        f'{name} cannot be built{_given(values.get(arguments, {}))} '
+        f'({_said(error)}).'
+    )
+
+
+def _given(arguments: Dict[str, Any]) -> str:
+    """Writes the arguments that are plain values."""
+    shown = []
+    for name, value in arguments.items():
+        parts = value if isinstance(value, (list, tuple)) else [value]
+        if all(isinstance(part, (str, int, float)) for part in parts):
+            shown.append(f'{name}={value!r:.60}')
+    return ' with ' + ', '.join(shown) if shown else ''
+
+
+def _said(error: Exception) -> str:
+    """Gives an exception in short: there will be no traceback."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    message = textwrap.shorten(str(error) or last.line or '', 300)
+    place = f'{Path(last.filename).name}:{last.lineno}'
+    return f'{type(error).__name__} in {place}: {message}'
 
 
 def _wrong_wrapper(error: Exception, wrapper: Any) -> str:

@@ -121,6 +121,7 @@ def probe_config(
         split_sha256=images.split_sha256,
         seed=seed,
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     probe.save(path)
     return probe, fit, path
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple, Type, Union
 from mmengine.config import Config, ConfigDict, DictAction
 
 from ..errors import UserError
+from ..files import check_output
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.cached import CachedTeacher
 
@@ -45,8 +46,8 @@ def teacher_to_fit(
     """Gives the config of the teacher to fit to, and the file to write.
 
     Of a ``CachedTeacher`` it is the teacher inside, and of a ``wrapper`` the
-    one inside that, to be run as the wrapper says. The file's folder is made,
-    to fail now and not after hours.
+    one inside that, to be run as the wrapper says. The file is tried, to fail
+    now and not after hours; whoever writes it makes its folder.
 
     Args:
         config (Config): With a teacher in its model.
@@ -72,14 +73,7 @@ def teacher_to_fit(
         )
         out = Path(folder, default)
     path = Path(out).expanduser()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f'--out {path}: cannot be written ({error}).'
-        ) from error
-    if path.is_dir():
-        raise UserError(f'--out {path}: is a folder, but a file is wanted.')
+    check_output('--out', path, folder_made=True)
     return spec, path
 
 

@@ -204,7 +204,8 @@ def _table(
     values = {
         run: results[run][kind][metric]
         for run in runs
-        if run in results and metric in results[run][kind]
+        # What was not finite is null in the file.
+        if run in results and results[run][kind].get(metric) is not None
     }
     rows = {}
     for config in dict.fromkeys(run.config for run in runs):

@@ -97,7 +97,11 @@ def comparison_table(
         table.add_row(
             name,
             *(
-                f'{results["last"][m]:.1f} / {results["oracle"][m]:.1f}'
+                ' / '.join(
+                    # What was not finite is null in the file.
+                    f'{float("nan") if value is None else value:.1f}'
+                    for value in (results['last'][m], results['oracle'][m])
+                )
                 for m in metrics
             ),
             f'{results["wall_seconds"] / 60:.1f}',

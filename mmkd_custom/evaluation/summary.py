@@ -7,7 +7,7 @@ import math
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 from ..files import RESULTS_FILE, write_atomic
 
@@ -71,11 +71,25 @@ def write_json(content: dict, path: Union[str, Path]) -> None:
     """Writes a JSON file in one step, so that it is whole or not there.
 
     Args:
-        content (dict): Plain values.
+        content (dict): Any values: arrays and tensors become lists, numbers
+            that are not finite ``null``, other objects text.
         path (str | Path): The destination.
     """
-    text = json.dumps(content, indent=2) + '\n'
+    text = json.dumps(_plain(content), indent=2, allow_nan=False) + '\n'
     write_atomic(path, text.encode())
+
+
+def _plain(value: Any) -> Any:
+    """Turns a value into one that JSON has."""
+    if hasattr(value, 'tolist'):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (int, type(None))) else str(value)
 
 
 def read_results(work_dir: Union[str, Path]) -> Optional[dict]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
+from ..errors import UserError
 from ..registry import MODELS
 from .mixing import mix_alike
 
@@ -84,6 +85,14 @@ class DistillDataPreprocessor(ClsDataPreprocessor):
         self.channels_last = channels_last
         # The loader pins its batches, so no copy needs to be waited for.
         self._non_blocking = True
+        if self._enable_normalize:
+            for name in ('mean', 'std'):
+                count = getattr(self, name).numel()
+                if count not in (1, 3):
+                    raise UserError(
+                        f'data_preprocessor.{name}: a number for each of 3 '
+                        f'channels, or for 1, is wanted, but got {count}.'
+                    )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Normalises a batch.

@@ -1,5 +1,7 @@
 """What a config misspells is told from what is a defect."""
 
+from pathlib import Path
+
 import pytest
 import torch.nn as nn
 from mmengine.registry import DefaultScope, Registry
@@ -98,12 +100,22 @@ def test_what_is_misspelt_is_named(cfg, words):
         ('key', KeyError),
     ],
 )
-def test_a_defect_of_a_part_is_no_misspelling(fault, error):
+def test_what_goes_wrong_in_a_part_is_said_with_its_values(fault, error):
     wheel = dict(type='Wheel', radius=1)
-    with pytest.raises(error), naming_misspelt():
-        PARTS.build(dict(type='Bicycle', wheel=wheel, radius=2, fault=fault))
-    with pytest.raises(error), naming_misspelt():
-        raise error('forward() got an unexpected keyword argument')
+    sentence = tell(dict(type='Bicycle', wheel=wheel, radius=2, fault=fault))
+    # Not as a misspelling of what the config gives.
+    assert 'takes no argument' not in sentence
+    for word in ('Bicycle', 'radius=2', f'fault={fault!r}', error.__name__):
+        assert word in sentence
+    assert Path(__file__).name in sentence
+
+
+def test_a_defect_of_what_was_built_passes():
+    bicycle = dict(type='Bicycle', wheel=dict(type='Wheel', radius=1))
+    with pytest.raises(TypeError), naming_misspelt():
+        PARTS.build(bicycle)()
+    with pytest.raises(KeyError), naming_misspelt():
+        raise KeyError('forward() got an unexpected keyword argument')
 
 
 def test_datasets_that_do_not_go_together(tmp_path):

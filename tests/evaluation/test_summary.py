@@ -1,10 +1,16 @@
 """What a run leaves for machines to read."""
 
+import errno
 import json
+import math
+import os
 import platform
 from importlib import metadata
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from mmkd_custom.evaluation import (
     read_results,
@@ -71,9 +77,54 @@ def test_results_round_trip(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['results.json']
 
 
-def test_what_cannot_be_written_leaves_the_old_results(tmp_path):
+def test_what_cannot_be_written_leaves_the_old_results(tmp_path, monkeypatch):
     path = tmp_path / 'results.json'
     write_json(dict(seed=0), path)
-    with pytest.raises(TypeError):
-        write_json(dict(seed=object()), path)
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError) as error:
+        write_json(dict(seed=1), path)
+    assert error.value.filename == str(path)
     assert read_results(tmp_path) == dict(seed=0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_whatever_a_metric_gives_is_json(tmp_path):
+    given = dict(
+        nan=math.nan,
+        inf=-math.inf,
+        scalar=np.float32(0.5),
+        whole=np.int64(3),
+        tensor=torch.tensor(2.5),
+        each=torch.tensor([1.0, math.inf]),
+        table=np.array([[1, 2]]),
+        text='all',
+        flag=True,
+        path=Path('a/b'),
+        several=(1, None),
+    )
+    write_json({'metrics': given, 5: 'five'}, tmp_path / 'out.json')
+
+    def refuse(constant):
+        raise AssertionError(f'{constant} is no JSON')
+
+    text = (tmp_path / 'out.json').read_text()
+    assert json.loads(text, parse_constant=refuse) == {
+        'metrics': dict(
+            nan=None,
+            inf=None,
+            scalar=0.5,
+            whole=3,
+            tensor=2.5,
+            each=[1.0, None],
+            table=[[1, 2]],
+            text='all',
+            flag=True,
+            path='a/b',
+            several=[1, None],
+        ),
+        '5': 'five',
+    }

@@ -104,9 +104,14 @@ class ResultsHook(Hook):
     ) -> None:
         """Remembers the metrics of an evaluation."""
         history = list(runner.message_hub.runtime_info.get(_HISTORY, []))
+        # Those of numpy and torch become plain ones.
+        values = {
+            k: v.tolist() if hasattr(v, 'tolist') else v
+            for k, v in (metrics or {}).items()
+        }
         numbers = {
             k: float(v)
-            for k, v in (metrics or {}).items()
+            for k, v in values.items()
             if isinstance(v, (int, float))
         }
         history.append(dict(epoch=runner.epoch, **numbers))

@@ -1,0 +1,137 @@
+"""Numbers of classes that must agree, compared before the first step."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Iterator, Optional, Tuple
+
+import torch.nn as nn
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel
+from mmengine.runner import BaseLoop, Runner
+from mmpretrain.evaluation import Accuracy
+from mmpretrain.models.classifiers import BaseClassifier
+
+from ..errors import UserError
+from ..models.distillers.base import BaseDistiller
+from .unwrap import unwrapped
+
+
+class ClassCountHook(Hook):
+    """Compares the classes of model, losses, metrics and labelled images.
+
+    A model of more classes than there are trains without a word, one of fewer
+    fails in the middle of an epoch, and a metric after the first of them.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Compares what has been built.
+
+        Raises:
+            UserError: If two numbers differ, or a ``topk`` is larger than
+                that of the classes; the sentence names the option.
+        """
+        model = unwrapped(runner)
+        model = model.module if isinstance(model, BaseTTAModel) else model
+        classes, option = _classes_of(model)
+        if classes is None:
+            return
+        loop = runner._train_loop
+        if isinstance(loop, BaseLoop):
+            _check_labels(loop.dataloader.dataset, classes, option)
+        for other, count in _others(model):
+            if count != classes:
+                raise UserError(
+                    f'{other}={count}, but {option} is {classes}; give the '
+                    "same number, or 'auto'."
+                )
+        head = getattr(model, 'head', None)
+        if getattr(head, 'cal_acc', False):
+            _check_topk(head.topk, 'model.head', classes)
+        for name in ('val', 'test'):
+            loop = getattr(runner, f'_{name}_loop')
+            if isinstance(loop, BaseLoop):
+                for metric in loop.evaluator.metrics:
+                    _check_metric(metric, f'{name}_evaluator', classes)
+
+
+def _classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
+    """Gives how many classes a model tells apart, and the option for it."""
+    option, plain = 'model.', model
+    if isinstance(model, BaseDistiller):
+        option, plain = 'model.student.', model.student
+    head = getattr(plain, 'head', None)
+    if head is not None:
+        option += 'head.'
+        count = getattr(head, 'num_classes', None)
+    else:
+        # Of timm, or of another library.
+        count = getattr(getattr(plain, 'model', None), 'num_classes', None)
+    if isinstance(model, BaseDistiller):
+        count = model.student_view.num_classes
+    elif not isinstance(model, BaseClassifier):
+        count = None
+    return count if _is_count(count) else None, option + 'num_classes'
+
+
+def _check_labels(dataset: Any, classes: int, option: str) -> None:
+    labelled = getattr(dataset, 'labelled', dataset)
+    names = (getattr(labelled, 'metainfo', None) or {}).get('classes')
+    if names is not None:
+        if len(names) != classes:
+            raise UserError(
+                f'{option}={classes}, but the labelled images have '
+                f"{len(names)} classes; give that number, or 'auto'."
+            )
+    elif hasattr(labelled, 'get_gt_labels'):
+        # Without names, it is not known how many there may be.
+        largest = int(labelled.get_gt_labels().max())
+        if largest >= classes:
+            raise UserError(
+                f'{option}={classes}, but a labelled image has the label '
+                f'{largest}, counted from 0.'
+            )
+
+
+def _others(model: nn.Module) -> Iterator[Tuple[str, int]]:
+    """Gives the options that repeat the number of classes."""
+    count = getattr(model.data_preprocessor, 'num_classes', None)
+    if _is_count(count):
+        yield 'data_preprocessor.num_classes', count
+    prefix, plain = 'model', model
+    if isinstance(model, BaseDistiller):
+        prefix, plain = 'model.student', model.student
+    for owner, where in (
+        (plain, prefix),
+        (getattr(plain, 'head', None), f'{prefix}.head'),
+    ):
+        loss = getattr(owner, 'loss_module', None)
+        count = getattr(loss, 'num_classes', None)
+        if _is_count(count):
+            yield f'{where}.loss.num_classes', count
+
+
+def _check_metric(metric: Any, option: str, classes: int) -> None:
+    name = type(metric).__name__
+    count = getattr(metric, 'num_classes', None)
+    if _is_count(count) and count != classes:
+        raise UserError(
+            f'{option}: num_classes={count} of {name}, but the model has '
+            f'{classes} classes.'
+        )
+    if isinstance(metric, Accuracy):
+        _check_topk(metric.topk, option, classes)
+
+
+def _check_topk(topk: Iterable[Any], option: str, classes: int) -> None:
+    for k in topk:
+        if not isinstance(k, int) or not 1 <= k <= classes:
+            raise UserError(
+                f'{option}: topk={k!r}, but a whole number from 1 to '
+                f'{classes}, the number of classes, is wanted.'
+            )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value > 0
