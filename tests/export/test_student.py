@@ -199,7 +199,7 @@ def test_a_later_student_is_not_replaced(tmp_path, known):
     before = (tmp_path / 'student.pth').read_bytes()
     (tmp_path / 'epoch_10.pth').unlink()
     for named in (None, tmp_path / 'epoch_9.pth'):
-        with pytest.raises(UserError, match='of epoch 9.*of epoch 10.*--out'):
+        with pytest.raises(UserError, match='of epoch 10.*of epoch 9.*--out'):
             export_student(tmp_path, checkpoint=named)
     assert (tmp_path / 'student.pth').read_bytes() == before
     out = export_student(tmp_path, tmp_path / 'student.pth')
