@@ -32,6 +32,8 @@ custom_hooks = [
     dict(type='ProgressHook'),
     dict(type='TeacherReportHook'),
     dict(type='TeacherCacheHook'),
+    # action='skip' leaves iterations out whose loss is not finite.
+    dict(type='FiniteLossHook', action='raise'),
 ]
 
 # Each stage trains one part of the model.

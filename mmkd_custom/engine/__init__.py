@@ -4,6 +4,7 @@ from .checkpoint import AtomicBackend, StrictLoadHook
 from .hooks import (
     DeferredRuntimeInfoHook,
     EpochSeedHook,
+    FiniteLossHook,
     ProgressHook,
     ResultsHook,
     StageHook,
@@ -18,6 +19,7 @@ __all__ = [
     'AtomicBackend',
     'DeferredRuntimeInfoHook',
     'EpochSeedHook',
+    'FiniteLossHook',
     'ProgressHook',
     'ResultsHook',
     'StageHook',

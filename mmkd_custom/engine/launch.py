@@ -24,6 +24,7 @@ from ..export.student import PREFIX
 from ..files import bring_back, is_aside, is_replaced, load_checkpoint
 from ..models.teachers.store_files import holds_entries
 from .distributed import distribute
+from .hooks import FiniteLossHook
 from .misspelt import naming_misspelt
 
 
@@ -46,6 +47,8 @@ def train(config: Config) -> Dict[str, float]:
         with naming_misspelt():
             runner = _naming_downloads(lambda: build_runner(config), config)
             runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
+            if not any(isinstance(h, FiniteLossHook) for h in runner.hooks):
+                runner.register_hook(FiniteLossHook())
             _naming_downloads(runner.train, config)
     history = runner.message_hub.runtime_info.get('evaluation_history', [])
     return dict(history[-1]) if history else {}

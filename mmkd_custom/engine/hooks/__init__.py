@@ -1,6 +1,7 @@
 """Hooks: stage, seeds, results, progress."""
 
 from .epoch_seed import EpochSeedHook
+from .finite_loss import FiniteLossHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
@@ -13,6 +14,7 @@ from .teacher_report import TeacherReportHook
 __all__ = [
     'DeferredRuntimeInfoHook',
     'EpochSeedHook',
+    'FiniteLossHook',
     'ProgressHook',
     'ResultsHook',
     'StageHook',

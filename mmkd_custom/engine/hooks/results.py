@@ -21,6 +21,7 @@ from ...files import (
 )
 from ...registry import HOOKS
 from ..unwrap import unwrapped
+from .finite_loss import SKIPPED
 
 _HISTORY = 'evaluation_history'
 _SECONDS = 'train_seconds'
@@ -132,12 +133,14 @@ class ResultsHook(Hook):
             dict(classes=classes, epoch=runner.epoch, seed=runner.seed),
         )
         info = runner.message_hub.runtime_info
+        skipped = {k: v for k, v in info.items() if k == SKIPPED}
         history = info.get(_HISTORY, [])
         write_json(
             dict(
                 **self._identity(runner, runner.seed),
                 **summarize(history),
                 epochs=runner.epoch,
+                **skipped,
                 wall_seconds=round(
                     info.get(_SECONDS, 0.0) + time.time() - self._since, 1
                 ),
