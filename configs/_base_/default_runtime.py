@@ -33,6 +33,8 @@ custom_hooks = [
     dict(type='TeacherReportHook'),
     dict(type='TeacherCacheHook'),
     dict(type='ClassesHook'),
+    # action='skip' leaves iterations out whose loss is not finite.
+    dict(type='FiniteLossHook', action='raise'),
 ]
 
 # Each stage trains one part of the model.

@@ -26,7 +26,7 @@ from ..models.teachers.store_files import holds_entries
 from ..runs import check_work_dir
 from .class_counts import ClassCountHook
 from .distributed import distribute
-from .hooks import ClassesHook
+from .hooks import ClassesHook, FiniteLossHook
 from .hooks.results import OverwriteHook
 from .misspelt import naming_misspelt
 
@@ -52,7 +52,6 @@ def train(config: Config) -> Dict[str, float]:
         # Datasets, optimisers and schedules are built by runner.train() only.
         with naming_misspelt(), naming_files():
             runner = _naming_downloads(lambda: build_runner(config), config)
-            runner.register_hook(ClassCountHook())
             runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
             if overwrite:
                 runner.register_hook(OverwriteHook())
@@ -137,15 +136,17 @@ def _augment(config: Config) -> None:
 def build_runner(config: Config) -> Runner:
     """Builds the runner, or the registered ``runner_type`` of the config.
 
-    Whatever the config's hooks are, the classes are compared.
+    Whatever the config's hooks are, the classes are compared and no run goes
+    on with a loss that is not finite.
     """
     distribute(config)
     if 'runner_type' in config:
         runner = RUNNERS.build(config)
     else:
         runner = Runner.from_cfg(config)
-    if not any(isinstance(hook, ClassesHook) for hook in runner.hooks):
-        runner.register_hook(ClassesHook())
+    for kind in (ClassesHook, ClassCountHook, FiniteLossHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
     return runner
 
 

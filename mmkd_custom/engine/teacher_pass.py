@@ -47,8 +47,8 @@ def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
     if getattr(model.data_preprocessor, 'batch_augments', None):
         raise UserError(
             f'{asking}: expected images that are not mixed with each other, '
-            f'got batch augmentations; drop train_cfg.augments, or {asking} '
-            'and with it any CachedTeacher.'
+            'got batch augmentations; drop train_cfg.augments or the '
+            f'{asking}.'
         )
     return model
 

@@ -2,6 +2,7 @@
 
 from .classes import ClassesHook
 from .epoch_seed import EpochSeedHook
+from .finite_loss import FiniteLossHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
@@ -15,6 +16,7 @@ __all__ = [
     'ClassesHook',
     'DeferredRuntimeInfoHook',
     'EpochSeedHook',
+    'FiniteLossHook',
     'ProgressHook',
     'ResultsHook',
     'StageHook',

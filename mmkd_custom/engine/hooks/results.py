@@ -18,6 +18,7 @@ from ...registry import HOOKS
 from ...runs import RUN_KEY, check_work_dir, left_by_run
 from ..identity import identity
 from ..unwrap import unwrapped
+from .finite_loss import SKIPPED
 
 _HISTORY = 'evaluation_history'
 _SECONDS = 'train_seconds'
@@ -143,6 +144,7 @@ class ResultsHook(Hook):
         save_student(
             student_state_dict(checkpoint), work_dir / STUDENT_FILE, meta
         )
+        skipped = {k: v for k, v in info.items() if k == SKIPPED}
         history = info.get(_HISTORY, [])
         run = self._identity(runner, runner.seed)
         # Long, and therefore last.
@@ -153,6 +155,7 @@ class ResultsHook(Hook):
                 **summarize(history),
                 constant=constant,
                 epochs=runner.epoch,
+                **skipped,
                 wall_seconds=round(
                     info.get(_SECONDS, 0.0) + time.time() - self._since, 1
                 ),

@@ -16,6 +16,7 @@ from ...stages import (
     Stage,
     StageSchedule,
 )
+from ..options import checked_weight
 from .base import BaseDistiller
 from .batch import Batch, top1
 from .parts import build_connector
@@ -93,10 +94,7 @@ class CustomKD(BaseDistiller):
             prediction_weight=prediction_weight,
         )
         for name, weight in weights.items():
-            if weight < 0:
-                raise UserError(
-                    f'{name}={weight} is negative, but >= 0 is wanted.'
-                )
+            checked_weight(name, weight)
         if customization_head not in ('student', 'teacher'):
             raise UserError(
                 f'customization_head={customization_head!r}, but '

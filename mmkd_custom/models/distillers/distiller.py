@@ -9,6 +9,7 @@ import torch.nn as nn
 
 from ...errors import UserError
 from ...registry import MODELS
+from ..options import checked_weight
 from .base import BaseDistiller
 from .batch import Batch, top1
 from .parts import build_connector
@@ -65,11 +66,7 @@ class Distiller(BaseDistiller):
         supervised_weight: float = 1.0,
         **kwargs,
     ) -> None:
-        if supervised_weight < 0:
-            raise UserError(
-                f'supervised_weight={supervised_weight} is negative, but >= 0 '
-                'is wanted.'
-            )
+        checked_weight('supervised_weight', supervised_weight)
         super().__init__(student, teacher, **kwargs)
         view, d_t = self.student_view, self.teacher.feature_dim
         self.supervised_weight = supervised_weight
@@ -178,11 +175,7 @@ def _term(name: str, term: dict) -> dict:
         connector=dict(type='mmkd_custom.LinearConnector'),
     )
     term = {**defaults, **term}
-    if term['weight'] < 0:
-        raise UserError(
-            f'terms.{name}.weight={term["weight"]} is negative, but >= 0 is '
-            'wanted.'
-        )
+    checked_weight(f'terms.{name}.weight', term['weight'])
     for key, options in (('on', SOURCES), ('streams', STREAMS)):
         if term[key] not in options:
             raise UserError(

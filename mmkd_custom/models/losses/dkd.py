@@ -9,6 +9,7 @@ import torch.nn as nn
 
 from ...errors import UserError
 from ...registry import MODELS
+from ..options import checked_weight
 from .feature_mse import matched
 from .kl_divergence import checked_temperature, softmax_divergence
 
@@ -33,15 +34,16 @@ class DKD(nn.Module):
         temperature (float): T. Defaults to 4.0 [ours].
 
     Raises:
-        UserError: If the temperature is not a positive number.
+        UserError: If the temperature is not a positive number, or a weight
+            no finite number >= 0.
     """
 
     def __init__(
         self, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0
     ) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.beta = beta
+        self.alpha = checked_weight(f'{type(self).__name__}.alpha', alpha)
+        self.beta = checked_weight(f'{type(self).__name__}.beta', beta)
         self.temperature = checked_temperature(
             type(self).__name__, temperature
         )

@@ -262,7 +262,8 @@ def test_a_term_of_weight_zero_is_zero():
         (dict(on='feature'), r'terms\.t: no loss'),
         (dict(HINT, on='attention'), r"terms\.t\.on='attention'.*logits"),
         (dict(HINT, streams='both'), r"terms\.t\.streams='both'.*labelled"),
-        (dict(HINT, weight=-1), r'terms\.t\.weight=-1'),
+        (dict(HINT, weight=-1), r'terms\.t\.weight'),
+        (dict(HINT, weight=float('nan')), r'terms\.t\.weight'),
         (
             dict(HINT, on='logits', connector=dict(type='LinearConnector')),
             r'terms\.t: a connector',
@@ -291,7 +292,7 @@ def test_names_that_no_module_can_have(name):
 
 
 def test_a_negative_weight_of_the_cross_entropy():
-    with pytest.raises(UserError, match='supervised_weight=-1'):
+    with pytest.raises(UserError, match='supervised_weight'):
         build(dict(hint=HINT), supervised_weight=-1)
 
 
