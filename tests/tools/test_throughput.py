@@ -111,5 +111,5 @@ def test_a_report_that_cannot_be_written_is_refused_first(
     report = str(tmp_path / 'no' / 'f.json')
     monkeypatch.setattr(sys, 'argv', ['tool', 'none.py', '--json', report])
     tool = runpy.run_path(str(REPOSITORY / 'tools' / 'throughput.py'))
-    with pytest.raises(UserError, match='no is no existing folder'):
+    with pytest.raises(UserError, match='--json .*no'):
         tool['main']()
