@@ -17,10 +17,9 @@ from .unwrap import unwrapped
 
 
 class ClassCountHook(Hook):
-    """Compares the classes of model, losses, metrics and labelled images.
+    """Compares the number of classes of model, losses and metrics.
 
-    A model of more classes than there are trains without a word, one of fewer
-    fails in the middle of an epoch, and a metric after the first of them.
+    A metric of others fails after the first epoch only.
     """
 
     priority = 'VERY_HIGH'
@@ -34,12 +33,9 @@ class ClassCountHook(Hook):
         """
         model = unwrapped(runner)
         model = model.module if isinstance(model, BaseTTAModel) else model
-        classes, option = _classes_of(model)
+        classes, option = classes_of(model)
         if classes is None:
             return
-        loop = runner._train_loop
-        if isinstance(loop, BaseLoop):
-            _check_labels(loop.dataloader.dataset, classes, option)
         for other, count in _others(model):
             if count != classes:
                 raise UserError(
@@ -56,8 +52,17 @@ class ClassCountHook(Hook):
                     _check_metric(metric, f'{name}_evaluator', classes)
 
 
-def _classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
-    """Gives how many classes a model tells apart, and the option for it."""
+def classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
+    """Finds how many classes a model tells apart.
+
+    Args:
+        model (nn.Module): The model of a runner, without what distributes it.
+
+    Returns:
+        tuple[int | None, str]: The number, None if the model does not tell,
+        and the option that sets it.
+    """
+    model = model.module if isinstance(model, BaseTTAModel) else model
     option, plain = 'model.', model
     if isinstance(model, BaseDistiller):
         option, plain = 'model.student.', model.student
@@ -73,25 +78,6 @@ def _classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
     elif not isinstance(model, BaseClassifier):
         count = None
     return count if _is_count(count) else None, option + 'num_classes'
-
-
-def _check_labels(dataset: Any, classes: int, option: str) -> None:
-    labelled = getattr(dataset, 'labelled', dataset)
-    names = (getattr(labelled, 'metainfo', None) or {}).get('classes')
-    if names is not None:
-        if len(names) != classes:
-            raise UserError(
-                f'{option}={classes}, but the labelled images have '
-                f"{len(names)} classes; give that number, or 'auto'."
-            )
-    elif hasattr(labelled, 'get_gt_labels'):
-        # Without names, it is not known how many there may be.
-        largest = int(labelled.get_gt_labels().max())
-        if largest >= classes:
-            raise UserError(
-                f'{option}={classes}, but a labelled image has the label '
-                f'{largest}, counted from 0.'
-            )
 
 
 def _others(model: nn.Module) -> Iterator[Tuple[str, int]]:

@@ -7,7 +7,6 @@ from typing import Any, Dict, Optional, Sequence
 import numpy as np
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel
 from mmengine.runner import BaseLoop, Runner
 
 from ...class_names import class_difference
@@ -18,6 +17,7 @@ from ...models.distillers import BaseDistiller
 from ...models.teachers.output import LOGITS
 from ...models.teachers.wrapped import check_classes as check_teacher
 from ...registry import HOOKS
+from ..class_counts import classes_of
 from ..unwrap import unwrapped
 
 _LOOPS = ('train', 'val', 'test')
@@ -46,10 +46,11 @@ class ClassesHook(Hook):
         """
         datasets = _datasets(runner)
         first = next(iter(datasets), None)
+        counted = classes_of(unwrapped(runner))
         for name, dataset in datasets.items():
             places = (f'the {first} dataset', f'the {name} dataset')
             check_classes(datasets[first], dataset, places)
-            _check_labels(name, dataset, _num_classes(runner))
+            _check_labels(name, dataset, *counted)
             if name != 'train':
                 _check_evaluation(runner, name, dataset)
         if first == 'train':
@@ -98,24 +99,18 @@ def _classes(dataset: Any) -> Optional[Sequence[str]]:
     return (getattr(dataset, 'metainfo', None) or {}).get('classes')
 
 
-def _num_classes(runner: Runner) -> Optional[int]:
-    model = unwrapped(runner)
-    if isinstance(model, BaseTTAModel):
-        model = model.module
-    if isinstance(model, BaseDistiller):
-        return model.student_view.num_classes
-    return getattr(getattr(model, 'head', None), 'num_classes', None)
-
-
-def _check_labels(name: str, dataset: Any, count: Optional[int]) -> None:
+def _check_labels(
+    name: str, dataset: Any, count: Optional[int], option: str
+) -> None:
+    """Compares a dataset with the number of classes of the model."""
     classes = _classes(dataset)
     if count is None or not hasattr(dataset, 'get_data_info'):
         return
     if classes is not None:
-        if name != 'train' and len(classes) != count:
+        if len(classes) != count:
             raise UserError(
-                f'the {name} dataset has {len(classes)} classes, but the '
-                f'model tells {count} apart; both must have the same.'
+                f'{option}: expected {len(classes)}, as many as the {name} '
+                f"dataset has, got {count}; give that number, or 'auto'."
             )
         return
     for index in range(len(dataset)):
@@ -124,9 +119,8 @@ def _check_labels(name: str, dataset: Any, count: Optional[int]) -> None:
             return
         if np.size(label) and not 0 <= np.min(label) <= np.max(label) < count:
             raise UserError(
-                f'the {name} dataset: image {index} has the label {label}, '
-                f'but the model tells {count} classes apart, so 0 to '
-                f'{count - 1} is wanted.'
+                f'{option}: expected labels from 0 to {count - 1}, got '
+                f'{label} of image {index} of the {name} dataset.'
             )
 
 
