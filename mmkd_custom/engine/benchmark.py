@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..evaluation.benchmark import KINDS, Run
 from ..evaluation.summary import read_results, write_json
 from ..files import differing
+from .values import check_option_names
 
 #: What a benchmark keeps of itself in its work directory.
 BENCHMARK_FILE = 'benchmark.json'
@@ -201,7 +202,10 @@ def _identity(
     with _environment(variables):
         try:
             config = Config.fromfile(str(path))
+            check_option_names(options, config)
             config.merge_from_dict(dict(options))
+        except UserError:
+            raise
         # A config is Python that the user wrote: anything can come out of it.
         except Exception as error:
             raise UserError(
