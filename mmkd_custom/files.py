@@ -71,15 +71,17 @@ def check_output(
             Defaults to False.
 
     Raises:
-        UserError: If it is a folder, or none can be made in its folder.
+        UserError: If it is there and no file, or none can be made in its
+            folder.
     """
     path = Path(path)
     folder = path.parent
     while folder_made and not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, 'it is a folder')
+        # A device would be replaced by a file.
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EEXIST, 'it is a folder or a device')
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -95,6 +95,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('--sources and --targets want each other')
     if (args.launcher == 'slurm') != (args.partition is not None):
         parser.error('--launcher slurm and --partition want each other')
+    if not all(0 <= seed < 2**32 for seed in args.seeds):
+        parser.error(f'--seeds {args.seeds}: whole numbers >= 0 are wanted')
     if args.jobs < 1:
         parser.error(f'--jobs {args.jobs}: a whole number >= 1 is wanted')
     return args

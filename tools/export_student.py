@@ -40,6 +40,10 @@ def main() -> None:
     for option in ('out', 'onnx'):
         if getattr(args, option) is not None:
             check_output(f'--{option}', getattr(args, option))
+    if args.input_size is not None and args.input_size < 1:
+        raise UserError(
+            f'--input-size {args.input_size}: a whole number >= 1 is wanted.'
+        )
     weights = export_student(args.work_dir, args.out, args.checkpoint)
     print(f'Wrote {weights}')
     if args.onnx is None:

@@ -30,6 +30,7 @@ from ..files import load_checkpoint
 from ..runs import differing, latest_checkpoint, run_of
 from .identity import identity
 from .read_config import read_config
+from .values import check_option_names
 
 LOG_FILE = 'train.log'
 
@@ -213,7 +214,10 @@ def _identity(
     with _environment(variables):
         try:
             config = read_config(path)
+            check_option_names(options, config)
             config.merge_from_dict(dict(options))
+        except UserError:
+            raise
         # A config is Python that the user wrote: anything can come out of it.
         except Exception as error:
             raise UserError(

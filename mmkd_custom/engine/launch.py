@@ -52,6 +52,7 @@ def train(config: Config) -> Dict[str, float]:
         # Datasets, optimisers and schedules are built by runner.train() only.
         with naming_misspelt(), naming_files():
             runner = _naming_downloads(lambda: build_runner(config), config)
+            _check_loop(runner._train_loop, 'train')
             runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
             if overwrite:
                 runner.register_hook(OverwriteHook())
@@ -104,8 +105,9 @@ def test(
         naming_files(),
     ):
         runner = build_runner(config)
+        _check_loop(runner._test_loop, 'test')
         runner.register_hook(ClassCountHook())
-        if predictions is not None and runner.test_loop is not None:
+        if predictions is not None:
             # Not in the config, which may have an evaluator of any form.
             runner.test_evaluator.metrics.append(DumpResults(str(predictions)))
         return runner.test()
@@ -148,6 +150,15 @@ def build_runner(config: Config) -> Runner:
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
     return runner
+
+
+def _check_loop(loop: object, name: str) -> None:
+    """Refuses a config that does not say what to run through."""
+    if loop is None:
+        raise UserError(
+            f'config: has no {name}_dataloader and {name}_cfg, but they are '
+            'wanted.'
+        )
 
 
 def _check_start(config: Config, overwrite: bool) -> None:

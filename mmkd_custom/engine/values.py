@@ -67,6 +67,7 @@ _DICTS = (
     'val_cfg',
     'test_cfg',
     'model',
+    'tta_model',
     'optim_wrapper',
     'auto_scale_lr',
     'data_preprocessor',
@@ -87,6 +88,7 @@ _LEAST = {
     **{f'{name}.batch_size': 1 for name in LOADERS},
     **{f'{name}.num_workers': 0 for name in LOADERS},
 }
+_NUMBERS = {int, float, bool, type(None)}
 # X | Y is of a type of its own, from Python 3.10 on.
 _UNIONS = (Union, getattr(types, 'UnionType', Union))
 
@@ -237,6 +239,7 @@ def _numbers(kind: type) -> Dict[str, Tuple[type, ...]]:
         takes = vars(owner).get('__init__')
         try:
             hints = get_type_hints(takes)
+            parameters = inspect.signature(takes).parameters
         # A hint may name what is imported for type checkers alone.
         except Exception:
             continue
@@ -244,12 +247,14 @@ def _numbers(kind: type) -> Dict[str, Tuple[type, ...]]:
             either = get_origin(hint) in _UNIONS
             allowed = get_args(hint) if either else (hint,)
             found.pop(name, None)
-            if {*allowed} <= {int, float, bool, type(None)}:
-                found[name] = tuple({*allowed} - {type(None)})
+            if name in parameters and {*allowed} <= _NUMBERS:
+                # What is None by default takes None, whatever its hint.
+                none = parameters[name].default is None
+                found[name] = (*allowed, *([type(None)] if none else []))
     return found
 
 
 def _fits(value: Any, wanted: Tuple[type, ...]) -> bool:
-    if value is None or float in wanted:
-        return value is None or isinstance(value, Real)
-    return isinstance(value, Integral)
+    if value is None:
+        return bool in wanted or type(None) in wanted
+    return isinstance(value, Real if float in wanted else Integral)

@@ -85,6 +85,7 @@ def test_variables_of_a_file_are_free():
         ('train_dataloader.num_workers', -1),
         ('test_dataloader.num_workers', 1.5),
         ('train_dataloader.dataset.seed', 'abc'),
+        ('train_dataloader.dataset.seed', None),
         ('randomness.seed', -1),
         ('randomness.seed', 2**32),
         ('randomness.seed', 'abc'),

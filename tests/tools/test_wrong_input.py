@@ -1,5 +1,7 @@
 """What a user can get wrong: one sentence, exit code 2, nothing left."""
 
+import errno
+import os
 import runpy
 import sys
 
@@ -98,6 +100,7 @@ def refused(tmp_path, monkeypatch, capsys):
         ('model=None', ['model']),
         ('optim_wrapper.optimizer.lr=abc', ['AdamW', "lr='abc'"]),
         ('optim_wrapper.accumulative_counts=0', ['accumulative_counts=0']),
+        ('train_dataloader.dataset.seed=None', ['dataset.seed=None']),
         ('optim_wrapper=None', ['optim_wrapper']),
         ('param_scheduler.0.start_factor=7', ['LinearLR', 'start_factor=7']),
         ('val_evaluator=None', ['val_evaluator']),
@@ -151,10 +154,12 @@ def test_work_directories(refused, tool, where):
         ('export_student.py', 'folder --checkpoint three.pth', ['three.pth']),
         ('export_student.py', 'folder --out no/s.pth', ['--out no/s.pth']),
         ('export_student.py', 'folder --onnx folder', ['--onnx folder']),
+        ('export_student.py', 'folder --input-size 0', ['--input-size 0']),
         ('cache_teacher.py', 'empty.py', ['model']),
         ('cache_teacher.py', '{config} --cache-dir file', ['file']),
         ('probe_teacher.py', '{config} --out file/p', ['--out file/p']),
         ('probe_teacher.py', '{config} --out folder', ['--out folder']),
+        ('probe_teacher.py', '{config} --out /dev/null', ['/dev/null']),
         ('adapt_teacher.py', '{config} --out /proc/a', ['--out /proc/a']),
         ('describe_teacher.py', 'half.py', ['half.py']),
         ('check_dataset.py', 'data --json no/x', ['--json no/x']),
@@ -163,6 +168,8 @@ def test_work_directories(refused, tool, where):
         ('browse_dataset.py', 'empty.py', ['train_dataloader']),
         ('browse_dataset.py', '{config} --out file/x.png', ['file/x.png']),
         ('benchmark.py', '{config} --work-dir file', ['file']),
+        ('benchmark.py', '{config} --seeds -1', ['--seeds', '-1']),
+        ('benchmark.py', '{config} --cfg-options modle.x=1', ['modle.x']),
         ('loader_throughput.py', '{config} --json folder', ['--json folder']),
         ('throughput.py', '{config} --json no/x', ['--json no/x']),
     ],
@@ -175,3 +182,38 @@ def test_what_an_option_cannot_build_leaves_no_folder_of_a_probe(refused):
     checkpoint = 'model.teacher.teacher.checkpoint=nope.pth'
     arguments = [CONFIG, '--out', 'a/b/p', '--cfg-options', *SMALL, checkpoint]
     refused('probe_teacher.py', arguments, ['nope.pth'])
+
+
+def test_a_disk_that_fills_up_loses_no_checkpoint(
+    tmp_path, monkeypatch, capsys
+):
+    make_domains(tmp_path / 'data', per_class=2)
+    monkeypatch.chdir(tmp_path)
+    for name, value in dict(
+        DATA_ROOT='data', SOURCE='art', TARGET='photo', SEED='0'
+    ).items():
+        monkeypatch.setenv(name, value)
+    written = []
+
+    def fill(handle):
+        written.append(handle)
+        # The cache's manifest and the first checkpoint still fit.
+        if (tmp_path / 'run' / 'epoch_1.pth').exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', fill)
+    arguments = [CONFIG, '--work-dir', 'run', '--cfg-options', *SMALL]
+    path = str(REPOSITORY / 'tools' / 'train.py')
+    monkeypatch.setattr(sys, 'argv', [path, *arguments])
+    forget_instances()
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(path, run_name='__main__')
+    stderr = capsys.readouterr().err
+    assert exit_.value.code == 2, stderr
+    assert 'Traceback' not in stderr
+    last = stderr.splitlines()[-1]
+    assert last.startswith('error: ') and 'epoch_2.pth' in last
+    assert len(written) > 1
+    assert [p.name for p in (tmp_path / 'run').glob('*.pth')] == [
+        'epoch_1.pth'
+    ]
