@@ -106,7 +106,6 @@ def test(
     ):
         runner = build_runner(config)
         _check_loop(runner._test_loop, 'test')
-        runner.register_hook(ClassCountHook())
         if predictions is not None:
             # Not in the config, which may have an evaluator of any form.
             runner.test_evaluator.metrics.append(DumpResults(str(predictions)))
