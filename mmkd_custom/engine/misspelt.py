@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Set
 
 from mmengine.dataset import dataset_wrapper
+from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import (
@@ -57,6 +58,9 @@ def naming_misspelt() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        # What a rank meets that has lost another is nothing of the config's.
+        if isinstance(error, RuntimeError) and get_world_size() > 1:
+            raise
         sentence = _misspelt(error)
         if sentence is None:
             raise
@@ -74,12 +78,10 @@ _CALLS = {
     Runner.build_val_loop.__code__: (ValLoop, 'loop_cfg'),
     Runner.build_test_loop.__code__: (TestLoop, 'loop_cfg'),
 }
-#: Where values of the config are looked at later: which these are. None: what
-#: goes wrong there is nothing of the config's.
+#: Where values of the config are looked at later: which these are.
 _LOOKS = {
     Runner.from_cfg.__func__.__code__: 'the config',
     Runner.__init__.__code__: 'the config',
-    Runner.wrap_model.__code__: None,
     Runner.build_optim_wrapper.__code__: 'optim_wrapper',
     Runner.build_param_scheduler.__code__: 'param_scheduler',
     Runner.scale_lr.__code__: 'auto_scale_lr',
@@ -107,8 +109,7 @@ def _misspelt(error: Exception) -> Optional[str]:
         return None
     frame, deeper = frames[places[-1]], frames[places[-1] + 1 :]
     if frame.f_code in _LOOKS:
-        what = _LOOKS[frame.f_code]
-        return what and f'{what}: cannot be used ({_said(error)}).'
+        return f'{_LOOKS[frame.f_code]}: cannot be used ({_said(error)}).'
     values = frame.f_locals
     if isinstance(error, KeyError) and not deeper:
         return _missing_key(error, values)
