@@ -7,16 +7,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample
-from torch.overrides import TorchFunctionMode
 
 from ..errors import UserError
 from .data_preprocessor import send_labels
-
-#: Functions that drop out, of those whose output may feed a linear layer.
-_DROPOUT = (F.dropout, F.alpha_dropout, F.feature_alpha_dropout, F.dropout1d)
+from .trace import Trace
 
 
 class Split(NamedTuple):
@@ -117,85 +113,22 @@ def rehearse(
             f' (linear layers it has: {", ".join(names[-3:]) or "none"}); use '
             'a head such as LinearClsHead.'
         )
+    feature_module = trace.before_dropout(found)
+    if feature_module is None:
+        raise UserError(
+            'student: expected a feature that no function drops out, got one '
+            f'of {_named(model)}; set its drop_rate=0.'
+        )
+    if feature_module != found:
+        # A dropout that works in place would leave nothing to take.
+        model.get_submodule(feature_module).inplace = False
     _check_predictions(stand_in, images, logits)
     return Split(
         found,
-        trace.before_dropout(found, model),
+        feature_module,
         images.is_contiguous(memory_format=torch.channels_last),
         _check_loss(stand_in, images, logits, scores, generator),
     )
-
-
-class _Trace(TorchFunctionMode):
-    """Notes what modules took and gave; has dropout copy, not drop."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self._calls: Dict[str, Tuple[torch.Tensor, torch.Tensor]] = {}
-        self._dropped: List[Tuple[torch.Tensor, torch.Tensor]] = []
-        kinds = nn.Linear, nn.modules.dropout._DropoutNd
-        self._handles = [
-            module.register_forward_hook(self._listen(name))
-            for name, module in model.named_modules()
-            if isinstance(module, kinds)
-        ]
-        self._linears = {
-            name
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Linear)
-        }
-
-    def _listen(self, name: str) -> Any:
-        def hook(_module: nn.Module, args: tuple, output: Any) -> None:
-            self._calls.pop(name, None)
-            self._calls[name] = (args[0], output)
-
-        return hook
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func not in _DROPOUT:
-            return func(*args, **kwargs)
-        value = args[0] if args else kwargs['input']
-        rate = args[1] if len(args) > 1 else kwargs.get('p', 0.5)
-        if rate == 0:
-            return value
-        self._dropped.append((value, value.clone()))
-        return self._dropped[-1][1]
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        for handle in self._handles:
-            handle.remove()
-
-    def source(self, logits: torch.Tensor) -> Optional[str]:
-        """Finds the linear layer that gave the logits."""
-        for name in reversed([n for n in self._calls if n in self._linears]):
-            output = self._calls[name][1]
-            if output is logits or (
-                output.shape == logits.shape and torch.equal(output, logits)
-            ):
-                return name
-        return None
-
-    def before_dropout(self, classifier: str, model: nn.Module) -> str:
-        """Goes back over the dropouts that feed a linear layer."""
-        feature, found = self._calls[classifier][0], classifier
-        for before, after in reversed(self._dropped):
-            if after is not feature:
-                continue
-            owners = [n for n, (_, out) in self._calls.items() if out is after]
-            if not owners:
-                raise UserError(
-                    f'student: expected a feature that no function drops out, '
-                    f'got one of {_named(model)}; set its drop_rate=0.'
-                )
-            feature, found = before, owners[0]
-            # One that works in place would leave nothing to take.
-            model.get_submodule(found).inplace = False
-        return found
 
 
 @torch.no_grad()
@@ -224,7 +157,7 @@ def _images(
 @torch.no_grad()
 def _answer(
     model: nn.Module, images: torch.Tensor
-) -> Tuple[Any, _Trace, torch.Tensor]:
+) -> Tuple[Any, Trace, torch.Tensor]:
     """Gives the logits, how they came about, and images as it takes them.
 
     From then on the model answers the same images without its backbone.
@@ -240,7 +173,7 @@ def _answer(
             for body in bodies
         ]
         try:
-            with _Trace(model) as trace:
+            with Trace(model) as trace:
                 logits = model(batch, mode='tensor')
         except RuntimeError:
             # Some networks flatten by view(), which takes one layout alone.

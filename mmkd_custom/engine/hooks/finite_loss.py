@@ -199,12 +199,13 @@ def _losses(
     terms = {name: v for name, v in outputs.items() if 'loss' in name}
     if not terms:
         return None
-    values = [torch.as_tensor(v).detach().float() for v in terms.values()]
+    # One launch: MMEngine has made scalars of them.
+    values = torch.stack([torch.as_tensor(v).detach() for v in terms.values()])
     samples = data_batch.get('data_samples') if data_batch else None
     return _Losses(
         iteration,
         list(terms),
-        torch.stack([v.mean().to(values[0].device) for v in values]),
+        values,
         [s.metainfo.get('sample_idx') for s in samples or ()],
     )
 
