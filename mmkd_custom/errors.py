@@ -81,6 +81,10 @@ _PLACES = (
 )
 
 
+#: ... without knowing of which file.
+_FULL = (errno.EDQUOT, errno.EFBIG, errno.ENOSPC)
+
+
 @contextmanager
 def naming_files() -> Iterator[None]:
     """Says which file cannot be read or written because of where it is.
@@ -93,9 +97,11 @@ def naming_files() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _PLACES:
+        # A write to an open file does not know its name, but whose disk is
+        # full is no defect.
+        nameless = error.filename is None and error.errno not in _FULL
+        if error.errno not in _PLACES or nameless:
             raise
-        # A write to an open file does not know its name.
         name = error.filename or 'a file'
         raise UserError(
             f'{name}: cannot be read or written ({error.strerror}).'

@@ -58,6 +58,7 @@ def main() -> None:
         work_dir=args.work_dir,
         launcher=args.launcher,
         validate=False,
+        trains=False,
     )
     report = fill_cache(config, args.batch_size, args.verify)
     if not is_main_process():

@@ -11,6 +11,7 @@ from mmkd_custom.export import (
     input_shape,
     load_student,
 )
+from mmkd_custom.export.onnx import height_width, onnx_runtime
 from mmkd_custom.files import check_output
 
 
@@ -40,22 +41,23 @@ def main() -> None:
     for option in ('out', 'onnx'):
         if getattr(args, option) is not None:
             check_output(f'--{option}', getattr(args, option))
-    if args.input_size is not None and args.input_size < 1:
-        raise UserError(
-            f'--input-size {args.input_size}: a whole number >= 1 is wanted.'
-        )
+    if args.input_size is not None:
+        height_width(args.input_size)
+    if args.onnx is not None:
+        # Before anything is written.
+        onnx_runtime()
+        student = load_student(args.work_dir, args.checkpoint)
+        shape = input_shape(student.config)
+        size = args.input_size or (shape and shape[1:])
+        if size is None:
+            raise UserError(
+                "--input-size: the run's test pipeline does not tell the size "
+                'of its images, so it is wanted.'
+            )
     weights = export_student(args.work_dir, args.out, args.checkpoint)
     print(f'Wrote {weights}')
     if args.onnx is None:
         return
-    student = load_student(args.work_dir, args.checkpoint)
-    shape = input_shape(student.config)
-    size = args.input_size or (shape and shape[1:])
-    if size is None:
-        raise UserError(
-            "--input-size: the run's test pipeline does not tell the size of "
-            'its images, so it is wanted.'
-        )
     file = export_onnx(
         student.model,
         args.onnx,

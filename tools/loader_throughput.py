@@ -43,7 +43,7 @@ def main() -> None:
     if args.json:
         check_output('--json', args.json)
     config = load_config(args.config, args.cfg_options)
-    config = prepare(config, config_path=args.config)
+    config = prepare(config, config_path=args.config, trains=False)
     found = loader_throughput(config, args.workers, args.repeats)
     print(
         f'{found["repeats"]} windows of {found["images"]} images in batches '

@@ -60,6 +60,7 @@ def main() -> None:
         config_path=args.config,
         work_dir=args.work_dir,
         launcher=args.launcher,
+        trains=False,
     )
     metrics = test(config, args.checkpoint, args.tta, predictions)
     if args.out and not predictions and is_main_process():

@@ -81,7 +81,7 @@ def main() -> None:
             config = load_synthetic(
                 args.config, args.cfg_options, args.synthetic, folder
             )
-        config = prepare(config, config_path=args.config)
+        config = prepare(config, config_path=args.config, trains=False)
         if args.whole_run is None:
             found = throughput(
                 config, args.windows, args.batches, args.workers

@@ -32,13 +32,18 @@ def check_classes(
     Raises:
         UserError: If they differ.
     """
-    for names in zip(_class_lists(ours), _class_lists(theirs)):
-        differs = None not in names and class_difference(*names, places)
-        if differs:
-            raise UserError(
-                f'{differs}; both must have the same classes in the same '
-                'order.'
-            )
+    first = leaves(ours)[0]
+    # What is around others may have told their differences to be ignored.
+    pairs = [(ours, theirs)]
+    pairs += [(first, leaf) for leaf in leaves(ours)[1:] + leaves(theirs)]
+    for pair in pairs:
+        for names in zip(*map(_class_lists, pair)):
+            differs = None not in names and class_difference(*names, places)
+            if differs:
+                raise UserError(
+                    f'{differs}; both must have the same classes in the same '
+                    'order.'
+                )
 
 
 def _class_lists(dataset: Any) -> List[Optional[Sequence[str]]]:

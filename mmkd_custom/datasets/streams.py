@@ -6,12 +6,13 @@ from typing import Any, Iterator, Union
 
 import numpy as np
 from mmengine.dataset import ClassBalancedDataset
+from mmpretrain.datasets import KFoldDataset
 
 from ..errors import UserError
 from ..registry import DATASETS
 from ..stages import LABELLED
 from .packing import without_label
-from .wrappers import wrapped
+from .wrappers import leaves, wrapped
 
 
 def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
@@ -34,7 +35,9 @@ def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
         return None
     for one in _all(dataset):
         if not hasattr(one, 'get_data_info') or not (
-            hasattr(one, 'pipeline') or wrapped(one)
+            hasattr(one, 'pipeline')
+            or isinstance(one, KFoldDataset)
+            or (wrapped(one) and hasattr(one, '_get_ori_dataset_idx'))
         ):
             raise UserError(
                 f'{stream}: a dataset with get_data_info and a pipeline (any '
@@ -58,6 +61,11 @@ def check_labels(dataset: Any) -> None:
     Raises:
         UserError: If it gives none, or several.
     """
+    for leaf in filter(len, leaves(dataset)):
+        _check_label(leaf)
+
+
+def _check_label(dataset: Any) -> None:
     info = dataset.get_data_info(0)
     if 'gt_label' not in info and 'gt_score' not in info:
         raise UserError(

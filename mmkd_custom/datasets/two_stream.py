@@ -314,7 +314,13 @@ class TwoStreamDataset(Dataset):
                     check_views(
                         {part.name: leaf.pipeline, **others},
                         paired,
-                        partial(stream_info, part.name, leaf),
+                        partial(_described, part.name, leaf),
                         len(leaf),
                         self.seed,
                     )
+
+
+def _described(stream: str, dataset: Any, position: int) -> dict:
+    """Gives what a pipeline is told of a sample, were this its place."""
+    info = stream_info(stream, dataset, position)
+    return dict(info, sample_idx=position, view=0)

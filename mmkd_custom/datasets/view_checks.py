@@ -60,6 +60,8 @@ def check_views(
     Raises:
         UserError: As :func:`check_repeatable` and :func:`check_geometry` do.
     """
+    if not size:
+        return
     positions = np.linspace(0, size - 1, _SAMPLES).astype(int).tolist()
     for position in dict.fromkeys(positions):
         for option, pipeline in pipelines.items():
@@ -93,11 +95,16 @@ def check_repeatable(
         return
     if repeated:
         return
-    culprit = next(
-        type(step).__name__
-        for number, step in enumerate(steps, start=1)
-        if number == len(steps) or not _repeats(results, steps[:number], key)
-    )
+    try:
+        culprit = next(
+            type(step).__name__
+            for number, step in enumerate(steps, start=1)
+            if number == len(steps)
+            or not _repeats(results, steps[:number], key)
+        )
+    # Half a pipeline need not be one.
+    except Exception:
+        culprit = f'one of {", ".join(type(step).__name__ for step in steps)}'
     raise UserError(
         f'{option}: the transform {culprit} gives one view in several ways, '
         'but its draws are to come from the global generators of random, '
@@ -156,7 +163,11 @@ def check_geometry(
         + '; the transforms that draw crop and flip are wanted in both, '
         'first, alike and in the same order'
     )
-    if flipped or share < REFUSED:
+    # One that draws nothing shows what its user chose.
+    drawn = [
+        len({view.tobytes() for view in side}) > 1 for side in zip(*views)
+    ]
+    if any(drawn) and (flipped or share < REFUSED):
         raise UserError(f'{sentence}.')
     if share < DOUBTED:
         print_log(f'{sentence}.', logger='current', level=logging.WARNING)

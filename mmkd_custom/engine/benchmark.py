@@ -27,10 +27,10 @@ from ..errors import UserError
 from ..evaluation.benchmark import KINDS, Run
 from ..evaluation.summary import read_results
 from ..files import load_checkpoint
-from ..runs import differing, latest_checkpoint, run_of
+from ..runs import differing, latest_checkpoint, left_by_run, run_of
 from .identity import identity
 from .read_config import read_config
-from .values import check_option_names
+from .values import check_option_names, check_values
 
 LOG_FILE = 'train.log'
 
@@ -95,10 +95,15 @@ class Cell:
                     return ['--overwrite']
                 raise
             # An interrupted run may go on to another length.
-            run = {} if newest is None else run_of(load_checkpoint(newest))
+            found = newest and load_checkpoint(newest, whole=False)
+            run = run_of(found or {})
             other = differing(run, self.wanted)
         else:
+            newest = self.work_dir
             other = differing(self._read(), self.wanted, length=True)
+        if self.overwrite and not other and newest is None:
+            # What an older run left is no run to go on with.
+            other = ', '.join(p.name for p in left_by_run(self.work_dir))
         if other and not self.overwrite:
             raise UserError(self._other(other))
         return ['--overwrite'] if other else ['--resume', 'auto']
@@ -110,16 +115,10 @@ class Cell:
         )
 
     def _read(self) -> Optional[dict]:
-        try:
-            found = read_results(self.work_dir)
-        except ValueError as error:
-            raise UserError(
-                f'{self.work_dir}: its results.json cannot be read ({error}); '
-                'delete it to train again.'
-            ) from error
+        found = read_results(self.work_dir)
         if found is None:
             return None
-        if not isinstance(found, dict) or not {*KINDS} <= found.keys():
+        if not {*KINDS} <= found.keys():
             raise UserError(
                 f'{self.work_dir}: its results.json lacks one of {KINDS}; '
                 'delete it to train again.'
@@ -216,6 +215,7 @@ def _identity(
             config = read_config(path)
             check_option_names(options, config)
             config.merge_from_dict(dict(options))
+            check_values(config)
         except UserError:
             raise
         # A config is Python that the user wrote: anything can come out of it.

@@ -16,7 +16,7 @@ from ..files import load_checkpoint, mismatches, write_atomic
 from ..registry import HOOKS
 from ..runs import RUN_KEY, differing, run_of
 from .storable import unstorable
-from .unwrap import unwrapped
+from .unwrap import ensure_hook, unwrapped
 
 
 @register_backend('atomic')
@@ -70,7 +70,7 @@ class StrictLoadHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Has what is saved looked at, after all hooks that add to it."""
-        runner.register_hook(_StorableHook())
+        ensure_hook(runner, StorableHook)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks the checkpoint before it is copied into model and runner.
@@ -101,7 +101,7 @@ class StrictLoadHook(Hook):
             )
 
 
-class _StorableHook(Hook):
+class StorableHook(Hook):
     """Keeps out of a checkpoint what would keep it from being loaded."""
 
     priority = 'LOWEST'

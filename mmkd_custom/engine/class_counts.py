@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Iterable, Iterator, Optional, Tuple
 
 import torch.nn as nn
-from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.evaluation import Accuracy
@@ -16,40 +15,37 @@ from ..models.distillers.base import BaseDistiller
 from .unwrap import unwrapped
 
 
-class ClassCountHook(Hook):
+def check_class_counts(runner: Runner) -> None:
     """Compares the number of classes of model, losses and metrics.
 
     A metric of others fails after the first epoch only.
+
+    Args:
+        runner (Runner): With what it runs through built.
+
+    Raises:
+        UserError: If two numbers differ, or a ``topk`` is larger than that of
+            the classes; the sentence names the option.
     """
-
-    priority = 'VERY_HIGH'
-
-    def before_run(self, runner: Runner) -> None:
-        """Compares what has been built.
-
-        Raises:
-            UserError: If two numbers differ, or a ``topk`` is larger than
-                that of the classes; the sentence names the option.
-        """
-        model = unwrapped(runner)
-        model = model.module if isinstance(model, BaseTTAModel) else model
-        classes, option = classes_of(model)
-        if classes is None:
-            return
-        for other, count in _others(model):
-            if count != classes:
-                raise UserError(
-                    f'{other}={count}, but {option} is {classes}; give the '
-                    "same number, or 'auto'."
-                )
-        head = getattr(model, 'head', None)
-        if getattr(head, 'cal_acc', False):
-            _check_topk(head.topk, 'model.head', classes)
-        for name in ('val', 'test'):
-            loop = getattr(runner, f'_{name}_loop')
-            if isinstance(loop, BaseLoop):
-                for metric in loop.evaluator.metrics:
-                    _check_metric(metric, f'{name}_evaluator', classes)
+    model = unwrapped(runner)
+    classes, option = classes_of(model)
+    model = model.module if isinstance(model, BaseTTAModel) else model
+    if classes is None:
+        return
+    for other, count in _others(model):
+        if count != classes:
+            raise UserError(
+                f'{other}={count}, but {option} is {classes}; give the '
+                "same number, or 'auto'."
+            )
+    head = getattr(model, 'head', None)
+    if getattr(head, 'cal_acc', False):
+        _check_topk(head.topk, 'model.head', classes)
+    for name in ('val', 'test'):
+        loop = getattr(runner, f'_{name}_loop')
+        if isinstance(loop, BaseLoop):
+            for metric in loop.evaluator.metrics:
+                _check_metric(metric, f'{name}_evaluator', classes)
 
 
 def classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
@@ -66,13 +62,17 @@ def classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
     option, plain = 'model.', model
     if isinstance(model, BaseDistiller):
         option, plain = 'model.student.', model.student
-    head = getattr(plain, 'head', None)
-    if head is not None:
-        option += 'head.'
-        count = getattr(head, 'num_classes', None)
-    else:
-        # Of timm, or of another library.
-        count = getattr(getattr(plain, 'model', None), 'num_classes', None)
+    # A head has it, or the network itself, of timm's too.
+    owners = {
+        'head.': getattr(plain, 'head', None),
+        'backbone.': getattr(plain, 'backbone', None),
+        '': getattr(plain, 'model', None),
+    }
+    for where, owner in owners.items():
+        count = getattr(owner, 'num_classes', None)
+        if _is_count(count):
+            option += where
+            break
     if isinstance(model, BaseDistiller):
         count = model.student_view.num_classes
     elif not isinstance(model, BaseClassifier):
@@ -82,8 +82,13 @@ def classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
 
 def _others(model: nn.Module) -> Iterator[Tuple[str, int]]:
     """Gives the options that repeat the number of classes."""
-    count = getattr(model.data_preprocessor, 'num_classes', None)
-    if _is_count(count):
+    own = model.data_preprocessor
+    count = getattr(own, 'num_classes', None)
+    # Nobody else reads it.
+    mixes = getattr(own, 'to_onehot', False) or getattr(
+        own, 'batch_augments', None
+    )
+    if _is_count(count) and mixes:
         yield 'data_preprocessor.num_classes', count
     prefix, plain = 'model', model
     if isinstance(model, BaseDistiller):

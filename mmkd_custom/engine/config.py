@@ -93,6 +93,7 @@ def prepare(
     auto_scale_lr: bool = False,
     validate: bool = True,
     overwrite: bool = False,
+    trains: bool = True,
 ) -> Config:
     """Applies MMPretrain's command-line switches to a config.
 
@@ -113,6 +114,9 @@ def prepare(
         validate (bool): Evaluate during training. Defaults to True.
         overwrite (bool): Delete what an older run left in the work directory,
             which is refused otherwise. Defaults to False.
+        trains (bool): Whether the run of the config is to be trained; else it
+            does not matter that a run's snapshot says what it went on from.
+            Defaults to True.
 
     Returns:
         Config: The same object.
@@ -146,8 +150,18 @@ def prepare(
         config.auto_scale_lr.enable = True
     if overwrite:
         config.overwrite = True
+    if not trains:
+        config.resume = False
+    elif config.get('load_from') and not config.get('resume'):
+        # Where a run started stays known when it goes on from elsewhere.
+        config.setdefault('initial_weights', config.load_from)
     if resume is None and config.get('resume'):
-        resume = config.get('load_from') or AUTO
+        given = config.get('load_from')
+        # A snapshot of a run that went on here names where it went on from.
+        own = given and Path(given).resolve().parent == (
+            Path(config.work_dir).resolve()
+        )
+        resume = given if given and not own else AUTO
     if resume == AUTO and overwrite:
         raise UserError(
             '--overwrite: deletes what --resume auto would go on from; give '

@@ -114,6 +114,11 @@ def settings_of(config: Config) -> Dict[str, Any]:
         if name == 'param_scheduler':
             node = _without_end(node, length)
         settings.update(_flat(node, (name,)))
+    # A run that goes on has its own checkpoint there.
+    start = None if given.get('resume') else given.get('load_from')
+    start = given.get('initial_weights') or start
+    if start:
+        settings['load_from'] = _plain(str(start), 'checkpoint')
     return settings
 
 

@@ -23,12 +23,14 @@ from ..errors import UserError, naming_files
 from ..export.student import PREFIX
 from ..files import load_checkpoint
 from ..models.teachers.store_files import holds_entries
-from ..runs import check_work_dir
-from .class_counts import ClassCountHook
+from ..runs import check_work_dir, left_by_run
+from .checkpoint import StorableHook
 from .distributed import distribute
 from .hooks import ClassesHook, FiniteLossHook
 from .hooks.results import OverwriteHook
+from .hooks.resumed_schedule import ResumedScheduleHook
 from .misspelt import naming_misspelt
+from .unwrap import ensure_hook
 
 
 def train(config: Config) -> Dict[str, float]:
@@ -99,11 +101,8 @@ def test(
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
     config.load_from, config.resume = str(checkpoint), False
-    with (
-        untouched_on_error(Path(config.work_dir)),
-        naming_misspelt(),
-        naming_files(),
-    ):
+    work_dir = Path(config.work_dir)
+    with untouched_on_error(work_dir), naming_misspelt(), naming_files():
         runner = build_runner(config)
         _check_loop(runner._test_loop, 'test')
         if predictions is not None:
@@ -115,7 +114,7 @@ def test(
 def _augment(config: Config) -> None:
     """Wraps model and pipeline as MMPretrain's ``tools/test.py --tta``."""
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    pipeline = dataset.get('pipeline')
+    pipeline = pipeline_of(dataset)
     if not pipeline:
         raise UserError(
             '--tta: the config has no test_dataloader.dataset.pipeline, but '
@@ -137,17 +136,22 @@ def _augment(config: Config) -> None:
 def build_runner(config: Config) -> Runner:
     """Builds the runner, or the registered ``runner_type`` of the config.
 
-    Whatever the config's hooks are, the classes are compared and no run goes
-    on with a loss that is not finite.
+    Whatever the config's hooks are, the classes are compared, no run goes on
+    with a loss that is not finite, and what is saved can be resumed, with
+    another length too.
     """
     distribute(config)
     if 'runner_type' in config:
         runner = RUNNERS.build(config)
     else:
         runner = Runner.from_cfg(config)
-    for kind in (ClassesHook, ClassCountHook, FiniteLossHook):
-        if not any(isinstance(hook, kind) for hook in runner.hooks):
-            runner.register_hook(kind())
+    for kind in (
+        ClassesHook,
+        FiniteLossHook,
+        ResumedScheduleHook,
+        StorableHook,
+    ):
+        ensure_hook(runner, kind)
     return runner
 
 
@@ -229,7 +233,9 @@ def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
     except UserError:
         if not trained and is_main_process():
             _close_logs(work_dir)
-            for path in set(work_dir.glob('*')) - before:
+            # This process has saved none: they are another's, which trains.
+            kept = before.union(left_by_run(work_dir))
+            for path in set(work_dir.glob('*')) - kept:
                 if path.is_dir() and holds_entries(path):
                     # Nothing in it depends on what was wrong.
                     continue

@@ -91,6 +91,16 @@ _LOOKS = {
 }
 
 
+#: What a wrong value raises where it is used.
+_OF_VALUES = (
+    AssertionError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+
+
 def _misspelt(error: Exception) -> Optional[str]:
     """Says what in a config is at fault, None when nothing of it is."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -109,6 +119,11 @@ def _misspelt(error: Exception) -> Optional[str]:
         return None
     frame, deeper = frames[places[-1]], frames[places[-1] + 1 :]
     if frame.f_code in _LOOKS:
+        # A hook that it calls, or the device, is nothing of the config's.
+        if not isinstance(error, _OF_VALUES) or any(
+            f.f_code is Runner.call_hook.__code__ for f in deeper
+        ):
+            return None
         return f'{_LOOKS[frame.f_code]}: cannot be used ({_said(error)}).'
     values = frame.f_locals
     if isinstance(error, KeyError) and not deeper:

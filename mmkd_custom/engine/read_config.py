@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 #: A variable inside a text, ``'{{$NAME:default}}'``; outside of one it is
 #: ``{{'$NAME:default'}}``.
-_IN_A_TEXT = re.compile(r'\{\{\s*\$(\w+)\s*:')
+_IN_A_TEXT = re.compile(r'(?<![=(,\[])(?<![=(,\[] )\{\{\s*\$(\w+)\s*:')
 
 
 def read_config(path: Union[str, Path]) -> Config:

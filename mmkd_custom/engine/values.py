@@ -52,8 +52,10 @@ _ALSO = {
     'custom_imports',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
+    'initial_weights',
     'model_wrapper_cfg',
     'runner_type',
+    'strategy',
     'sync_bn',
     'task',
     'tta_model',
@@ -110,6 +112,9 @@ def check_option_names(names: Iterable[str], config: Config) -> None:
     for name in names:
         first = name.split('.')[0]
         if first in known and all(name.split('.')):
+            continue
+        if first in config and 'runner_type' in config:
+            # A runner of the user's may read anything.
             continue
         if first in config:
             raise UserError(

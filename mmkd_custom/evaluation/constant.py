@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 import torch
 from mmengine.dist import get_rank, get_world_size
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import DumpResults, Evaluator
 from mmpretrain.structures import DataSample
 
 
@@ -53,6 +53,12 @@ def constant_metrics(
     if None in labels:
         return None
     evaluator = copy.deepcopy(evaluator)
+    # The file is one of the run's predictions.
+    evaluator.metrics = [
+        metric
+        for metric in evaluator.metrics
+        if not isinstance(metric, DumpResults)
+    ]
     scores = torch.nn.functional.one_hot(torch.tensor(answer), num_classes)
     samples = [
         DataSample()

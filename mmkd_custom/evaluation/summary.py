@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
 
+from ..errors import UserError
 from ..files import RESULTS_FILE, write_atomic
 
 #: Distributions whose version decides what a run computes.
@@ -93,6 +94,23 @@ def _plain(value: Any) -> Any:
 
 
 def read_results(work_dir: Union[str, Path]) -> Optional[dict]:
-    """Reads the ``results.json`` of a run, None when it has not finished."""
+    """Reads the ``results.json`` of a run, None when it has not finished.
+
+    Raises:
+        UserError: If it is damaged.
+    """
     path = Path(work_dir) / RESULTS_FILE
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(
+            f'{path}: expected JSON, got a damaged file ({error}); delete it '
+            'to make it anew.'
+        ) from error
+    if not isinstance(found, dict):
+        raise UserError(
+            f'{path}: expected a dict, got {type(found).__name__}.'
+        )
+    return found

@@ -12,6 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from ..datasets.wrappers import pipeline_of
 from ..registry import SCOPE
 
 #: Width and height of images of which no side is the other's.
@@ -32,7 +33,7 @@ def input_shape(config: Config) -> Optional[Tuple[int, int, int]]:
         they depend on the image or the pipeline needs more than one.
     """
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    pipeline = dataset.get('pipeline')
+    pipeline = pipeline_of(dataset)
     if not pipeline:
         return None
     shapes = set()

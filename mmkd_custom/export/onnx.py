@@ -79,11 +79,11 @@ def export_onnx(
             or the file's folder does not exist.
         RuntimeError: If ONNX Runtime gives other logits.
     """
-    height, width = _height_width(input_size)
+    height, width = height_width(input_size)
     path = Path(path)
     if not path.parent.is_dir():
         raise UserError(f'onnx file {path}: its folder does not exist.')
-    runtime = _onnxruntime()
+    runtime = onnx_runtime()
     model = _Logits(copy.deepcopy(student).cpu().float()).eval()
     # Not the global generator: an export must not change a run.
     generator = torch.Generator().manual_seed(0)
@@ -110,7 +110,15 @@ def export_onnx(
     return OnnxFile(difference, batch)
 
 
-def _height_width(input_size: Union[int, Sequence[int]]) -> Tuple[int, int]:
+def height_width(input_size: Union[int, Sequence[int]]) -> Tuple[int, int]:
+    """Returns height and width, given one side or both.
+
+    Args:
+        input_size (int | Sequence[int]): One side, or height and width.
+
+    Raises:
+        UserError: If they are not one or two positive numbers.
+    """
     sides = (input_size,) if isinstance(input_size, int) else tuple(input_size)
     sides = sides * 2 if len(sides) == 1 else sides
     if len(sides) != 2 or min(sides) < 1:
@@ -121,7 +129,12 @@ def _height_width(input_size: Union[int, Sequence[int]]) -> Tuple[int, int]:
     return sides
 
 
-def _onnxruntime():
+def onnx_runtime():
+    """Returns the module ``onnxruntime``.
+
+    Raises:
+        UserError: If a package of the ONNX export is missing.
+    """
     try:
         import onnx  # noqa: F401
         import onnxruntime

@@ -22,6 +22,7 @@ class Split(NamedTuple):
         classifier (str): Module path of its last linear layer.
         feature_module (str): Module path whose input is the feature: the last
             linear layer or the dropout before it.
+        functional (bool): Whether functions, not modules, drop the feature out.
         channels_last (bool): Whether it takes images laid out so.
         scores (bool): Whether its loss wants a score of each class for a
             label.
@@ -29,6 +30,7 @@ class Split(NamedTuple):
 
     classifier: str
     feature_module: str
+    functional: bool
     channels_last: bool
     scores: bool
 
@@ -71,7 +73,8 @@ def rehearse(
 
     A copy of it answers random images. Its weights that are all zero or one,
     as fresh ones may be, are moved a little, lest different layers give the
-    same by accident. Neither the model nor the global random state changes.
+    same by accident. Neither the model nor the global random state changes,
+    but for a dropout before the last layer, which works in place no longer.
 
     Args:
         model (nn.Module): Any MMPretrain classifier.
@@ -114,18 +117,15 @@ def rehearse(
             'a head such as LinearClsHead.'
         )
     feature_module = trace.before_dropout(found)
-    if feature_module is None:
-        raise UserError(
-            'student: expected a feature that no function drops out, got one '
-            f'of {_named(model)}; set its drop_rate=0.'
-        )
-    if feature_module != found:
+    functional = feature_module is None
+    if feature_module not in (None, found):
         # A dropout that works in place would leave nothing to take.
         model.get_submodule(feature_module).inplace = False
     _check_predictions(stand_in, images, logits)
     return Split(
         found,
-        feature_module,
+        found if functional else feature_module,
+        functional,
         images.is_contiguous(memory_format=torch.channels_last),
         _check_loss(stand_in, images, logits, scores, generator),
     )
@@ -148,7 +148,8 @@ def _images(
 ) -> torch.Tensor:
     """Draws images as the model wants them, (2, channels, H, W)."""
     convs = (m for m in model.modules() if isinstance(m, nn.Conv2d))
-    channels = getattr(next(convs, None), 'in_channels', 3)
+    # The first may come after pixels were put into channels.
+    channels = 1 if getattr(next(convs, None), 'in_channels', 3) == 1 else 3
     shape = 2, channels, input_size, input_size
     images = torch.randn(shape, generator=generator)
     return images.to(next(model.parameters()))
@@ -217,7 +218,7 @@ def _check_loss(
         try:
             if not wanted:
                 # Where images are as many as classes, labels pass for scores.
-                rows = torch.arange(classes + 1) % classes
+                rows = torch.arange(3 if classes == 2 else 2)
                 many = logits[rows % len(logits)]
                 own_loss(model, many, _samples(many, None))
             samples = _samples(logits, generator if wanted else None)

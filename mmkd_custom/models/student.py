@@ -12,6 +12,7 @@ from torch.func import functional_call
 from ..errors import UserError
 from .rehearsal import Split, own_loss, rehearse
 from .taps import get_module, record_inputs
+from .trace import Undropped
 
 
 class Student:
@@ -44,8 +45,7 @@ class Student:
 
     Raises:
         UserError: If its logits are not the output of one linear layer, its
-            predictions not their softmax or its loss not one of them alone;
-            or if it drops its feature out by a function.
+            predictions not their softmax or its loss not one of them alone.
     """
 
     def __init__(
@@ -90,8 +90,12 @@ class Student:
         """
         tap = self.model.get_submodule(self.split.feature_module)
         with record_inputs(tap) as consumed:
-            logits = self.model(inputs, mode='tensor')
-        return consumed[-1], logits
+            if not self.split.functional:
+                logits = self.model(inputs, mode='tensor')
+                return consumed[-1], logits
+            with Undropped() as undropped:
+                logits = self.model(inputs, mode='tensor')
+        return undropped.source(consumed[-1]), logits
 
     def classify(self, feature: torch.Tensor) -> torch.Tensor:
         """Classifies any feature of width D_s with the live last layer.

@@ -93,3 +93,28 @@ class Trace(TorchFunctionMode):
             if found is None:
                 return None
         return found
+
+
+class Undropped(TorchFunctionMode):
+    """Remembers what dropouts took, while they drop out as they should."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: Dict[int, Tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        value = args[0] if args else kwargs.get('input')
+        if func in _DROPOUT and output is not value:
+            # With the output: its number may else be given to another.
+            self._before[id(output)] = value, output
+        return output
+
+    def source(self, feature: torch.Tensor) -> torch.Tensor:
+        """Returns what a tensor was before all dropouts that end in it."""
+        while id(feature) in self._before:
+            feature = self._before[id(feature)][0]
+        return feature

@@ -79,7 +79,6 @@ def test_so_does_the_environment(make, monkeypatch, name, value):
     'option, value',
     [
         ('work_dir', '/elsewhere'),
-        ('load_from', 'weights.pth'),
         ('model.teacher.cache_dir', '/elsewhere'),
         ('train_dataloader.num_workers', 0),
         ('train_dataloader.pin_memory', False),
@@ -190,3 +189,13 @@ def test_settings_are_plain(tmp_path):
         'model.checkpoint': 'https://host/some/weights.pth',
         'model.file': 'file.txt',
     }
+
+
+def test_the_weights_that_a_run_starts_from_do(make):
+    before, after = make(), make({'load_from': 'a/weights.pth'})
+    assert 'load_from' in differing(before, after)
+    moved = make({'load_from': 'b/weights.pth'})
+    assert differing(after, moved) is None
+    # A run that goes on names its own checkpoint there.
+    resumed = make({'load_from': 'work/epoch_3.pth', 'resume': True})
+    assert differing(before, resumed) is None

@@ -12,12 +12,13 @@ from mmengine.runner import BaseLoop, Runner
 from ...class_names import class_difference
 from ...datasets.overlap import check_classes
 from ...datasets.prompt_names import prompt_names
+from ...datasets.wrappers import leaves
 from ...errors import UserError
 from ...models.distillers import BaseDistiller
 from ...models.teachers.output import LOGITS
 from ...models.teachers.wrapped import check_classes as check_teacher
 from ...registry import HOOKS
-from ..class_counts import classes_of
+from ..class_counts import check_class_counts, classes_of
 from ..unwrap import unwrapped
 
 _LOOPS = ('train', 'val', 'test')
@@ -46,6 +47,7 @@ class ClassesHook(Hook):
         """
         datasets = _datasets(runner)
         first = next(iter(datasets), None)
+        check_class_counts(runner)
         counted = classes_of(unwrapped(runner))
         for name, dataset in datasets.items():
             places = (f'the {first} dataset', f'the {name} dataset')
@@ -67,7 +69,9 @@ class ClassesHook(Hook):
         first = next(iter(datasets), None)
         ours = first and _classes(datasets[first])
         meta = checkpoint.get('meta') or {}
-        theirs = (meta.get('dataset_meta') or meta).get('classes')
+        names = meta.get('dataset_meta') or meta
+        # As MMPretrain's forerunner called them.
+        theirs = names.get('classes') or names.get('CLASSES')
         if not ours or not theirs:
             return
         starts = first == 'train' and not runner._resume
@@ -76,7 +80,10 @@ class ClassesHook(Hook):
         differs = class_difference(
             theirs, ours, ('the checkpoint', f'the {first} dataset')
         )
-        if differs:
+        if differs and starts:
+            # Another task of as many classes.
+            runner.logger.warning(f'{runner._load_from}: {differs}.')
+        elif differs:
             raise UserError(
                 f'checkpoint {runner._load_from}: {differs}; weights of the '
                 'same classes in the same order are wanted.'
@@ -113,6 +120,11 @@ def _check_labels(
                 f"dataset has, got {count}; give that number, or 'auto'."
             )
         return
+    for leaf in leaves(dataset):
+        _check_range(name, leaf, count, option)
+
+
+def _check_range(name: str, dataset: Any, count: int, option: str) -> None:
     for index in range(len(dataset)):
         label = dataset.get_data_info(index).get('gt_label')
         if label is None or isinstance(label, dict):
@@ -126,7 +138,7 @@ def _check_labels(
 
 def _check_evaluation(runner: Runner, name: str, dataset: Any) -> None:
     """Leaves of a dataset without any label its predictions alone."""
-    if not hasattr(dataset, 'get_data_info') or any(
+    if not (hasattr(dataset, 'get_data_info') and len(dataset)) or any(
         key.startswith('gt_') for key in dataset.get_data_info(0)
     ):
         return

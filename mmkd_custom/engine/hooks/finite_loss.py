@@ -70,6 +70,14 @@ class FiniteLossHook(Hook):
         if self.action != 'skip':
             return
         wrapper = runner.optim_wrapper
+        wrappers = getattr(wrapper, 'optim_wrappers', {'': wrapper}).values()
+        counts = [getattr(w, '_accumulative_counts', 1) for w in wrappers]
+        if max(counts) > 1:
+            raise UserError(
+                'FiniteLossHook: expected optim_wrapper.accumulative_counts=1 '
+                f"with action='skip', got {max(counts)}: what a batch left "
+                'out adds to gradients that others share cannot be taken back.'
+            )
         update = wrapper.update_params
 
         def update_if_finite(loss: torch.Tensor, *args, **kwargs) -> None:
@@ -201,12 +209,13 @@ def _losses(
         return None
     # One launch: MMEngine has made scalars of them.
     values = torch.stack([torch.as_tensor(v).detach() for v in terms.values()])
-    samples = data_batch.get('data_samples') if data_batch else None
+    batch = data_batch if isinstance(data_batch, dict) else {}
+    samples = batch.get('data_samples')
     return _Losses(
         iteration,
         list(terms),
         values,
-        [s.metainfo.get('sample_idx') for s in samples or ()],
+        [getattr(s, 'metainfo', {}).get('sample_idx') for s in samples or ()],
     )
 
 

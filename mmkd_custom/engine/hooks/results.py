@@ -105,16 +105,7 @@ class ResultsHook(Hook):
     ) -> None:
         """Remembers the metrics of an evaluation."""
         history = list(runner.message_hub.runtime_info.get(_HISTORY, []))
-        # Those of numpy and torch become plain ones.
-        values = {
-            k: v.tolist() if hasattr(v, 'tolist') else v
-            for k, v in (metrics or {}).items()
-        }
-        numbers = {
-            k: float(v)
-            for k, v in values.items()
-            if isinstance(v, (int, float))
-        }
+        numbers = _numbers(metrics or {})
         history.append(dict(epoch=runner.epoch, **numbers))
         runner.message_hub.update_info(_HISTORY, history)
 
@@ -170,6 +161,17 @@ class ResultsHook(Hook):
         )
 
 
+def _numbers(metrics: Dict[str, Any]) -> Dict[str, float]:
+    """Leaves metrics that are numbers; those of numpy and torch too."""
+    values = {
+        k: v.tolist() if hasattr(v, 'tolist') else v
+        for k, v in metrics.items()
+    }
+    return {
+        k: float(v) for k, v in values.items() if isinstance(v, (int, float))
+    }
+
+
 def _constant_answer(runner: Runner) -> Optional[Dict[str, Any]]:
     """Returns what always answering the commonest labelled class scores."""
     if runner.val_loop is None:
@@ -188,7 +190,7 @@ def _constant_answer(runner: Runner) -> Optional[Dict[str, Any]]:
     except Exception as error:
         runner.logger.warning(f'No constant answer beside the result: {error}')
         return None
-    return metrics and {'class': classes[answer], **metrics}
+    return metrics and {'class': classes[answer], **_numbers(metrics)}
 
 
 class OverwriteHook(Hook):
@@ -200,16 +202,16 @@ class OverwriteHook(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self) -> None:
-        self._done = False
+    def before_run(self, runner: Runner) -> None:
+        """Notes what is there; what this run saves is not of an older one."""
+        self._older = left_by_run(runner.work_dir) if is_main_process() else []
 
     def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Deletes, once and in one process."""
-        if self._done or not is_main_process():
-            return
-        self._done = True
-        for path in left_by_run(runner.work_dir):
-            path.unlink()
+        older, self._older = self._older, []
+        for path in older:
+            # The run may have saved one of the same name.
+            path.unlink(missing_ok=True)
             runner.logger.info(f'Deleted {path} of an older run')
 
 

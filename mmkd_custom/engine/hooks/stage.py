@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...registry import HOOKS
 from ...stages import DISTILLATION, StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
-from ..unwrap import unwrapped
+from ..unwrap import ensure_hook, unwrapped
 from .resumed_schedule import ResumedScheduleHook
 
 
@@ -39,7 +39,7 @@ class StageHook(Hook):
         """Sees to the schedule of a run that is resumed."""
         # A run that only tests has none.
         if isinstance(runner._train_loop, BaseLoop):
-            runner.register_hook(ResumedScheduleHook())
+            ensure_hook(runner, ResumedScheduleHook)
 
     def before_train(self, runner: Runner) -> None:
         """Hands the schedule over and refuses settings that cannot work.

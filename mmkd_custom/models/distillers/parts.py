@@ -83,10 +83,13 @@ def build_preprocessor(
     own = {}
     if isinstance(student, dict):
         own = dict(student.get('data_preprocessor') or {})
-        own.setdefault('batch_augments', student.get('train_cfg'))
+        train = student.get('train_cfg') or {}
+        own.setdefault(
+            'batch_augments', train if train.get('augments') else None
+        )
     elif student is not None:
         own['batch_augments'] = getattr(
-            student.data_preprocessor, 'batch_augments', None
+            getattr(student, 'data_preprocessor', None), 'batch_augments', None
         )
     augments = own.get('batch_augments')
     if isinstance(cfg, nn.Module):
