@@ -19,6 +19,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError, naming_files
 from ..export.student import PREFIX
 from ..files import load_checkpoint
@@ -125,12 +126,13 @@ def _augment(config: Config) -> None:
     )
     config.model = ConfigDict(**wrapper, module=config.model)
     flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
-    dataset.pipeline = config.get('tta_pipeline') or [
+    augmented = config.get('tta_pipeline') or [
         *pipeline[:-1],
         dict(
             type='TestTimeAug', transforms=[flips, [copy.copy(pipeline[-1])]]
         ),
     ]
+    config.test_dataloader.dataset = with_pipeline(dataset, augmented)
 
 
 def build_runner(config: Config) -> Runner:

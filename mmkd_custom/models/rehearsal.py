@@ -22,7 +22,8 @@ class Split(NamedTuple):
         classifier (str): Module path of its last linear layer.
         feature_module (str): Module path whose input is the feature: the last
             linear layer or the dropout before it.
-        functional (bool): Whether functions, not modules, drop the feature out.
+        functional (bool): Whether a function, no module, drops the feature
+            out.
         channels_last (bool): Whether it takes images laid out so.
         scores (bool): Whether its loss wants a score of each class for a
             label.

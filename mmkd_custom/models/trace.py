@@ -9,6 +9,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..errors import UserError
+
 #: Functions that drop out, of those whose output may feed a linear layer.
 _DROPOUT = (F.dropout, F.alpha_dropout, F.feature_alpha_dropout, F.dropout1d)
 
@@ -84,6 +86,12 @@ class Trace(TorchFunctionMode):
         feature, found = self._calls[classifier][0], classifier
         for before, after in reversed(self._dropped):
             if after is not feature:
+                if after.data_ptr() == feature.data_ptr():
+                    raise UserError(
+                        'student: expected a dropout right before the last '
+                        'linear layer, got a reshape between them; let the '
+                        'model flatten before it drops out.'
+                    )
                 continue
             feature = before
             found = next(

@@ -380,14 +380,26 @@ def test_the_feature_is_not_dropped_out(name):
     assert torch.equal(named.forward(inputs)[0], feature)
 
 
-def test_a_dropout_that_hides_the_feature_is_refused():
+def test_a_dropout_that_is_a_function_is_undone_too():
     model = MODELS.build(
         dict(
             type='mmpretrain.TimmClassifier',
             model_name='mobilenetv3_small_050',
             num_classes=4,
-            drop_rate=0.2,
+            drop_rate=0.9,
         )
     )
-    with pytest.raises(UserError, match='drop_rate'):
-        Student(model, input_size=32)
+    student = Student(model, input_size=32)
+    images = torch.randn(4, 3, 32, 32)
+    model.eval()
+    wanted, logits = student.forward(images)
+    model.train()
+    # Statistics of the batch are another matter.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    feature, dropped = student.forward(images)
+    assert torch.allclose(feature, wanted, atol=1e-6)
+    assert not torch.allclose(dropped, logits, atol=1e-3)
+    dropped.sum().backward()
+    assert student.classifier.weight.grad.abs().sum() > 0
