@@ -90,17 +90,12 @@ def _others(model: nn.Module) -> Iterator[Tuple[str, int]]:
     )
     if _is_count(count) and mixes:
         yield 'data_preprocessor.num_classes', count
-    prefix, plain = 'model', model
-    if isinstance(model, BaseDistiller):
-        prefix, plain = 'model.student', model.student
-    for owner, where in (
-        (plain, prefix),
-        (getattr(plain, 'head', None), f'{prefix}.head'),
-    ):
+    # A distiller has looked at its student's loss already.
+    for owner, where in ((model, ''), (getattr(model, 'head', None), 'head.')):
         loss = getattr(owner, 'loss_module', None)
         count = getattr(loss, 'num_classes', None)
         if _is_count(count):
-            yield f'{where}.loss.num_classes', count
+            yield f'model.{where}loss.num_classes', count
 
 
 def _check_metric(metric: Any, option: str, classes: int) -> None:

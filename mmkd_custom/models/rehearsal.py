@@ -123,6 +123,7 @@ def rehearse(
         # A dropout that works in place would leave nothing to take.
         model.get_submodule(feature_module).inplace = False
     _check_predictions(stand_in, images, logits)
+    _check_count(model, logits.shape[1])
     return Split(
         found,
         found if functional else feature_module,
@@ -202,6 +203,20 @@ def _check_predictions(
             'student: expected predictions that are the softmax of its '
             f'logits, got others of {_named(model)}.'
         )
+
+
+def _check_count(model: nn.Module, classes: int) -> None:
+    """Refuses a loss that was told another number of classes."""
+    head = getattr(model, 'head', None)
+    owners = {'loss': model, 'head.loss': head}
+    for option, owner in owners.items():
+        loss = getattr(owner, 'loss_module', None)
+        count = getattr(loss, 'num_classes', None)
+        if isinstance(count, int) and count not in (classes, 0):
+            raise UserError(
+                f'student.{option}.num_classes: expected {classes}, as many '
+                f"as the student has, got {count}; give that, or 'auto'."
+            )
 
 
 @torch.no_grad()

@@ -179,7 +179,10 @@ def test_what_is_called(tool, config, tmp_path, monkeypatch):
         seen.append(command(cells[0]))
         return {}
 
-    work_dir, options = tmp_path / 'work', ('--cfg-options', 'a.b=1', 'c=x')
+    work_dir, options = (
+        tmp_path / 'work',
+        ('--cfg-options', 'model.b=1', 'log_level=x'),
+    )
     arguments = (config, '--work-dir', work_dir, *options)
     assert tool(*arguments, run_cells=note) == 0
     slurm = ('--launcher', 'slurm', '--partition', 'p')

@@ -12,7 +12,6 @@ from mmengine.optim import OptimWrapper
 
 from mmkd_custom.engine import FiniteLossHook
 from mmkd_custom.engine.hooks import finite_loss
-from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import UserError
 from mmkd_custom.files import load_checkpoint
 from tests.engine.conftest import EPOCH_LENGTH
@@ -158,17 +157,11 @@ def test_another_action_is_refused():
         FiniteLossHook('ignore')
 
 
-def test_every_training_has_it(small_runner, monkeypatch):
-    made = []
-    monkeypatch.setattr(
-        'mmkd_custom.engine.launch.build_runner',
-        lambda config: made[0],
-    )
-    made.append(small_runner(edit=no_hook, **SOURCE_ONLY))
-    assert not any(isinstance(h, FiniteLossHook) for h in made[0].hooks)
-    made[0].register_hook(Poison())
+def test_every_training_has_it(small_runner):
+    runner = small_runner(edit=no_hook, **SOURCE_ONLY)
+    runner.register_hook(Poison())
     with pytest.raises(UserError, match='loss=nan'):
-        train(made[0].cfg)
+        runner.train()
 
 
 class Toy(nn.Module):

@@ -14,6 +14,7 @@ from mmkd_custom.engine.hooks.teacher_cache import TeacherCacheHook
 from mmkd_custom.engine.hooks.teacher_report import TeacherReportHook
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.distillers import make_batch
+from mmkd_custom.runs import left_by_run
 
 #: A head with the classes of the data.
 HEAD = {'model.teacher.teacher.num_classes': 3}
@@ -164,7 +165,7 @@ def test_neither_weights_nor_random_numbers_are_touched(built, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_student_is_the_same_with_it_and_without(small_runner):
+def test_the_student_is_the_same_with_it_and_without(small_runner, tmp_path):
     def without(config):
         config.custom_hooks = [
             hook
@@ -179,6 +180,8 @@ def test_the_student_is_the_same_with_it_and_without(small_runner):
         assert (TeacherReportHook in kinds) is (edit is not without)
         runner.train()
         students.append(runner.model.student.state_dict())
+        for path in left_by_run(tmp_path / 'work'):
+            path.unlink()
     first, second = students
     assert all(torch.equal(first[name], second[name]) for name in first)
 
