@@ -114,11 +114,14 @@ def test_results_must_fit(config, tmp_path):
         with pytest.raises(UserError, match=f'expected {field}='):
             cell.results()
     path.write_text('{"config"')
-    with pytest.raises(UserError, match='cannot be read'):
+    with pytest.raises(UserError, match=r'results\.json: expected JSON'):
         cell.results()
-    for text in ('[]', '{"config": "ours.py", "last": {}}'):
+    for text, words in (
+        ('[]', 'expected a dict'),
+        ('{"config": "ours.py", "last": {}}', "lacks one of .*'oracle'"),
+    ):
         path.write_text(text)
-        with pytest.raises(UserError, match="lacks one of .*'oracle'"):
+        with pytest.raises(UserError, match=words):
             cell.results()
 
 

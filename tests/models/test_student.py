@@ -201,7 +201,6 @@ REFUSED = {
     ),
     'a margin': linear('ArcFaceClsHead'),
     'several labels': linear('MultiLabelLinearClsHead'),
-    'other classes': linear(loss=dict(SMOOTH, num_classes=9)),
     'equal zeros': dict(
         type='mmpretrain.TimmClassifier',
         model_name='levit_128s',
@@ -217,6 +216,12 @@ def test_a_head_that_is_more_than_a_linear_layer_is_refused(name):
     head = getattr(model, 'head', model)
     with pytest.raises(UserError, match=type(head).__name__):
         Student(model, input_size=size)
+
+
+def test_a_loss_of_other_classes_is_refused():
+    model = MODELS.build(linear(loss=dict(SMOOTH, num_classes=9)))
+    with pytest.raises(UserError, match=r'head\.loss\.num_classes: .*4.*9'):
+        Student(model, input_size=32)
 
 
 def test_a_layer_that_is_not_the_last_is_refused():
