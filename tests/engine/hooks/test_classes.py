@@ -131,7 +131,7 @@ def test_a_checkpoint_of_other_classes_is_refused(small_runner, tmp_path):
         torch.save(content, path)
         with pytest.raises(UserError, match=f"{path.name}: class 1 is 'owl'"):
             run_test(config_of(small_runner, work_dir=path.stem), path)
-    config = config_of(small_runner, work_dir='resume', epochs=3)
+    config = config_of(small_runner, work_dir='resume', epochs=3, **short)
     config.resume, config.load_from = True, str(last)
     with pytest.raises(UserError, match="epoch_2.pth: class 1 is 'owl'"):
         train(config)
