@@ -72,7 +72,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmkd_custom', 'mmkd_custom.*']),
-    package_data={'mmkd_custom.models.teachers': ['data/*.json']},
+    package_data={'mmkd_custom.models.teachers.open_clip': ['data/*.json']},
     python_requires='>=3.9',
     install_requires=[
         'mmengine>=0.10.7,<1.0',

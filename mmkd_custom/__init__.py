@@ -1,6 +1,6 @@
 """Distil large vision foundation models into edge models (CustomKD)."""
 
-from .compat import allow_training_state
+from .utils.compat import allow_training_state
 from .version import __version__
 
 allow_training_state()

@@ -12,21 +12,24 @@ from mmpretrain import registry as mmpretrain
 SCOPE = 'mmkd_custom'
 
 
-def _child(parent: Registry, location: str) -> Registry:
+def _child(parent: Registry, *locations: str) -> Registry:
     return Registry(
         parent.name,
         parent=parent,
         scope=SCOPE,
         # MMEngine imports only the locations of the registry that is asked,
         # not its parents': a bare name of MMPretrain would not be found.
-        locations=[*parent._locations, f'mmkd_custom.{location}'],
+        locations=[
+            *parent._locations,
+            *(f'mmkd_custom.{location}' for location in locations),
+        ],
     )
 
 
 RUNNERS = _child(mmpretrain.RUNNERS, 'engine')
 RUNNER_CONSTRUCTORS = _child(mmpretrain.RUNNER_CONSTRUCTORS, 'engine')
 LOOPS = _child(mmpretrain.LOOPS, 'engine')
-HOOKS = _child(mmpretrain.HOOKS, 'engine')
+HOOKS = _child(mmpretrain.HOOKS, 'engine', 'cache')
 LOG_PROCESSORS = _child(mmpretrain.LOG_PROCESSORS, 'engine')
 OPTIMIZERS = _child(mmpretrain.OPTIMIZERS, 'engine')
 OPTIM_WRAPPERS = _child(mmpretrain.OPTIM_WRAPPERS, 'engine')
@@ -37,7 +40,7 @@ PARAM_SCHEDULERS = _child(mmpretrain.PARAM_SCHEDULERS, 'engine')
 DATASETS = _child(mmpretrain.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(mmpretrain.DATA_SAMPLERS, 'datasets')
 TRANSFORMS = _child(mmpretrain.TRANSFORMS, 'datasets')
-MODELS = _child(mmpretrain.MODELS, 'models')
+MODELS = _child(mmpretrain.MODELS, 'models', 'cache')
 MODEL_WRAPPERS = _child(mmpretrain.MODEL_WRAPPERS, 'models')
 WEIGHT_INITIALIZERS = _child(mmpretrain.WEIGHT_INITIALIZERS, 'models')
 BATCH_AUGMENTS = _child(mmpretrain.BATCH_AUGMENTS, 'models')

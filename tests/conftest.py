@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
 from pathlib import Path
-from typing import Callable, Dict, Iterator
+from typing import Callable, Dict, Iterator, List
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from mmengine.logging import MMLogger
 
 from tests.helpers import forget_instances
 from tests.layouts import DOMAINS, LAYOUTS
+from tests.runners import small_runner  # noqa: F401
 
 REPO = Path(__file__).resolve().parents[1]
 # Where Python finds what a tool imports from beside itself.
@@ -73,3 +76,24 @@ def layout(tmp_path_factory) -> Callable[[str], Dict[str, str]]:
         )
 
     return find
+
+
+class _Records(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: List[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f'{record.levelname} {record.getMessage()}')
+
+
+@pytest.fixture
+def log_lines() -> Iterator[List[str]]:
+    """Lines of MMEngine's log, which pytest's caplog does not see."""
+    logger, records = MMLogger.get_current_instance(), _Records()
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(records)
+    yield records.lines
+    logger.removeHandler(records)
+    logger.setLevel(level)

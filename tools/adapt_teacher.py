@@ -4,11 +4,11 @@ import argparse
 
 import _interrupt  # noqa: F401
 
-from mmkd_custom.engine.adapt import adapt_config, adapt_usage
-from mmkd_custom.engine.adapter_training import AdaptSettings
 from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import run_cli
+from mmkd_custom.fitting.adapt import adapt_config, adapt_usage
+from mmkd_custom.fitting.training import AdaptSettings
 
 DEFAULTS = AdaptSettings()
 

@@ -14,6 +14,12 @@ from typing import List, Tuple
 import _interrupt  # noqa: F401
 import torch
 
+from mmkd_custom.benchmark.cells import Cell, make_cells
+from mmkd_custom.benchmark.local import run_cells, visible_devices
+from mmkd_custom.benchmark.plot import plot_table
+from mmkd_custom.benchmark.slurm import job_name, submit_cells
+from mmkd_custom.benchmark.tables import metric_tables, write_tables
+from mmkd_custom.datasets.checking.protocols import find_protocol
 from mmkd_custom.datasets.domains import (
     WRAPPERS,
     find_root,
@@ -21,13 +27,7 @@ from mmkd_custom.datasets.domains import (
     split_names,
 )
 from mmkd_custom.datasets.images import visible_folders
-from mmkd_custom.datasets.protocols import find_protocol
-from mmkd_custom.engine.benchmark import Cell, make_cells
-from mmkd_custom.engine.benchmark_run import run_cells, visible_devices
-from mmkd_custom.engine.benchmark_slurm import job_name, submit_cells
 from mmkd_custom.errors import UserError, run_cli
-from mmkd_custom.evaluation.benchmark import metric_tables, write_tables
-from mmkd_custom.evaluation.benchmark_plot import plot_table
 
 TOOLS = Path(__file__).resolve().parent
 

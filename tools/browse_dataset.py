@@ -5,8 +5,8 @@ from pathlib import Path
 
 import _interrupt  # noqa: F401
 
+from mmkd_custom.analysis.browse import BOTH, CHOICES, browse, draw
 from mmkd_custom.engine.arguments import add_cfg_options
-from mmkd_custom.engine.browse import BOTH, CHOICES, browse, draw
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import run_cli
 

@@ -5,9 +5,9 @@ import argparse
 import _interrupt  # noqa: F401
 from mmengine.dist import is_main_process
 
+from mmkd_custom.cache.fill import fill_cache
 from mmkd_custom.engine.arguments import add_cfg_options, parse_launched
 from mmkd_custom.engine.config import load_config, prepare
-from mmkd_custom.engine.fill_cache import fill_cache
 from mmkd_custom.errors import run_cli
 
 

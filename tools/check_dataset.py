@@ -11,13 +11,13 @@ import json
 
 import _interrupt  # noqa: F401
 
-from mmkd_custom.datasets.check import check_domain_folder
-from mmkd_custom.datasets.check_streams import check_streams
+from mmkd_custom.datasets.checking.check import check_domain_folder
+from mmkd_custom.datasets.checking.check_streams import check_streams
 from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.config_data import streams_of
 from mmkd_custom.errors import UserError, run_cli
-from mmkd_custom.files import check_output
+from mmkd_custom.utils.files import check_output
 
 #: Notes that are printed; all are in the JSON file.
 NOTES = 20

@@ -12,8 +12,8 @@ from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.identity import identity
 from mmkd_custom.errors import EXIT_USER_ERROR, UserError, run_cli
 from mmkd_custom.evaluation import comparison_table, plot_curves, read_results
-from mmkd_custom.files import load_checkpoint
-from mmkd_custom.runs import differing, latest_checkpoint, run_of
+from mmkd_custom.utils.files import load_checkpoint
+from mmkd_custom.utils.runs import differing, latest_checkpoint, run_of
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = {

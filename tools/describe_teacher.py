@@ -8,8 +8,8 @@ from rich.table import Table
 
 from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
-from mmkd_custom.engine.describe import describe_config, peak_memory
 from mmkd_custom.errors import run_cli
+from mmkd_custom.measuring.describe import describe_config, peak_memory
 from mmkd_custom.models.teachers.report import report_text
 
 

@@ -12,7 +12,7 @@ from mmkd_custom.export import (
     load_student,
 )
 from mmkd_custom.export.onnx import height_width, onnx_runtime
-from mmkd_custom.files import check_output
+from mmkd_custom.utils.files import check_output
 
 
 def parse_args() -> argparse.Namespace:

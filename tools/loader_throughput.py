@@ -6,10 +6,10 @@ import _interrupt  # noqa: F401
 
 from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config, prepare
-from mmkd_custom.engine.loader_throughput import loader_throughput
 from mmkd_custom.errors import run_cli
 from mmkd_custom.evaluation import write_json
-from mmkd_custom.files import check_output
+from mmkd_custom.measuring.loader import loader_throughput
+from mmkd_custom.utils.files import check_output
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,8 +7,8 @@ import argparse
 import _interrupt  # noqa: F401
 from rich.console import Console
 
-from mmkd_custom.datasets.prepare import prepare
-from mmkd_custom.datasets.protocols import PROTOCOLS
+from mmkd_custom.datasets.checking.prepare import prepare
+from mmkd_custom.datasets.checking.protocols import PROTOCOLS
 from mmkd_custom.errors import UserError, run_cli
 
 

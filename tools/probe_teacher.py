@@ -6,9 +6,12 @@ import _interrupt  # noqa: F401
 
 from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
-from mmkd_custom.engine.probe import probe_config, probe_usage
 from mmkd_custom.errors import run_cli
-from mmkd_custom.models.teachers.probe import NORMALIZATIONS, STANDARDIZE
+from mmkd_custom.fitting.probe import probe_config, probe_usage
+from mmkd_custom.models.teachers.wrappers.probe import (
+    NORMALIZATIONS,
+    STANDARDIZE,
+)
 
 
 def parse_args() -> argparse.Namespace:

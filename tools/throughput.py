@@ -13,13 +13,13 @@ from rich.table import Table
 
 from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config, prepare
-from mmkd_custom.engine.throughput import throughput
-from mmkd_custom.engine.throughput_modes import MODES, STUDENT, STUDENT_LAST
-from mmkd_custom.engine.throughput_synthetic import load_synthetic
-from mmkd_custom.engine.throughput_whole import whole_runs
 from mmkd_custom.errors import run_cli
 from mmkd_custom.evaluation import write_json
-from mmkd_custom.files import check_output
+from mmkd_custom.measuring.modes import MODES, STUDENT, STUDENT_LAST
+from mmkd_custom.measuring.synthetic import load_synthetic
+from mmkd_custom.measuring.throughput import throughput
+from mmkd_custom.measuring.whole_runs import whole_runs
+from mmkd_custom.utils.files import check_output
 
 
 def parse_args() -> argparse.Namespace:

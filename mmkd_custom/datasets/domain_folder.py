@@ -8,9 +8,9 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 
 from mmpretrain.datasets import BaseDataset
 
-from ..class_names import plain_name
 from ..errors import UserError
 from ..registry import DATASETS
+from ..utils.class_names import plain_name
 from .domains import (
     PathLike,
     check_same_classes,
@@ -22,13 +22,8 @@ from .domains import (
     folder_classes,
     is_trunked,
 )
-from .images import (
-    is_image_name,
-    load_sample,
-    visible_files,
-    visible_folders,
-)
-from .list_files import check_images, check_labels, read_list
+from .images import is_image_name, load_sample, visible_files, visible_folders
+from .lists import check_images, check_labels, read_list
 from .subset import keep_subset
 
 # What this module gives others of where domains lie.

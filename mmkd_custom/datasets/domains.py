@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
 
-from ..class_names import plain_name
 from ..errors import UserError, nearest
+from ..utils.class_names import plain_name
 from .images import visible_folders
 
 PathLike = Union[str, os.PathLike]

@@ -14,7 +14,7 @@ from ..errors import UserError, nearest
 from ..registry import DATASETS
 from .domains import find_root
 from .images import is_image_name, load_sample, visible_folders
-from .list_files import check_labels, read_list
+from .lists import check_labels, read_list
 from .subset import digest, label_subset
 
 VAL_LIST = 'meta/val.txt'

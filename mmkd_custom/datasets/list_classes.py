@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence, Union
 
 from ..errors import UserError
 from .domains import is_trunk_name, plain_spelling
-from .list_files import ListLine
+from .lists import ListLine
 
 
 def class_names(lines: Sequence[ListLine]) -> List[str]:

@@ -11,7 +11,6 @@ from .hooks import (
     StageHook,
     StageParamSchedulerHook,
     StandardizeTeacherHook,
-    TeacherCacheHook,
     TeacherReportHook,
 )
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
@@ -27,7 +26,6 @@ __all__ = [
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
-    'TeacherCacheHook',
     'TeacherReportHook',
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',

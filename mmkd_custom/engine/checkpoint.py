@@ -12,9 +12,9 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..errors import UserError
-from ..files import load_checkpoint, mismatches, write_atomic
 from ..registry import HOOKS
-from ..runs import RUN_KEY, differing, run_of
+from ..utils.files import load_checkpoint, mismatches, write_atomic
+from ..utils.runs import RUN_KEY, differing, run_of
 from .storable import unstorable
 from .unwrap import ensure_hook, unwrapped
 
@@ -50,7 +50,7 @@ def load_local(filename: str, map_location: Any = None) -> dict:
         dict: Its content.
 
     Raises:
-        UserError: As :func:`~mmkd_custom.files.load_checkpoint`.
+        UserError: As :func:`~mmkd_custom.utils.files.load_checkpoint`.
     """
     return load_checkpoint(Path(filename).expanduser(), map_location)
 

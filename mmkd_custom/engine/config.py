@@ -10,13 +10,13 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 
-from ..compat import check_versions
 from ..datasets.prompt_names import prompt_names
 from ..datasets.wrappers import with_pipeline
 from ..errors import UserError
-from ..files import load_checkpoint
 from ..registry import DATASETS
-from ..runs import latest_checkpoint
+from ..utils.compat import check_versions
+from ..utils.files import load_checkpoint
+from ..utils.runs import latest_checkpoint
 from .misspelt import naming_misspelt
 from .read_config import read_config
 from .values import LOADERS, check_file_names, check_option_names, check_values

@@ -21,10 +21,9 @@ from mmengine.runner import Runner
 
 from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError, naming_files
-from ..export.student import PREFIX
-from ..files import load_checkpoint
-from ..models.teachers.store_files import holds_entries
-from ..runs import check_work_dir, left_by_run
+from ..export.checkpoint import PREFIX
+from ..utils.files import load_checkpoint
+from ..utils.runs import check_work_dir, left_by_run
 from .checkpoint import StorableHook
 from .distributed import distribute
 from .hooks import ClassesHook, FiniteLossHook
@@ -238,6 +237,8 @@ def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
             # This process has saved none: they are another's, which trains.
             kept = before.union(left_by_run(work_dir))
             for path in set(work_dir.glob('*')) - kept:
+                from ..cache.store_files import holds_entries
+
                 if path.is_dir() and holds_entries(path):
                     # Nothing in it depends on what was wrong.
                     continue

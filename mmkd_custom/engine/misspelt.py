@@ -29,8 +29,8 @@ from mmengine.runner import (
 )
 from torch.utils.data import DataLoader
 
-from ..class_names import class_difference
 from ..errors import UserError, nearest
+from ..utils.class_names import class_difference
 
 _NAMED = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,

@@ -13,11 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import SampleKey, TwoStreamDataset
 from ..errors import UserError
+from ..models.batch import Batch
 from ..models.distillers import BaseDistiller, make_batch
-from ..models.distillers.batch import Batch
-from ..models.teachers import TeacherOutput
-from ..progress import progress_bar
-from .cached_keys import cache_of, marker
+from ..models.outputs import TeacherOutput
+from ..utils.progress import progress_bar
 from .unwrap import unwrapped
 
 
@@ -84,6 +83,8 @@ def ask_about(
     Yields:
         tuple[list[DataSample], TeacherOutput]: This rank's batches.
     """
+    from ..cache.cached_keys import cache_of, marker
+
     store = cache_of(model)
     mark = None if store is None else marker(store, lambda: False)
     for batch in batches_of(runner, model, keys, batch_size, mark):
@@ -111,7 +112,7 @@ def batches_of(
         keys (np.ndarray): (M, 2) sample and view.
         batch_size (int): Images in a batch.
         mark (Callable, optional): See
-            :func:`~mmkd_custom.engine.cached_keys.marker`. Defaults to None.
+            :func:`~mmkd_custom.cache.cached_keys.marker`. Defaults to None.
 
     Yields:
         Batch: This rank's batches.

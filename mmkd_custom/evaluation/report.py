@@ -8,8 +8,8 @@ from typing import Dict, List, Sequence, Union
 from rich.table import Table
 
 from ..errors import UserError
-from ..files import STUDENT_FILE, load_checkpoint
-from .summary import read_results
+from ..utils.files import STUDENT_FILE, load_checkpoint
+from .results import read_results
 
 ACCURACY = 'accuracy/top1'
 MACRO_F1 = 'single-label/f1-score'

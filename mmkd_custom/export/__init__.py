@@ -1,13 +1,13 @@
 """What leaves a run: the plain student, as a checkpoint and as ONNX."""
 
-from .image_shape import input_shape
-from .onnx import export_onnx
-from .student import (
+from .checkpoint import (
     export_student,
     load_student,
     save_student,
     student_state_dict,
 )
+from .image_shape import input_shape
+from .onnx import export_onnx
 
 __all__ = [
     'export_onnx',

@@ -9,12 +9,12 @@ from mmengine.registry import DefaultScope
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import train
-from mmkd_custom.engine.teacher_config import inner_teacher
+from mmkd_custom.fitting.config import inner_teacher
 from mmkd_custom.registry import MODELS
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains
 from tests.layouts import OFFICEHOME
-from tests.models.teachers.open_clip_models import register
+from tests.models.teachers.open_clip.open_clip_models import register
 
 CONFIGS = sorted(
     path.relative_to(REPOSITORY / 'configs').as_posix()

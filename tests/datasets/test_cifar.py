@@ -10,7 +10,7 @@ import pytest
 
 from mmkd_custom.datasets.cifar import CIFAR
 from mmkd_custom.datasets.subset import digest, split_digest, stratified_subset
-from mmkd_custom.datasets.two_stream import TwoStreamDataset
+from mmkd_custom.datasets.two_stream.dataset import TwoStreamDataset
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import DistillDataPreprocessor

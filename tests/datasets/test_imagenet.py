@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmkd_custom.datasets.imagenet import ImageNetSubset, list_images
 from mmkd_custom.datasets.subset import digest, split_digest
-from mmkd_custom.datasets.two_stream import TwoStreamDataset
+from mmkd_custom.datasets.two_stream.dataset import TwoStreamDataset
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import UserError
 

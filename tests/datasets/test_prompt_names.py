@@ -1,7 +1,7 @@
 import pytest
 
 from mmkd_custom.datasets.prompt_names import prompt_names
-from mmkd_custom.models.teachers.zero_shot import check_class_names
+from mmkd_custom.models.teachers.open_clip.zero_shot import check_class_names
 
 
 @pytest.mark.parametrize(

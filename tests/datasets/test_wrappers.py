@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmkd_custom.datasets.keys import SampleKey
-from mmkd_custom.datasets.two_stream import TwoStreamDataset
+from mmkd_custom.datasets.two_stream.dataset import TwoStreamDataset
+from mmkd_custom.datasets.two_stream.keys import SampleKey
 from mmkd_custom.datasets.wrappers import (
     innermost,
     leaves,

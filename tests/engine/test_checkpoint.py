@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from mmkd_custom.engine.checkpoint import AtomicBackend, StrictLoadHook
 from mmkd_custom.errors import UserError
-from mmkd_custom.files import load_checkpoint
-from mmkd_custom.runs import RUN_KEY, latest_checkpoint
+from mmkd_custom.utils.files import load_checkpoint
+from mmkd_custom.utils.runs import RUN_KEY, latest_checkpoint
 
 BACKEND = dict(backend='atomic')
 

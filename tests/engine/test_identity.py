@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.identity import identity, settings_of
-from mmkd_custom.runs import differing
+from mmkd_custom.utils.runs import differing
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 

@@ -20,11 +20,11 @@ from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import test as run_test
 from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import UserError
-from mmkd_custom.export.student import save_student
-from mmkd_custom.files import load_checkpoint
+from mmkd_custom.export.checkpoint import save_student
 from mmkd_custom.models import CustomKD
 from mmkd_custom.registry import MODELS
-from mmkd_custom.runs import RUN_KEY, run_of
+from mmkd_custom.utils.files import load_checkpoint
+from mmkd_custom.utils.runs import RUN_KEY, run_of
 from tests.cli import REPOSITORY, TINY, environment, free_port
 from tests.helpers import make_domains
 

@@ -13,8 +13,8 @@ from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import test as run_test
 from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import UserError
-from mmkd_custom.files import load_checkpoint
-from mmkd_custom.runs import left_by_run
+from mmkd_custom.utils.files import load_checkpoint
+from mmkd_custom.utils.runs import left_by_run
 from tests.cli import REPOSITORY
 from tests.helpers import forget_instances, make_domains
 

@@ -5,11 +5,7 @@ import torch
 import torch.nn as nn
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.taps import (
-    get_module,
-    record_inputs,
-    record_outputs,
-)
+from mmkd_custom.models.taps import get_module, record_inputs, record_outputs
 
 
 @pytest.fixture

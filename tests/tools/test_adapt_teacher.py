@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from mmkd_custom.models.teachers.adaptation import Adaptation
-from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
+from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
+from mmkd_custom.models.teachers.wrappers.adaptation import Adaptation
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains
 

@@ -10,7 +10,7 @@ import torch
 
 from mmkd_custom.evaluation import write_json
 from mmkd_custom.evaluation.report import ACCURACY, MACRO_F1
-from mmkd_custom.runs import RUN_KEY
+from mmkd_custom.utils.runs import RUN_KEY
 from tests.cli import REPOSITORY
 
 TASK = 'elpv test cells, 0.02 of the labels'

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_custom.models.teachers.probe import Probe
-from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
+from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
+from mmkd_custom.models.teachers.wrappers.probe import Probe
 from tests.cli import REPOSITORY, TINY, run_tool
 from tests.helpers import make_domains
 

@@ -9,7 +9,6 @@ from .results import ResultsHook
 from .runtime_info import DeferredRuntimeInfoHook
 from .stage import StageHook
 from .standardize_teacher import StandardizeTeacherHook
-from .teacher_cache import TeacherCacheHook
 from .teacher_report import TeacherReportHook
 
 __all__ = [
@@ -22,6 +21,5 @@ __all__ = [
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
-    'TeacherCacheHook',
     'TeacherReportHook',
 ]

@@ -9,15 +9,15 @@ from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from ...class_names import class_difference
-from ...datasets.overlap import check_classes
 from ...datasets.prompt_names import prompt_names
+from ...datasets.two_stream.overlap import check_classes
 from ...datasets.wrappers import leaves
 from ...errors import UserError
 from ...models.distillers import BaseDistiller
-from ...models.teachers.output import LOGITS
-from ...models.teachers.wrapped import check_classes as check_teacher
+from ...models.outputs import LOGITS
+from ...models.teachers.wrappers.base import check_classes as check_teacher
 from ...registry import HOOKS
+from ...utils.class_names import class_difference
 from ..class_counts import check_class_counts, classes_of
 from ..unwrap import unwrapped
 

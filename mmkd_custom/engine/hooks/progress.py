@@ -12,8 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.progress import Progress
 
-from ...progress import progress_bar
 from ...registry import HOOKS
+from ...utils.progress import progress_bar
 
 
 @HOOKS.register_module()

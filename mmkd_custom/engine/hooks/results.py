@@ -12,10 +12,10 @@ from mmengine.runner import BaseLoop, Runner
 
 from ...evaluation import summarize, versions, write_json
 from ...evaluation.constant import constant_metrics, majority_class
-from ...export.student import save_student, student_state_dict
-from ...files import RESULTS_FILE, STUDENT_FILE
+from ...export.checkpoint import save_student, student_state_dict
 from ...registry import HOOKS
-from ...runs import RUN_KEY, check_work_dir, left_by_run
+from ...utils.files import RESULTS_FILE, STUDENT_FILE
+from ...utils.runs import RUN_KEY, check_work_dir, left_by_run
 from ..identity import identity
 from ..unwrap import unwrapped
 from .finite_loss import SKIPPED

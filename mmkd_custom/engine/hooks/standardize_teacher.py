@@ -7,7 +7,7 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...models.teachers import FEATURE
+from ...models.outputs import FEATURE
 from ...registry import HOOKS
 from ..teacher_pass import ask_about, distiller_of, every_sample
 

@@ -12,13 +12,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...datasets import TwoStreamDataset
-from ...datasets.views import seeded_rng
+from ...datasets.two_stream.views import seeded_rng
 from ...errors import UserError
+from ...models.batch import hard_labels
 from ...models.distillers import BaseDistiller
-from ...models.distillers.batch import hard_labels
-from ...models.teachers.output import LOGITS
+from ...models.outputs import LOGITS
 from ...models.teachers.report import report_text, teacher_report
-from ...models.teachers.wrapped import check_classes
+from ...models.teachers.wrappers.base import check_classes
 from ...registry import HOOKS
 from ..teacher_pass import ask_about
 from ..unwrap import unwrapped

@@ -1,7 +1,7 @@
 """Ways of training a student with a teacher."""
 
+from ..batch import Batch, make_batch
 from .base import BaseDistiller
-from .batch import Batch, make_batch
 from .customkd import CustomKD
 from .distiller import Distiller
 

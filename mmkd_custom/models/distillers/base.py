@@ -13,10 +13,11 @@ from mmpretrain.structures import DataSample
 from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
+from ..batch import Batch, make_batch
 from ..data_preprocessor import send
+from ..outputs import FEATURE, TeacherOutput
 from ..student import Student
-from ..teachers import FEATURE, CachedTeacher, FrozenTeacher, TeacherOutput
-from .batch import Batch, make_batch
+from ..teachers import FrozenTeacher
 from .overlap import TeacherStream
 from .parts import build_preprocessor, build_student, fit_preprocessor
 
@@ -71,7 +72,7 @@ class BaseDistiller(BaseClassifier):
     imageless_stages: Tuple[str, ...] = ()
 
     #: What the teacher is asked for, of
-    #: :data:`~mmkd_custom.models.teachers.OUTPUTS`; nothing else is computed.
+    #: :data:`~mmkd_custom.models.outputs.OUTPUTS`; nothing else is computed.
     teacher_wants: Tuple[str, ...] = (FEATURE,)
 
     def __init__(
@@ -98,7 +99,7 @@ class BaseDistiller(BaseClassifier):
                 'one of TimmTeacher, MMPretrainTeacher.'
             )
         for module in teacher.modules():
-            if isinstance(module, CachedTeacher) and module is not teacher:
+            if hasattr(module, 'recall') and module is not teacher:
                 raise UserError(
                     f'teacher: a CachedTeacher inside a '
                     f'{type(teacher).__name__} would never be used; put the '
@@ -305,7 +306,7 @@ class BaseDistiller(BaseClassifier):
             tuple: What :meth:`run_teacher` and then what :meth:`run_student`
             returns, in one.
         """
-        if isinstance(self.teacher, CachedTeacher):
+        if hasattr(self.teacher, 'recall'):
             return (*self.run_teacher(batch), *self.run_student(batch))
         with self._teacher_stream.teacher(batch.device):
             teacher, seconds = self.run_teacher(batch)
@@ -322,7 +323,7 @@ class BaseDistiller(BaseClassifier):
             only, since waiting would cost more than it tells).
         """
         start = time.perf_counter()
-        if isinstance(self.teacher, CachedTeacher):
+        if hasattr(self.teacher, 'recall'):
             output = self.teacher.recall(
                 batch.data_samples,
                 self.teacher_wants,

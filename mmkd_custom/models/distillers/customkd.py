@@ -16,9 +16,9 @@ from ...stages import (
     Stage,
     StageSchedule,
 )
+from ..batch import Batch, top1
 from ..options import checked_weight
 from .base import BaseDistiller
-from .batch import Batch, top1
 from .parts import build_connector
 
 

@@ -9,9 +9,9 @@ import torch.nn as nn
 
 from ...errors import UserError
 from ...registry import MODELS
+from ..batch import Batch, top1
 from ..options import checked_weight
 from .base import BaseDistiller
-from .batch import Batch, top1
 from .parts import build_connector
 
 SOURCES = ('feature', 'logits')

@@ -9,9 +9,9 @@ import torch.nn as nn
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.models.utils.batch_augments import RandomBatchAugment
 
-from ...compat import keep_nested_state_dict
 from ...errors import UserError
 from ...registry import MODELS
+from ...utils.compat import keep_nested_state_dict
 from ..data_preprocessor import DistillDataPreprocessor
 from ..student import Student
 

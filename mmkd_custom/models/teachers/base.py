@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 
 from ...errors import UserError
-from .output import FEATURE, LOGITS, OUTPUTS, TeacherOutput, concatenate
+from ..outputs import FEATURE, LOGITS, OUTPUTS, TeacherOutput, concatenate
 from .preparation import InputPreparation
 
 DTYPES = {
@@ -54,7 +54,7 @@ class FrozenTeacher(nn.Module):
         feature_dim (int): Width D of the feature.
         num_classes (int, optional): Number of classes C; None if headless.
         offers (tuple[str]): What it can be asked for, of
-            :data:`~mmkd_custom.models.teachers.OUTPUTS`.
+            :data:`~mmkd_custom.models.outputs.OUTPUTS`.
         dims (dict[str, tuple[int]]): Shape for one image of each, at the size
             of the dry run; maps as ``maps.0``, ``maps.1`` …
         name (str): Name of the network.

@@ -9,9 +9,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..outputs import FEATURE, LOGITS, TeacherOutput
 from .base import FrozenTeacher
-from .cached import CachedTeacher
-from .output import FEATURE, LOGITS, TeacherOutput
 
 
 def teacher_report(
@@ -137,7 +136,7 @@ def _members(
 ) -> List[Tuple[FrozenTeacher, Sequence[str]]]:
     """Finds the teachers of an ensemble and what each is asked for."""
     inner = getattr(teacher, 'teacher', None)
-    if isinstance(teacher, CachedTeacher):
+    if hasattr(teacher, 'recall'):
         return _members(inner, wants)
     if isinstance(inner, FrozenTeacher):
         # Its own head makes logits of the other's feature.

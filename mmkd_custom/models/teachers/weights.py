@@ -17,7 +17,7 @@ import torch.nn as nn
 from mmengine.logging import print_log
 
 from ...errors import UserError
-from ...files import damage
+from ...utils.files import damage
 from .layouts import StateDict, log, recognise
 
 PYPI = 'pypi:'

@@ -13,9 +13,9 @@ from mmengine.optim import OptimWrapper
 from mmkd_custom.engine import FiniteLossHook
 from mmkd_custom.engine.hooks import finite_loss
 from mmkd_custom.errors import UserError
-from mmkd_custom.files import load_checkpoint
-from tests.engine.conftest import EPOCH_LENGTH
+from mmkd_custom.utils.files import load_checkpoint
 from tests.helpers import digests
+from tests.runners import EPOCH_LENGTH
 from tests.two_ranks import TwoRanks
 
 DISTILLED = dict()

@@ -6,7 +6,7 @@ import warnings
 import pytest
 from mmengine.hooks import Hook
 
-from tests.engine.conftest import EPOCH_LENGTH
+from tests.runners import EPOCH_LENGTH
 
 
 class Rates(Hook):

@@ -11,9 +11,9 @@ from mmengine.registry import METRICS
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.export import export_student
-from mmkd_custom.files import load_checkpoint
-from mmkd_custom.runs import RUN_KEY, run_of
-from tests.engine.conftest import Average
+from mmkd_custom.utils.files import load_checkpoint
+from mmkd_custom.utils.runs import RUN_KEY, run_of
+from tests.runners import Average
 
 SCRIPT = [40.0, 70.0, 60.0, 55.0]
 

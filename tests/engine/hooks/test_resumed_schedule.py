@@ -20,8 +20,8 @@ from mmkd_custom.engine.hooks import (
 )
 from mmkd_custom.engine.optim_wrapper import StagedOptimWrapperConstructor
 from mmkd_custom.errors import UserError
-from mmkd_custom.files import load_checkpoint
 from mmkd_custom.stages import Stage, StageSchedule
+from mmkd_custom.utils.files import load_checkpoint
 from tests.helpers import forget_instances
 
 #: Iterations of an epoch.

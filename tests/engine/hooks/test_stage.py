@@ -8,8 +8,8 @@ from mmengine.hooks import EMAHook, Hook
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import CUSTOMIZATION, DISTILLATION
-from tests.engine.conftest import EPOCH_LENGTH, Average
 from tests.helpers import digests
+from tests.runners import EPOCH_LENGTH, Average
 
 PARTS = ('student', 'student_projection', 'teacher_projection')
 

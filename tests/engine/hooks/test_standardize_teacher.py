@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from mmkd_custom.cache.hook import TeacherCacheHook
 from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
-from mmkd_custom.engine.hooks.teacher_cache import TeacherCacheHook
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.distillers import make_batch
-from mmkd_custom.runs import left_by_run
+from mmkd_custom.utils.runs import left_by_run
 
 
 def cached(config, dtype='float16'):

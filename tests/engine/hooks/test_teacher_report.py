@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from mmkd_custom.cache.hook import TeacherCacheHook
 from mmkd_custom.engine import teacher_pass
 from mmkd_custom.engine.hooks import teacher_report
 from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
-from mmkd_custom.engine.hooks.teacher_cache import TeacherCacheHook
 from mmkd_custom.engine.hooks.teacher_report import TeacherReportHook
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.distillers import make_batch
-from mmkd_custom.runs import left_by_run
+from mmkd_custom.utils.runs import left_by_run
 
 #: A head with the classes of the data.
 HEAD = {'model.teacher.teacher.num_classes': 3}

@@ -8,10 +8,11 @@ from mmengine.model import ExponentialMovingAverage
 from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.structures import DataSample
 
+from mmkd_custom.cache import CachedTeacher
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import CustomKD
 from mmkd_custom.models.distillers import Batch
-from mmkd_custom.models.teachers import CachedTeacher, EnsembleTeacher
+from mmkd_custom.models.teachers import EnsembleTeacher
 from mmkd_custom.stages import DISTILLATION
 from tests.helpers import (
     build_customkd,

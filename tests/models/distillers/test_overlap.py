@@ -8,11 +8,7 @@ import torch
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.distillers import overlap
-from mmkd_custom.models.distillers.overlap import (
-    TIMED,
-    WARM_UP,
-    TeacherStream,
-)
+from mmkd_custom.models.distillers.overlap import TIMED, WARM_UP, TeacherStream
 
 CUDA = torch.device('cuda', 0)
 STEPS = 2 * (WARM_UP + TIMED)

@@ -10,7 +10,8 @@ import torch
 import torch.nn as nn
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.teachers import FrozenTeacher, TeacherOutput
+from mmkd_custom.models.outputs import TeacherOutput
+from mmkd_custom.models.teachers import FrozenTeacher
 
 
 class Small(FrozenTeacher):

@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn as nn
 
+from mmkd_custom.cache.teacher import CachedTeacher
+from mmkd_custom.models.outputs import TeacherOutput
 from mmkd_custom.models.teachers.base import FrozenTeacher
-from mmkd_custom.models.teachers.cached import CachedTeacher
-from mmkd_custom.models.teachers.output import TeacherOutput
 from mmkd_custom.models.teachers.report import report_text, teacher_report
-from mmkd_custom.models.teachers.timm_teacher import TimmTeacher
+from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
 
 
 class Tiny(FrozenTeacher):
@@ -165,9 +165,9 @@ def test_a_dtype_that_the_device_lacks_leaves_the_operations_out(monkeypatch):
 
 
 def test_a_probed_ensemble_reports_each_of_its_teachers(tmp_path):
-    from mmkd_custom.models.teachers.ensemble import EnsembleTeacher
-    from mmkd_custom.models.teachers.probe import Probe
-    from mmkd_custom.models.teachers.probed import ProbedTeacher
+    from mmkd_custom.models.teachers.wrappers.ensemble import EnsembleTeacher
+    from mmkd_custom.models.teachers.wrappers.probe import Probe
+    from mmkd_custom.models.teachers.wrappers.probed import ProbedTeacher
 
     members = [Tiny(input_size=4), Tiny(max_batch=3)]
     ensemble = EnsembleTeacher(members, mode='features')
@@ -193,7 +193,7 @@ def test_a_probed_ensemble_reports_each_of_its_teachers(tmp_path):
 
 
 def test_an_ensemble_reports_each_of_its_teachers():
-    from mmkd_custom.models.teachers.ensemble import EnsembleTeacher
+    from mmkd_custom.models.teachers.wrappers.ensemble import EnsembleTeacher
 
     members = [
         TimmTeacher('test_vit', num_classes=3, input_size=size)

@@ -1,0 +1,270 @@
+"""A picture of what the student and the teacher of a config each see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import (
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+import numpy as np
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from PIL import Image, ImageDraw
+
+from ..datasets import SampleKey, TwoStreamDataset
+from ..datasets.two_stream.views import seeded_rng
+from ..engine.config_data import config_scope, training_data
+from ..errors import UserError
+from ..models.distillers.parts import build_preprocessor
+from ..models.teachers.base import FrozenTeacher
+from ..models.teachers.wrappers.base import build_wrapped
+from ..stages import LABELLED, STREAMS
+
+BOTH = 'both'
+CHOICES = (*STREAMS, BOTH)
+
+#: What a student may see of a sample: key of the batch, name here.
+VIEWS = dict(inputs='student', strong_inputs='student, strong')
+
+#: Pixels between what is drawn, and of a line of text.
+GAP = 6
+LINE = 14
+
+
+class Seen(NamedTuple):
+    """One sample as it is seen in several views.
+
+    Args:
+        caption (str): Its stream; of a labelled one class and file name too.
+        views (list[dict[str, np.ndarray]]): For each view who sees what:
+            ``student`` (``student, strong`` too if the dataset makes a strong
+            view), then each teacher by name; uint8 (H, W, 3), RGB.
+    """
+
+    caption: str
+    views: List[Dict[str, np.ndarray]]
+
+
+def browse(
+    config: Config, count: int = 4, views: int = 2, stream: str = BOTH
+) -> List[Seen]:
+    """Collects what student and teacher see of a config's training images.
+
+    The images go through the config's own pipelines, data preprocessor (batch
+    augmentations included, among the samples shown) and the teacher's own
+    preparation, and are then de-normalised. A config without a teacher shows
+    the student's alone, an ensemble each of its teachers.
+
+    Args:
+        config (Config): From :func:`~mmkd_custom.engine.config.load_config`.
+        count (int): Samples of each stream, spread evenly over it. Defaults
+            to 4.
+        views (int): Views of each, from the first on. Defaults to 2.
+        stream (str): 'labelled', 'unlabelled', 'synthetic' or 'both', which
+            is all that there are. Defaults to 'both'.
+
+    Returns:
+        list[Seen]: The samples, labelled ones first.
+
+    Raises:
+        UserError: If the config has no such stream or fewer views, or cannot
+            be built.
+    """
+    for option, number in (('--count', count), ('--views', views)):
+        if number < 1:
+            raise UserError(
+                f'{option} {number}: a whole number >= 1 is wanted.'
+            )
+    sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
+    fixed = sampler.get('num_views')
+    if fixed is not None and views > fixed:
+        raise UserError(
+            f'--views {views}: the sampler of the config has num_views='
+            f'{fixed}, so there are no more.'
+        )
+    dataset = training_data(config)
+    model = config.get('model') or {}
+    with config_scope(config):
+        preprocessor = build_preprocessor(
+            model.get('data_preprocessor', config.get('data_preprocessor'))
+        )
+        spec = model.get('teacher')
+        teacher = spec and build_wrapped(spec, 'model.teacher', {})
+    indices = _indices(dataset, count, stream)
+    seen = [Seen(_caption(dataset, index), []) for index in indices]
+    for view in range(views):
+        data = pseudo_collate([dataset[SampleKey(i, view)] for i in indices])
+        # Mixup and its like draw anew for every batch.
+        with seeded_rng(dataset.seed, view):
+            data = preprocessor(data, True)
+        pictures = _pictures(data, preprocessor, teacher)
+        for number, sample in enumerate(seen):
+            sample.views.append({k: p[number] for k, p in pictures.items()})
+    return seen
+
+
+def draw(seen: Sequence[Seen], path: Union[str, Path]) -> Path:
+    """Draws samples one below the other, pixel for pixel.
+
+    Args:
+        seen (Sequence[Seen]): From :func:`browse`.
+        path (str | Path): The picture; its ending says the format. Its folder
+            is made.
+
+    Returns:
+        Path: The picture.
+
+    Raises:
+        UserError: If no picture can be written there.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise UserError(f'--out {path}: a file such as F.png is wanted.')
+    picture = render(seen)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise UserError(
+            f'--out {path}: cannot be written ({error}).'
+        ) from error
+    return path
+
+
+def render(seen: Sequence[Seen]) -> Image.Image:
+    """Lays out the picture that :func:`draw` writes."""
+    width = height = 0
+    for _, _, box in _layout(seen):
+        width, height = max(width, box[2]), max(height, box[3])
+    canvas = Image.new('RGB', (width + GAP, height + GAP), 'white')
+    pen = ImageDraw.Draw(canvas)
+    for text, pixels, (left, top, _, _) in _layout(seen):
+        if pixels is not None:
+            canvas.paste(Image.fromarray(pixels), (left, top + LINE))
+        pen.text((left, top), text, fill='black')
+    return canvas
+
+
+def _layout(seen: Sequence[Seen]) -> Iterator[tuple]:
+    """Gives each text, the image below it, and the box of both."""
+    top = GAP
+    for sample in seen:
+        text, width = _text(sample.caption)
+        yield text, None, (GAP, top, GAP + width, top + LINE)
+        top, left, bottom = top + LINE, GAP, top + LINE
+        for number, view in enumerate(sample.views):
+            for who, pixels in view.items():
+                height, width = pixels.shape[:2]
+                text, least = _text(f'{who} {width}x{height}, view {number}')
+                right = left + max(width, least)
+                low = top + LINE + height
+                yield text, pixels, (left, top, right, low)
+                left, bottom = right + GAP, max(bottom, low)
+            left += GAP
+        top = bottom + 2 * GAP
+
+
+def _text(text: str) -> Tuple[str, int]:
+    """Gives a text as the font can write it, and its width in pixels."""
+    # That of older versions of Pillow knows these letters only.
+    text = text.encode('latin-1', 'replace').decode('latin-1')
+    return text, int(ImageDraw.Draw(Image.new('1', (1, 1))).textlength(text))
+
+
+def _indices(dataset: TwoStreamDataset, count: int, stream: str) -> List[int]:
+    chosen, start = [], 0
+    for name in STREAMS:
+        size = getattr(dataset, f'num_{name}')
+        if name == stream and not size:
+            raise UserError(
+                f'--stream {stream}: the config has no {stream} images.'
+            )
+        if stream in (name, BOTH) and size:
+            # Labelled images are listed class by class: over all of them.
+            places = np.linspace(0, size - 1, min(count, size))
+            chosen += [start + int(place) for place in places.round()]
+        start += size
+    return chosen
+
+
+def _caption(dataset: TwoStreamDataset, index: int) -> str:
+    stream, position = dataset.locate(index)
+    if stream != LABELLED:
+        # A file's name, and its folder's, may tell the class.
+        return f'{stream}, sample {index}'
+    info = dataset.labelled.get_data_info(position)
+    label = info.get('gt_label')
+    if label is None:
+        label = np.argmax(info['gt_score'])
+    names = dataset.CLASSES
+    labels = [
+        str(number if names is None else names[number])
+        for number in np.atleast_1d(label).tolist()
+    ]
+    file = Path(info.get('img_path') or f'image {position}').name
+    return f'labelled: {", ".join(labels)}, {file}'
+
+
+def _pictures(
+    data: dict, preprocessor: nn.Module, teacher: Optional[FrozenTeacher]
+) -> Dict[str, np.ndarray]:
+    """Gives what each sees of a preprocessed batch, (N, H, W, 3) uint8."""
+    mean = std = None
+    if getattr(preprocessor, '_enable_normalize', False):
+        mean, std = preprocessor.mean.flatten(), preprocessor.std.flatten()
+    rgb = bool(getattr(preprocessor, 'to_rgb', True))
+    pictures = {}
+    for name, who in VIEWS.items():
+        if name in data:
+            own = _denormalised(data[name], mean, std)
+            pictures[who] = own if rgb else own[..., ::-1]
+    if teacher is None:
+        return pictures
+    inputs = data.get('teacher_inputs', data['inputs'])
+    inputs = teacher.prepare(inputs, mean=mean, std=std, to_rgb=rgb)
+    for number, (member, images) in enumerate(_prepared(teacher, inputs)):
+        name = f'teacher {member.name}'
+        # An ensemble may ask one network twice.
+        name = name if name not in pictures else f'{name} ({number})'
+        pictures[name] = _denormalised(images, member.mean, member.std)
+    return pictures
+
+
+def _prepared(teacher: FrozenTeacher, inputs: torch.Tensor) -> Iterator[tuple]:
+    """Gives each network that is asked, with the images it gets."""
+    # Probed, adapted or cached, it prepares as the teacher inside it does.
+    while isinstance(getattr(teacher, 'teacher', None), FrozenTeacher):
+        teacher = teacher.teacher
+    members = getattr(teacher, 'teachers', None)
+    if members is None:
+        yield teacher, inputs
+    else:
+        for member in members:
+            yield from _prepared(member, member.prepare(inputs))
+
+
+def _denormalised(
+    images: torch.Tensor,
+    mean: Union[Sequence[float], torch.Tensor, None],
+    std: Union[Sequence[float], torch.Tensor, None],
+) -> np.ndarray:
+    images = images.detach().cpu().double()
+    if mean is not None:
+        mean, std = (
+            torch.as_tensor(values, dtype=torch.float64).view(1, 3, 1, 1)
+            for values in (mean, std)
+        )
+        images = images * std + mean
+    # (N, 3, H, W) -> (N, H, W, 3)
+    images = images.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+    return np.ascontiguousarray(images.numpy())

@@ -1,0 +1,1 @@
+"""Configs x tasks x seeds: which runs, running them, their tables."""

@@ -1,0 +1,239 @@
+"""Many finished runs as tables: configs x tasks, mean and std over seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+
+import numpy as np
+
+from ..utils.files import write_atomic
+
+#: What of a run is reported, each in files of its own: the result, and what
+#: was chosen with the labels of the test images.
+KINDS = ('last', 'oracle')
+#: The row of what always answering one class scores.
+CONSTANT = 'constant answer'
+MEAN = 'mean'
+MISSING = 'missing'
+
+
+class Run(NamedTuple):
+    """Names one run of a benchmark.
+
+    Args:
+        config (str): Name of the config, a row.
+        task (str): Name of the task, a column.
+        seed (int): Seed.
+    """
+
+    config: str
+    task: str
+    seed: int
+
+
+class Score(NamedTuple):
+    """One metric over seeds.
+
+    Args:
+        values (tuple[float]): Of the seeds that are there.
+        seeds (int): Number of seeds that are wanted.
+    """
+
+    values: tuple
+    seeds: int
+
+    @property
+    def complete(self) -> bool:
+        """bool: Whether every seed is there."""
+        return len(self.values) == self.seeds
+
+    @property
+    def mean(self) -> Optional[float]:
+        """float: Over the seeds that are there; None if none is."""
+        return float(np.mean(self.values)) if self.values else None
+
+    @property
+    def std(self) -> Optional[float]:
+        """float: Of the sample (n - 1); None of fewer than two."""
+        if len(self.values) < 2:
+            return None
+        return float(np.std(self.values, ddof=1))
+
+    def __str__(self) -> str:
+        if self.mean is None:
+            return MISSING
+        std = '' if self.std is None else f' ± {_number(self.std)}'
+        wanted = '' if self.complete else f' of {self.seeds}'
+        return f'{_number(self.mean)}{std} (n={len(self.values)}{wanted})'
+
+
+class MetricTable(NamedTuple):
+    """One metric of a benchmark.
+
+    Args:
+        metric (str): Its name, as in ``results.json``.
+        kind (str): 'last' or 'oracle'.
+        tasks (list[str]): Columns.
+        rows (dict[str, dict[str, Score]]): Config to task to score. ``mean``,
+            the mean over tasks, is there if no run is missing: over seeds, of
+            each seed's mean.
+    """
+
+    metric: str
+    kind: str
+    tasks: List[str]
+    rows: Dict[str, Dict[str, Score]]
+
+    def markdown(self) -> str:
+        """Gives a table in Markdown, with a line that says what it is."""
+        what = (
+            'after the last epoch'
+            if self.kind == 'last'
+            else 'best epoch by the test labels; not a result'
+        )
+        lines = [
+            f'{self.metric}, {self.kind} ({what}): mean ± standard deviation '
+            'of the sample over n seeds.',
+            '',
+            _line(['config', *self.tasks, MEAN]),
+            _line(['---'] + ['---:'] * (len(self.tasks) + 1)),
+        ]
+        for config, scores in self.rows.items():
+            cells = [
+                str(scores[column]) if column in scores else MISSING
+                for column in (*self.tasks, MEAN)
+            ]
+            lines.append(_line([config, *cells]))
+        return '\n'.join(lines) + '\n'
+
+    def csv(self) -> str:
+        """Gives a line a config, with mean, std and n of each column."""
+        columns = [*self.tasks, MEAN]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator='\n')
+        parts = ('mean', 'std', 'n')
+        writer.writerow(
+            ['config', *(f'{c} {part}' for c in columns for part in parts)]
+        )
+        for config, scores in self.rows.items():
+            row: List[object] = [config]
+            for column in columns:
+                score = scores.get(column)
+                # An empty field is how tables say that there is no number.
+                row += (
+                    [score.mean, score.std, len(score.values)]
+                    if score is not None
+                    else [None, None, None]
+                )
+            writer.writerow(row)
+        return text.getvalue()
+
+
+def metric_tables(
+    runs: Sequence[Run], results: Mapping[Run, dict]
+) -> List[MetricTable]:
+    """Makes the tables of every metric.
+
+    Args:
+        runs (Sequence[Run]): All that the benchmark consists of.
+        results (Mapping[Run, dict]): Content of ``results.json`` of those that
+            have finished.
+
+    Returns:
+        list[MetricTable]: 'last' of each metric, then 'oracle' of each.
+    """
+    tables = []
+    floor = _constant_runs(results)
+    for kind in KINDS:
+        if kind == 'last':
+            shown, found = [*runs, *floor], {**results, **floor}
+        else:
+            shown, found = runs, results
+        metrics = dict.fromkeys(
+            metric
+            for run in shown
+            for metric in found.get(run, {kind: {}})[kind]
+            if metric != 'epoch'
+        )
+        tables += [_table(metric, kind, shown, found) for metric in metrics]
+    return tables
+
+
+def _constant_runs(results: Mapping[Run, dict]) -> Dict[Run, dict]:
+    """Returns a row of runs for the constant answer, where runs tell it."""
+    floor = {}
+    for run, content in results.items():
+        metrics = dict(content.get('constant') or {})
+        if metrics:
+            metrics.pop('class')
+            floor[run._replace(config=CONSTANT)] = dict(last=metrics)
+    return floor
+
+
+def write_tables(
+    tables: Sequence[MetricTable], folder: Union[str, Path]
+) -> List[Path]:
+    """Writes ``<metric>.<kind>.md`` and ``.csv`` of each table.
+
+    Args:
+        tables (Sequence[MetricTable]): From :func:`metric_tables`.
+        folder (str | Path): Where to; it is made.
+
+    Returns:
+        list[Path]: The Markdown files.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in tables:
+        stem = f'{table.metric}.{table.kind}'.replace('/', '_')
+        written.append(folder / f'{stem}.md')
+        write_atomic(written[-1], table.markdown().encode())
+        write_atomic(folder / f'{stem}.csv', table.csv().encode())
+    return written
+
+
+def _table(
+    metric: str, kind: str, runs: Sequence[Run], results: Mapping[Run, dict]
+) -> MetricTable:
+    tasks = list(dict.fromkeys(run.task for run in runs))
+    values = {
+        run: results[run][kind][metric]
+        for run in runs
+        # What was not finite is null in the file.
+        if run in results and results[run][kind].get(metric) is not None
+    }
+    rows = {}
+    for config in dict.fromkeys(run.config for run in runs):
+        own = [run for run in runs if run.config == config]
+        scores = {}
+        for task in tasks:
+            wanted = [run for run in own if run.task == task]
+            there = tuple(values[run] for run in wanted if run in values)
+            scores[task] = Score(there, len(wanted))
+        # A mean over other tasks, or other seeds, is not comparable.
+        if all(s.complete and s.values for s in scores.values()):
+            seeds = dict.fromkeys(run.seed for run in own)
+            means = tuple(
+                float(
+                    np.mean([values[run] for run in own if run.seed == seed])
+                )
+                for seed in seeds
+            )
+            scores[MEAN] = Score(means, len(means))
+        rows[config] = scores
+    return MetricTable(metric, kind, tasks, rows)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return '| ' + ' | '.join(c.replace('|', '\\|') for c in cells) + ' |'
+
+
+def _number(value: float) -> str:
+    # Percentages and the like; what lies near 0 wants more digits.
+    digits = 4 if 0 < abs(value) < 0.1 and math.isfinite(value) else 2
+    return f'{value:.{digits}f}'

@@ -1,0 +1,155 @@
+"""What an image file holds, found by reading it once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import (
+    Dict,
+    Hashable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
+
+import mmcv
+import numpy as np
+from PIL import Image
+
+from ...errors import UserError
+from ...utils.progress import progress_bar
+from ..images import COMMON_FORMATS
+
+#: Files that are handed to a process at once.
+CHUNK = 32
+
+Key = TypeVar('Key', bound=Hashable)
+
+
+class Fingerprint(NamedTuple):
+    """What an image holds.
+
+    Args:
+        sha256 (str): Of the file's bytes, 64 hexadecimal digits; of an image
+            that lies in memory, of its pixels.
+        size (tuple[int, int], optional): Width and height in pixels; None if
+            it cannot be decoded.
+        error (str, optional): Why it cannot be decoded to its end. Defaults to
+            None, which says that it can.
+    """
+
+    sha256: str
+    size: Optional[Tuple[int, int]]
+    error: Optional[str] = None
+
+
+def fingerprint(path: str) -> Fingerprint:
+    """Reads an image file once, decodes all of it and hashes its bytes.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Fingerprint: What it holds.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        return Fingerprint('', None, f'{type(error).__name__}: {error}')
+    sha256 = hashlib.sha256(content).hexdigest()
+    # Decoders raise nearly any exception on damaged input.
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            kind, size = image.format, image.size
+    except Exception as error:
+        # Pillow names the buffer, at an address that says nothing.
+        reason = str(error).split(' <_io.BytesIO', 1)[0]
+        return Fingerprint(sha256, None, f'{type(error).__name__}: {reason}')
+    if kind not in COMMON_FORMATS and not _opencv_decodes(content):
+        reason = f'OpenCV cannot decode the format {kind}'
+        return Fingerprint(sha256, None, reason)
+    return Fingerprint(sha256, size)
+
+
+def fingerprint_pixels(image: np.ndarray) -> Fingerprint:
+    """Hashes an image that lies in memory.
+
+    Args:
+        image (np.ndarray): (H, W) or (H, W, C).
+
+    Returns:
+        Fingerprint: Of its shape, dtype and pixels.
+    """
+    image = np.ascontiguousarray(image)
+    hashed = hashlib.sha256(f'{image.dtype} {image.shape}\n'.encode())
+    hashed.update(image.tobytes())
+    return Fingerprint(hashed.hexdigest(), (image.shape[1], image.shape[0]))
+
+
+def fingerprint_all(
+    paths: Sequence[str], workers: Optional[int] = None
+) -> Dict[str, Fingerprint]:
+    """Takes the fingerprints of many files, with a progress bar.
+
+    Args:
+        paths (Sequence[str]): The files; one named twice is read once.
+        workers (int, optional): Processes; 1 works in this one. Defaults to
+            None, which is the number of cores.
+
+    Returns:
+        dict[str, Fingerprint]: Path to what it holds, in the order given.
+
+    Raises:
+        UserError: If ``workers`` is less than 1.
+    """
+    if workers is None:
+        workers = os.cpu_count() or 1
+    if workers < 1:
+        raise UserError(f'--workers {workers}: a whole number >= 1 is wanted.')
+    paths = list(dict.fromkeys(paths))
+    with progress_bar() as bar, ExitStack() as stack:
+        if workers == 1:
+            found = map(fingerprint, paths)
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(workers))
+            found = pool.map(fingerprint, paths, chunksize=CHUNK)
+        tracked = bar.track(found, total=len(paths), description='reading')
+        return dict(zip(paths, tracked))
+
+
+def same_images(
+    fingerprints: Dict[Key, Fingerprint],
+) -> List[Tuple[Fingerprint, List[Key]]]:
+    """Finds images that are there more than once.
+
+    The same are those of equal SHA-256 and equal decoded size. An image that
+    was stored anew, at another quality or size, is another one. What cannot
+    be decoded is left out.
+
+    Args:
+        fingerprints (dict): What names an image to what it holds.
+
+    Returns:
+        list[tuple[Fingerprint, list]]: Each image that several names hold,
+        with these, in the order given.
+    """
+    groups: Dict[Fingerprint, List[Key]] = {}
+    for key, found in fingerprints.items():
+        if found.error is None:
+            groups.setdefault(found, []).append(key)
+    return [(found, keys) for found, keys in groups.items() if len(keys) > 1]
+
+
+def _opencv_decodes(content: bytes) -> bool:
+    try:
+        return mmcv.imfrombytes(content, backend='cv2') is not None
+    except Exception:
+        return False

@@ -1,0 +1,116 @@
+"""What a finished run leaves for machines to read: ``results.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Union
+
+from ..errors import UserError
+from ..utils.files import RESULTS_FILE, write_atomic
+
+#: Distributions whose version decides what a run computes.
+VERSIONED = (
+    'mmkd-custom',
+    'mmengine',
+    'mmpretrain',
+    'mmcv',
+    'mmcv-lite',
+    'torch',
+    'torchvision',
+    'timm',
+    'open_clip_torch',
+    'numpy',
+)
+
+
+def versions() -> Dict[str, str]:
+    """Gives the versions of Python and of the installed packages.
+
+    Returns:
+        dict[str, str]: Name to version; packages that are not installed are
+        left out.
+    """
+    found = dict(python=platform.python_version())
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def summarize(history: List[Dict[str, float]]) -> Dict[str, dict]:
+    """Reduces the evaluations of a run to what is reported.
+
+    Args:
+        history (list[dict]): One dict of metrics per evaluation, oldest
+            first; ``epoch`` counts from 1.
+
+    Returns:
+        dict: ``last``, the metrics after the last epoch, which are the result;
+        and ``oracle``, the metrics after the epoch in which the first of them
+        was best, with its ``epoch``: that one is chosen by the labels of the
+        test images, so it only stands beside the result.
+    """
+    if not history:
+        return dict(last={}, oracle={})
+    first = next((key for key in history[0] if key != 'epoch'), None)
+
+    def score(entry: Dict[str, float]) -> float:
+        value = entry.get(first, -math.inf)
+        return -math.inf if math.isnan(value) else value
+
+    last = {k: v for k, v in history[-1].items() if k != 'epoch'}
+    return dict(last=last, oracle=dict(max(history, key=score)))
+
+
+def write_json(content: dict, path: Union[str, Path]) -> None:
+    """Writes a JSON file in one step, so that it is whole or not there.
+
+    Args:
+        content (dict): Any values: arrays and tensors become lists, numbers
+            that are not finite ``null``, other objects text.
+        path (str | Path): The destination.
+    """
+    text = json.dumps(_plain(content), indent=2, allow_nan=False) + '\n'
+    write_atomic(path, text.encode())
+
+
+def _plain(value: Any) -> Any:
+    """Turns a value into one that JSON has."""
+    if hasattr(value, 'tolist'):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (int, type(None))) else str(value)
+
+
+def read_results(work_dir: Union[str, Path]) -> Optional[dict]:
+    """Reads the ``results.json`` of a run, None when it has not finished.
+
+    Raises:
+        UserError: If it is damaged.
+    """
+    path = Path(work_dir) / RESULTS_FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(
+            f'{path}: expected JSON, got a damaged file ({error}); delete it '
+            'to make it anew.'
+        ) from error
+    if not isinstance(found, dict):
+        raise UserError(
+            f'{path}: expected a dict, got {type(found).__name__}.'
+        )
+    return found

@@ -1,0 +1,1 @@
+"""What is fitted to a frozen teacher: probes and adaptations."""

@@ -1,0 +1,187 @@
+"""The labelled images of a config, as its teacher sees them."""
+
+from __future__ import annotations
+
+from typing import Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch.utils.data import DataLoader
+
+from ..datasets import SampleKey, TwoStreamDataset
+from ..datasets.subset import stratified_subset
+from ..datasets.two_stream.views import derive_seed
+from ..datasets.wrappers import pipeline_of, with_pipeline
+from ..errors import UserError
+from ..models.batch import hard_labels
+from ..models.distillers.parts import build_preprocessor
+from ..models.teachers.base import FrozenTeacher
+
+
+class LabelledImages:
+    """Batches of a config's labelled images, part of them held out.
+
+    What is trained on goes through the training pipeline, in another seeded
+    view every epoch. What is held out goes through the validation pipeline,
+    as images do when a student is tested; where a ``teacher_pipeline`` makes
+    the teacher's images, it goes through that, in view 0. The unlabelled
+    dataset is left out of all this.
+
+    Args:
+        config (Config): With ``train_dataloader``.
+        teacher (FrozenTeacher): Whose preparation and device count.
+        holdout (float): Share of every class's images that is held out. At
+            least one a class, unless that is its only one; 0 holds out none.
+        batch_size (int): Images a batch.
+        seed (int): Of the hold-out, the views and the order.
+
+    Attributes:
+        train (np.ndarray): Indices of the images to train on.
+        held_out (np.ndarray): Indices of the others.
+        classes (list[str]): Class names, in order.
+        split_sha256 (str): SHA-256 of all labelled samples.
+
+    Raises:
+        UserError: If the config has no labelled data of single labels.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        teacher: FrozenTeacher,
+        holdout: float,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        loader = config.get('train_dataloader')
+        if not loader or not loader.get('dataset'):
+            raise UserError(
+                'config: has no train_dataloader.dataset, but its labelled '
+                'images are wanted.'
+            )
+        self.teacher = teacher
+        self.batch_size = batch_size
+        self.seed = seed
+        self._workers = loader.get('num_workers', 0)
+        self._preprocessor = build_preprocessor(
+            config.model.get(
+                'data_preprocessor', config.get('data_preprocessor')
+            )
+        ).to(next(teacher.parameters()).device)
+        self._views, self._still = _datasets(config, seed)
+        labels = _labels(self._views)
+        self.classes = _class_names(self._views, labels)
+        self.split_sha256 = self._views.split_sha256
+        self.held_out = _held_out(labels, holdout, seed)
+        self.train = np.setdiff1d(np.arange(len(labels)), self.held_out)
+
+    def batches(
+        self, epoch: int
+    ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+        """Gives the images to train on, shuffled.
+
+        Args:
+            epoch (int): Number of the epoch, which is that of the view.
+
+        Yields:
+            tuple[Tensor, Tensor]: Images (N, 3, H, W) as the teacher wants
+            them and class indices (N,), on its device.
+        """
+        seed = derive_seed(self.seed, 'order', epoch)
+        order = np.random.RandomState(seed % 2**32).permutation(self.train)
+        return self._batches(self._views, order, epoch)
+
+    def held_out_batches(self) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+        """Gives the images held out, in order; see :meth:`batches`."""
+        return self._batches(self._still, self.held_out, 0)
+
+    def _batches(
+        self, dataset: TwoStreamDataset, indices: Sequence[int], view: int
+    ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+        keys = [SampleKey(int(index), view) for index in indices]
+        chunks = [
+            keys[start : start + self.batch_size]
+            for start in range(0, len(keys), self.batch_size)
+        ]
+        for data in DataLoader(
+            dataset,
+            batch_sampler=chunks,
+            num_workers=self._workers,
+            collate_fn=pseudo_collate,
+        ):
+            data = self._preprocessor(data, False)
+            inputs = self._prepare(data.get('teacher_inputs', data['inputs']))
+            labels = hard_labels(data['data_samples'])
+            yield inputs, labels.to(inputs.device)
+
+    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
+        own = self._preprocessor
+        normalised = getattr(own, '_enable_normalize', False)
+        return self.teacher.prepare(
+            images,
+            mean=own.mean.flatten() if normalised else None,
+            std=own.std.flatten() if normalised else None,
+            to_rgb=bool(getattr(own, 'to_rgb', True)),
+        )
+
+
+def _datasets(
+    config: Config, seed: int
+) -> Tuple[TwoStreamDataset, TwoStreamDataset]:
+    given = config.train_dataloader.dataset
+    labelled = given.get('labelled', given)
+    options = dict(
+        seed=given.get('seed', seed) if 'labelled' in given else seed,
+        teacher_pipeline=given.get('teacher_pipeline')
+        if 'labelled' in given
+        else None,
+    )
+    views = TwoStreamDataset(labelled=labelled, **options)
+    pipeline = _test_pipeline(config)
+    if pipeline is None or options['teacher_pipeline'] is not None:
+        return views, views
+    still = TwoStreamDataset(labelled=with_pipeline(labelled, pipeline))
+    return views, still
+
+
+def _test_pipeline(config: Config) -> Optional[list]:
+    loader = config.get('val_dataloader') or config.get('test_dataloader')
+    return pipeline_of((loader or {}).get('dataset') or {})
+
+
+def _labels(dataset: TwoStreamDataset) -> np.ndarray:
+    labels = []
+    for index in range(dataset.num_labelled):
+        info = dataset.labelled.get_data_info(index)
+        label = info.get('gt_label')
+        if label is None:
+            label = int(np.argmax(info['gt_score']))
+        if np.ndim(label):
+            raise UserError(
+                f'train_dataloader.dataset: sample {index} has the labels '
+                f'{list(label)}, but one label a sample is wanted.'
+            )
+        labels.append(int(label))
+    return np.asarray(labels)
+
+
+def _class_names(dataset: TwoStreamDataset, labels: np.ndarray) -> List[str]:
+    names = dataset.CLASSES
+    if names is None:
+        names = range(int(labels.max()) + 1)
+    return [str(name) for name in names]
+
+
+def _held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    if share == 0:
+        return np.empty(0, dtype=np.int64)
+    drawn = stratified_subset(labels, fraction=share, seed=seed)
+    # Every class keeps one image to be trained on.
+    kept = []
+    for label in np.unique(labels):
+        members = drawn[labels[drawn] == label]
+        all_drawn = len(members) == (labels == label).sum()
+        kept.append(members[1:] if all_drawn else members)
+    return np.sort(np.concatenate(kept))

@@ -1,0 +1,167 @@
+"""Fits a linear probe of a config's teacher to its labelled data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator, Tuple, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+
+from ..engine.misspelt import naming_misspelt
+from ..errors import UserError
+from ..models.outputs import FEATURE
+from ..models.teachers.base import FrozenTeacher
+from ..models.teachers.wrappers.base import (
+    build_wrapped,
+    feature_name,
+    input_summary,
+)
+from ..models.teachers.wrappers.probe import STANDARDIZE, Probe
+from ..models.teachers.wrappers.probed import ProbedTeacher
+from ..utils.progress import progress_bar
+from .config import seed_of, teacher_to_fit, usage
+from .labelled import LabelledImages
+from .probe_fit import ProbeFit, fit_probe
+
+_BATCH_SIZE = 64
+
+#: What it is for, the option that names its file, and the file.
+_KIND = (ProbedTeacher, 'probe', 'probe.safetensors')
+
+
+class _StillImages(LabelledImages):
+    """All labelled images, through the pipeline of those held out."""
+
+    def all_batches(self) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+        count = len(self.train) + len(self.held_out)
+        return self._batches(self._still, range(count), 0)
+
+
+def probe_config(
+    config: Config,
+    normalization: str = STANDARDIZE,
+    holdout: float = 0.2,
+    out: Union[str, Path, None] = None,
+) -> Tuple[Probe, ProbeFit, Path]:
+    """Probes the teacher of a config on its labelled data; stores the probe.
+
+    Each labelled image is looked at once, through the validation pipeline and
+    not through the augmentations: a probe is to tell what is in an image, the
+    whole of it is in that view, and the result depends on no draw. Where the
+    dataset makes the teacher's images by a ``teacher_pipeline``, that is
+    used, in view 0, because it gives them at the teacher's size. The
+    unlabelled dataset is not even built, so no label of the target is read.
+
+    Args:
+        config (Config): From :func:`~mmkd_custom.engine.config.load_config`,
+            with a teacher in its model. Of a ``ProbedTeacher``, the teacher
+            inside is probed anew, in a ``CachedTeacher`` too.
+        normalization (str): 'none', 'l2' or 'standardize'. Defaults to
+            'standardize'.
+        holdout (float): Share of the images of each class that chooses the
+            regularisation. Defaults to 0.2.
+        out (str | Path, optional): The safetensors file. Defaults to None,
+            the one that a ``ProbedTeacher`` of the config names, else
+            ``probe.safetensors`` in the config's work directory.
+
+    Returns:
+        tuple[Probe, ProbeFit, Path]: What was stored, how it was chosen, and
+        where it is.
+
+    Raises:
+        UserError: If the config has no teacher or no labels, too few images
+            can be held out, or the file cannot be written.
+    """
+    if not 0 < holdout < 1:
+        raise UserError(f'holdout={holdout}, but a share in (0, 1) is wanted.')
+    spec, path = teacher_to_fit(config, *_KIND, out=out)
+    seed = seed_of(config)
+    with (
+        DefaultScope.overwrite_default_scope(
+            config.get('default_scope', 'mmkd_custom')
+        ),
+        naming_misspelt(),
+    ):
+        # Random weights, if it has such, shall be the same every time.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            teacher = build_wrapped(spec, 'model.teacher', {})
+        digest = teacher.digest()
+        teacher.to(get_device())
+        batch_size = (config.get('val_dataloader') or {}).get(
+            'batch_size', _BATCH_SIZE
+        )
+        images = _StillImages(config, teacher, holdout, batch_size, seed)
+    print_log(
+        f'Probing {teacher.describe()} on {len(images.train)} + '
+        f'{len(images.held_out)} labelled images of {len(images.classes)} '
+        'classes.',
+        logger='current',
+    )
+    features, labels = _extract(teacher, images, batch_size)
+    _check_labels(labels, images.classes)
+    fit = fit_probe(features, labels, images.held_out, normalization)
+    probe = Probe(
+        weight=fit.weight,
+        bias=fit.bias,
+        mean=fit.mean,
+        std=fit.std,
+        normalization=normalization,
+        classes=images.classes,
+        teacher=teacher.name,
+        teacher_sha256=digest,
+        feature=feature_name(teacher),
+        input=input_summary(teacher),
+        c=fit.c,
+        accuracy=fit.accuracy,
+        split_sha256=images.split_sha256,
+        seed=seed,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    probe.save(path)
+    return probe, fit, path
+
+
+def probe_usage(config: Config, path: Union[str, Path]) -> str:
+    """Says how a run gets the probed teacher.
+
+    Args:
+        config (Config): The config whose teacher was probed.
+        path (str | Path): The probe's file.
+
+    Returns:
+        str: See :func:`~mmkd_custom.fitting.config.usage`.
+    """
+    return usage(config, *_KIND[:2], path)
+
+
+def _extract(
+    teacher: FrozenTeacher, images: _StillImages, batch_size: int
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Gives the feature (N, D) and the class (N,) of every image."""
+    count = len(images.train) + len(images.held_out)
+    features, labels = [], []
+    with progress_bar() as progress:
+        for inputs, targets in progress.track(
+            images.all_batches(),
+            total=-(-count // batch_size),
+            description='teacher',
+        ):
+            features.append(teacher(inputs, (FEATURE,)).feature.cpu())
+            labels.append(targets.cpu())
+    return torch.cat(features), torch.cat(labels)
+
+
+def _check_labels(labels: torch.Tensor, classes: list) -> None:
+    present = set(labels.tolist())
+    lacking = [name for i, name in enumerate(classes) if i not in present]
+    if lacking or len(classes) < 2:
+        raise UserError(
+            f'labelled: {len(present)} of {len(classes)} classes have images'
+            + (f', {lacking[0]!r} has none' if lacking else '')
+            + ', but a probe wants some of each of at least two classes.'
+        )

@@ -1,0 +1,5 @@
+"""Teachers from MMPretrain."""
+
+from .teacher import MMPretrainTeacher
+
+__all__ = ['MMPretrainTeacher']

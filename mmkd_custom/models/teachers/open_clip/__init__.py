@@ -1,0 +1,5 @@
+"""Teachers from open_clip."""
+
+from .teacher import OpenCLIPTeacher
+
+__all__ = ['OpenCLIPTeacher']

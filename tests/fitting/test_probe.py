@@ -1,0 +1,328 @@
+"""Tests of probing a config's teacher."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from torch.optim import SGD
+
+from mmkd_custom.datasets import split_digest
+from mmkd_custom.datasets.domain_folder import DomainFolder
+from mmkd_custom.errors import UserError
+from mmkd_custom.fitting.probe import probe_config, probe_usage
+from mmkd_custom.fitting.probe_fit import fit_probe
+from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
+from mmkd_custom.models.teachers.wrappers.probe import Probe
+from mmkd_custom.models.teachers.wrappers.probed import ProbedTeacher
+from mmkd_custom.registry import MODELS
+from tests.helpers import make_batch, make_domains, student_config
+
+CLASSES = ['cat', 'dog', 'owl']
+SIZE = 32
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    """One labelled domain; the target's folder is empty."""
+    root = make_domains(tmp_path_factory.mktemp('data'), per_class=5)
+    shutil.rmtree(root / 'photo')
+    return root
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('weights') / 'vit.pth'
+    torch.save(
+        TimmTeacher('test_vit', input_size=SIZE).model.state_dict(), path
+    )
+    return str(path)
+
+
+def teacher_config(weights: str) -> dict:
+    return dict(
+        type='TimmTeacher',
+        model_name='test_vit',
+        checkpoint=weights,
+        input_size=SIZE,
+    )
+
+
+@pytest.fixture
+def config(root, weights, tmp_path) -> Config:
+    load = dict(type='LoadImageFromFile')
+    pack = dict(type='PackInputs')
+    views = [load, dict(type='RandomResizedCrop', scale=SIZE), pack]
+    still = [load, dict(type='Resize', scale=(SIZE, SIZE)), pack]
+    domain = dict(type='DomainFolder', data_root=str(root), pipeline=views)
+    return Config(
+        dict(
+            default_scope='mmkd_custom',
+            work_dir=str(tmp_path / 'work'),
+            seed=3,
+            model=dict(teacher=teacher_config(weights)),
+            data_preprocessor=dict(
+                num_classes=3, mean=MEAN, std=STD, to_rgb=True
+            ),
+            train_dataloader=dict(
+                batch_size=4,
+                num_workers=0,
+                dataset=dict(
+                    type='TwoStreamDataset',
+                    labelled=dict(domain, domain='art'),
+                    unlabelled=dict(domain, domain='photo'),
+                ),
+            ),
+            val_dataloader=dict(
+                batch_size=4, dataset=dict(domain, pipeline=still)
+            ),
+        )
+    )
+
+
+def by_hand(root: Path, weights: str):
+    """Features and labels of all labelled images, without this package's."""
+    import timm
+
+    model = timm.create_model('test_vit', dynamic_img_size=True).eval()
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    card = model.pretrained_cfg
+    mean, std = (
+        255 * torch.tensor(card[name]).view(3, 1, 1)
+        for name in ('mean', 'std')
+    )
+    images, labels = [], []
+    for label, name in enumerate(CLASSES):
+        for path in sorted((root / 'art' / name).iterdir()):
+            image = cv2.resize(cv2.imread(str(path)), (SIZE, SIZE))
+            image = torch.tensor(image[..., ::-1].copy()).permute(2, 0, 1)
+            images.append((image - mean) / std)
+            labels.append(label)
+    with torch.no_grad():
+        features = model.forward_head(
+            model.forward_features(torch.stack(images)), pre_logits=True
+        )
+    return features, torch.tensor(labels), torch.stack(images)
+
+
+def test_probe_of_the_whole_images(config, root, weights, tmp_path):
+    features, labels, images = by_hand(root, weights)
+    probe, fit, path = probe_config(config, 'standardize')
+    assert path == tmp_path / 'work' / 'probe.safetensors'
+    stored = Probe.load(path)
+    assert torch.equal(stored.weight, probe.weight)
+    # A fifth of each class chose C; the end is fitted to all.
+    wanted = fit_probe(features, labels, [0, 5, 10], grid=[probe.c])
+    assert torch.allclose(probe.mean, wanted.mean, atol=1e-4)
+    assert torch.allclose(probe.weight, wanted.weight, atol=1e-3)
+    teacher = ProbedTeacher(teacher_config(weights), str(path))
+    # The images are the teacher's already.
+    logits = teacher(images, ('logits',)).logits
+    reference = (features - wanted.mean) / wanted.std
+    reference = reference @ wanted.weight.T + wanted.bias
+    assert torch.allclose(logits, reference, atol=1e-2)
+    assert fit.train_accuracy == 100 == probe.accuracy
+    assert (logits.argmax(1) == labels).all()
+
+
+def test_what_the_file_says(config, root, weights):
+    probe, _, path = probe_config(config, 'l2')
+    stored = Probe.load(path)
+    teacher = TimmTeacher('test_vit', checkpoint=weights, input_size=SIZE)
+    assert stored.teacher_sha256 == teacher.digest()
+    assert stored.teacher == 'test_vit' and stored.feature == 'pooled'
+    assert stored.classes == CLASSES and stored.normalization == 'l2'
+    assert stored.seed == 3 and stored.mean is None
+    dataset = DomainFolder(data_root=str(root), domain='art')
+    assert stored.split_sha256 == split_digest(dataset)
+
+
+def test_same_seed_same_file(config, tmp_path):
+    files = []
+    for name, seed in (('a', 3), ('b', 3), ('c', 4)):
+        config.seed = seed
+        _, _, path = probe_config(config, out=tmp_path / name)
+        files.append(path.read_bytes())
+    assert files[0] == files[1] != files[2]
+
+
+def test_random_weights_are_those_of_the_seed(config, tmp_path):
+    del config.model.teacher['checkpoint']
+    one, _, _ = probe_config(config, out=tmp_path / 'a')
+    torch.rand(3)
+    other, _, _ = probe_config(config, out=tmp_path / 'b')
+    assert one.teacher_sha256 == other.teacher_sha256
+
+
+def test_teacher_pipeline_makes_the_images(config, weights):
+    size = 2 * SIZE
+    config.model.teacher.input_size = size
+    config.train_dataloader.dataset.teacher_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='RandomResizedCrop', scale=size),
+        dict(type='PackInputs'),
+    ]
+    with_large, _, _ = probe_config(config)
+    del config.train_dataloader.dataset['teacher_pipeline']
+    # Now they are as small as the student's, and only then enlarged.
+    with_small, _, _ = probe_config(config)
+    assert with_large.teacher_sha256 == with_small.teacher_sha256
+    assert not torch.allclose(with_large.mean, with_small.mean, atol=1e-3)
+
+
+def test_what_is_printed_can_be_used(config, tmp_path):
+    _, _, path = probe_config(config, out=tmp_path / 'p.safetensors')
+    scope = {}
+    exec(probe_usage(config, path).split('\n\n')[1], scope)
+    spec = scope['model']['teacher']
+    assert spec.pop('_delete_') and spec['num_classes'] == 'auto'
+    # What load_config makes of 'auto'.
+    teacher = MODELS.build(dict(spec, num_classes=3))
+    assert isinstance(teacher, ProbedTeacher) and teacher.num_classes == 3
+
+    # A config that has it already is probed anew, into the same file.
+    path.unlink()
+    usage = probe_usage(config, path)
+    config.model.teacher = spec
+    probe, _, again = probe_config(config)
+    assert again == path and path.is_file()
+    assert probe.teacher == 'test_vit'
+    assert probe_usage(config, again) == usage
+
+
+def test_the_teacher_in_a_cache_is_probed(config, tmp_path):
+    plain, _, _ = probe_config(config, out=tmp_path / 'plain')
+    config.model.teacher = dict(
+        type='CachedTeacher',
+        teacher=config.model.teacher,
+        cache_dtype='float32',
+    )
+    # No folder of a cache is made.
+    probe, _, path = probe_config(config, out=tmp_path / 'p.safetensors')
+    assert not list(tmp_path.rglob('*cache*'))
+    assert probe.teacher_sha256 == plain.teacher_sha256
+    assert torch.equal(probe.weight, plain.weight)
+    scope = {}
+    exec(probe_usage(config, path).split('\n\n')[1], scope)
+    spec = scope['model']['teacher'].pop('teacher')
+    assert scope['model'] == dict(teacher={}) and spec.pop('_delete_')
+    teacher = MODELS.build(
+        dict(config.model.teacher, teacher=dict(spec, num_classes=3))
+    )
+    assert isinstance(teacher.teacher, ProbedTeacher)
+    assert teacher.num_classes == 3 and teacher.cache_dtype == 'float32'
+
+    # Probed anew, into the file that the probed one in the cache names.
+    config.model.teacher.teacher = dict(spec)
+    path.unlink()
+    again, _, there = probe_config(config)
+    assert there == path and path.is_file()
+    assert torch.equal(again.weight, plain.weight)
+
+
+def test_probed_anew_as_it_will_run(config, tmp_path):
+    # The dtype beside the probe holds, so the probe belongs to its weights.
+    spec = dict(
+        type='ProbedTeacher',
+        teacher=config.model.teacher,
+        probe=str(tmp_path / 'p.safetensors'),
+        dtype='bfloat16',
+    )
+    config.model.teacher = spec
+    probe_config(config)
+    assert MODELS.build(spec).teacher.dtype == torch.bfloat16
+
+
+def test_misspelt_teacher(config):
+    config.model.teacher.type = 'TimTeacher'
+    with pytest.raises(UserError, match="no such model.*'TimmTeacher'"):
+        probe_config(config)
+
+
+def test_a_distiller_learns_from_the_logits(config, weights):
+    _, _, path = probe_config(config)
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='Distiller',
+            student=student_config(num_classes=3),
+            teacher=dict(
+                type='ProbedTeacher',
+                teacher=teacher_config(weights),
+                probe=str(path),
+            ),
+            terms=dict(kd=dict(loss=dict(type='KLDivergence'), on='logits')),
+            input_size=SIZE,
+            data_preprocessor=dict(
+                num_classes=3, mean=MEAN, std=STD, to_rgb=True
+            ),
+        )
+    )
+    digest = model.teacher.digest()
+    model.train()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    start = [p.detach().clone() for p in model.student.parameters()]
+    for step in range(2):
+        batch = make_batch([0, 1, 2, None], seed=step, size=SIZE)
+        losses = model(**model.data_preprocessor(batch, True), mode='loss')
+        assert losses['loss_kd'] > 0 and 0 <= losses['teacher_top1'] <= 100
+        optimizer.zero_grad()
+        sum(v for k, v in losses.items() if 'loss' in k).backward()
+        optimizer.step()
+    moved = zip(start, model.student.parameters())
+    assert any(not torch.equal(a, b) for a, b in moved)
+    assert model.teacher.digest() == digest
+    assert not any('probe' in name for name in model.state_dict())
+
+
+def test_other_classes_than_the_students(config, weights):
+    _, _, path = probe_config(config)
+    spec = dict(
+        type='ProbedTeacher',
+        teacher=teacher_config(weights),
+        probe=str(path),
+    )
+    with pytest.raises(UserError, match='teacher has 3 classes.*student 5'):
+        MODELS.build(
+            dict(
+                type='Distiller',
+                student=student_config(num_classes=5),
+                teacher=spec,
+                terms=dict(
+                    kd=dict(loss=dict(type='KLDivergence'), on='logits')
+                ),
+                input_size=SIZE,
+            )
+        )
+
+
+@pytest.mark.parametrize('holdout', [0, 1, -0.1])
+def test_share_that_makes_no_sense(config, holdout):
+    with pytest.raises(UserError, match=f'holdout={holdout}'):
+        probe_config(config, holdout=holdout)
+
+
+def test_class_without_images(config):
+    config.train_dataloader.dataset.labelled.indices = 6
+    with pytest.raises(UserError, match="2 of 3 classes.*'owl' has none"):
+        probe_config(config)
+
+
+def test_config_without_a_teacher(config):
+    config.model = dict(type='ImageClassifier')
+    with pytest.raises(UserError, match='its model has no teacher'):
+        probe_config(config)
+
+
+def test_place_where_nothing_can_be_written(config, tmp_path):
+    with pytest.raises(UserError, match='--out .*is a folder'):
+        probe_config(config, out=tmp_path)
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='--out .*to is wanted'):
+        probe_config(config, out=tmp_path / 'file' / 'probe.safetensors')

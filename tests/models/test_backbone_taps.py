@@ -1,0 +1,253 @@
+"""Tests of what one pass of an MMPretrain backbone gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmpretrain.models import build_backbone
+
+from mmkd_custom.errors import UserError
+from mmkd_custom.models.backbone_taps import BackboneTaps
+from mmkd_custom.models.teachers.mmpretrain.teacher import MMPretrainTeacher
+
+ALL = ('cls', 'tokens', 'maps')
+RESNET = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8)
+VIT = dict(
+    type='VisionTransformer',
+    arch=dict(
+        embed_dims=32, num_layers=6, num_heads=2, feedforward_channels=64
+    ),
+    img_size=32,
+    patch_size=8,
+)
+SWIN = dict(
+    type='SwinTransformer',
+    arch=dict(embed_dims=24, depths=[1, 1, 2], num_heads=[1, 2, 4]),
+    out_indices=(2,),
+    img_size=32,
+    window_size=4,
+    pad_small_map=True,
+)
+
+
+def build(config: dict, **options) -> torch.nn.Module:
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        backbone = build_backbone(dict(config, **options))
+    backbone.init_weights()
+    # Some of MMPretrain's do not return themselves.
+    backbone.eval()
+    return backbone
+
+
+def twin(backbone: torch.nn.Module, config: dict, **options):
+    """The same weights, made to give something else by MMPretrain itself."""
+    other = build(config, **options)
+    other.load_state_dict(backbone.state_dict(), strict=False)
+    return other
+
+
+def run(backbone, images, wants=ALL, size=(32, 32), **options):
+    with torch.no_grad():
+        return BackboneTaps(backbone, size, 'teacher', **options)(
+            images, wants
+        )
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, 32, 48)
+
+
+def test_maps_of_a_convolutional_network_are_its_stages(images):
+    backbone = build(RESNET)
+    seen = run(backbone, images)
+    with torch.no_grad():
+        wanted = twin(backbone, RESNET, out_indices=(0, 1, 2, 3))(images)
+    assert len(seen.maps) == 4
+    assert all(torch.equal(a, b) for a, b in zip(seen.maps, wanted))
+    assert [m.shape[1:] for m in seen.maps][0] == (8, 8, 12)
+    assert torch.equal(seen.outputs[0], wanted[3])
+
+
+def test_tokens_of_a_convolutional_network_are_its_last_map(images):
+    seen = run(build(RESNET), images.repeat(1, 1, 2, 2))
+    last = seen.outputs[-1]
+    assert seen.grid == (2, 3) and seen.cls is None
+    assert torch.equal(seen.tokens[:, 0], last[:, :, 0, 0])
+    assert torch.equal(seen.tokens[:, 4], last[:, :, 1, 1])
+
+
+@pytest.mark.parametrize('out_type', ['cls_token', 'avg_featmap', 'featmap'])
+def test_transformer(images, out_type):
+    backbone = build(VIT, out_type=out_type)
+    with torch.no_grad():
+        plain = backbone(images)[-1]
+    seen = run(backbone, images)
+    with torch.no_grad():
+        raw = twin(backbone, VIT, out_type='raw')(images)[-1]
+        blocks = twin(
+            backbone,
+            VIT,
+            out_type='featmap',
+            out_indices=[0, 2, 3, 5],
+            final_norm=False,
+        )(images)
+    # The head gets what it got before.
+    assert torch.equal(seen.outputs[-1], plain)
+    assert torch.equal(seen.cls, raw[:, 0])
+    assert torch.equal(seen.tokens, raw[:, 1:])
+    assert seen.grid == (4, 6)
+    assert len(seen.maps) == 4
+    assert all(torch.equal(a, b) for a, b in zip(seen.maps, blocks))
+
+
+def test_normalised_tokens_are_not_the_last_blocks(images):
+    seen = run(build(VIT), images)
+    rows = seen.maps[-1].flatten(2).transpose(1, 2)
+    assert torch.allclose(seen.tokens.mean(2), torch.zeros(2, 24), atol=1e-5)
+    assert not torch.allclose(seen.tokens, rows, atol=1e-2)
+
+
+def test_distillation_token_is_no_patch(images):
+    config = dict(VIT, type='DistilledVisionTransformer')
+    backbone = build(config)
+    seen = run(backbone, images)
+    with torch.no_grad():
+        raw = twin(backbone, config, out_type='raw')(images)[-1]
+    assert torch.equal(seen.cls, raw[:, 0])
+    assert torch.equal(seen.tokens, raw[:, 2:])
+    assert seen.maps[0].shape == (2, 32, 4, 6)
+
+
+def test_transformer_without_a_class_token(images):
+    backbone = build(VIT, out_type='avg_featmap', with_cls_token=False)
+    taps = BackboneTaps(backbone, (32, 32), 'teacher')
+    assert taps.is_transformer and not taps.has_cls
+    with torch.no_grad():
+        seen = taps(images, ALL)
+        raw = twin(backbone, VIT, out_type='raw', with_cls_token=False)(images)
+    assert seen.cls is None and torch.equal(seen.tokens, raw[-1])
+
+
+def test_windowed_transformer(images):
+    backbone = build(SWIN)
+    seen = run(backbone, images)
+    with torch.no_grad():
+        wanted = twin(backbone, SWIN, out_indices=(0, 1, 2), norm_cfg=None)(
+            images
+        )
+        own = backbone(images)[-1]
+    assert [tuple(m.shape[1:]) for m in seen.maps] == [
+        (24, 8, 12),
+        (48, 4, 6),
+        (96, 2, 3),
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(seen.maps, wanted))
+    # Tokens are those of the output, which is normalised.
+    assert torch.equal(seen.tokens, own.flatten(2).transpose(1, 2))
+
+
+def test_network_of_several_outputs():
+    options = dict(channels=(4, 8, 16, 32))
+    extra = {
+        f'stage{i + 1}': dict(
+            num_modules=1,
+            num_branches=i + 1,
+            block='BOTTLENECK' if i == 0 else 'BASIC',
+            num_blocks=(1,) * (i + 1),
+            num_channels=options['channels'][: i + 1],
+        )
+        for i in range(4)
+    }
+    backbone = build(dict(type='HRNet', extra=extra))
+    seen = run(backbone, torch.randn(2, 3, 64, 64), size=(64, 64))
+    assert len(seen.maps) == len(seen.outputs) == 4
+    assert all(a is b for a, b in zip(seen.maps, seen.outputs))
+
+
+def test_given_maps(images):
+    backbone = build(VIT)
+    every = run(backbone, images, map_indices=range(6)).maps
+    chosen = run(build(VIT), images, map_indices=(1, -1))
+    assert len(every) == 6 and len(chosen.maps) == 2
+    same = run(backbone, images, map_indices=(-1, 1)).maps
+    assert torch.equal(same[0], every[1]) and torch.equal(same[1], every[5])
+
+
+@pytest.mark.parametrize(
+    'indices, named',
+    [((4,), '4'), ((-5,), '-5'), ('last', 'l'), (3, 'nothing')],
+)
+def test_map_that_is_not_there(indices, named):
+    with pytest.raises(UserError, match=rf'names {named}.*\[0, 1, 2, 3\]'):
+        BackboneTaps(build(RESNET), (32, 32), 'teacher', indices)
+
+
+def test_no_maps_at_all():
+    with pytest.raises(UserError, match=r'map_indices=\[\] names nothing'):
+        BackboneTaps(build(RESNET), (32, 32), 'teacher', [])
+
+
+def test_nothing_is_kept_unless_wanted(images):
+    taps = BackboneTaps(build(VIT), (32, 32), 'teacher')
+    with torch.no_grad():
+        seen = taps(images, ('feature', 'logits'))
+    assert seen[1:] == (None, None, None, None)
+    assert not taps._seen and not taps._final
+    with torch.no_grad():
+        taps(images, ALL)
+    assert not taps._seen and not taps._final
+
+
+def test_dry_run_draws_no_random_number():
+    backbone = build(VIT)
+    state = torch.random.get_rng_state()
+    BackboneTaps(backbone, (32, 32), 'teacher')
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_size_on_which_it_cannot_run():
+    swin = dict(SWIN, window_size=7, pad_small_map=False)
+    with pytest.raises(UserError, match='32 x 32 pixels.*give input_size='):
+        BackboneTaps(build(swin), (32, 32), 'teacher')
+
+
+#: Name in the model zoo, number of tokens at 224 pixels, maps.
+FAMILIES = [
+    ('mobilenet-v3-small-050_3rdparty_in1k', 49, 5),
+    ('shufflenet-v2-1x_16xb64_in1k', 49, 3),
+    ('repvgg-a0_8xb32_in1k', 49, 4),
+    ('densenet121_3rdparty_in1k', 49, 4),
+    ('convnext-v2-atto_3rdparty-fcmae_in1k', 49, 4),
+    ('poolformer-s12_3rdparty_32xb128_in1k', 49, 4),
+    ('efficientnet-b0_3rdparty_8xb32_in1k', 49, 5),
+    ('mobilevit-xxsmall_3rdparty_in1k', 49, 5),
+    ('twins-svt-small_3rdparty_8xb128_in1k', 49, 1),
+    ('van-tiny_3rdparty_in1k', 49, 1),
+    ('mvitv2-tiny_3rdparty_in1k', 49, 4),
+    ('t2t-vit-t-14_8xb64_in1k', 196, 4),
+    ('deit3-small-p16_3rdparty_in1k', 196, 4),
+    ('vit-tiny-p14_eva02-pre_in21k', 256, 4),
+    ('xcit-nano-12-p16_3rdparty_in1k', 196, 4),
+    ('revvit-small_3rdparty_in1k', 196, 0),
+    ('tinyvit-5m_3rdparty_in1k', 0, 0),
+    ('conformer-tiny-p16_3rdparty_in1k', 0, 0),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name, tokens, maps', FAMILIES)
+def test_families(name, tokens, maps):
+    teacher = MMPretrainTeacher(name)
+    found = teacher(torch.randn(1, 3, 224, 224), teacher.offers)
+    assert found.feature.shape == (1, teacher.feature_dim)
+    assert ('tokens' in teacher.offers) is bool(tokens)
+    assert ('maps' in teacher.offers) is bool(maps)
+    if tokens:
+        assert found.tokens.shape[1] == tokens
+        assert found.grid[0] * found.grid[1] == tokens
+    if maps:
+        assert len(found.maps) == maps
+        areas = [m.shape[2] * m.shape[3] for m in found.maps]
+        assert areas == sorted(areas, reverse=True) and areas[-1] == tokens
