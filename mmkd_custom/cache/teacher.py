@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
 from ..models.data_preprocessor import send
-from ..models.outputs import FEATURE, LOGITS, TOKENS, TeacherOutput
+from ..models.outputs import FEATURE, LOGITS, TOKENS, Outputs
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.base import build_wrapped, mirrored
 from ..registry import MODELS
@@ -121,9 +121,7 @@ class CachedTeacher(FrozenTeacher):
                 raise
             return getattr(inner, name)
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Asks the other teacher.
 
         Args:
@@ -131,7 +129,7 @@ class CachedTeacher(FrozenTeacher):
             wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            TeacherOutput: What it gives.
+            Outputs: What it gives.
         """
         return self.teacher(inputs, wants)
 
@@ -194,7 +192,7 @@ class CachedTeacher(FrozenTeacher):
         samples: List[DataSample],
         wants: Sequence[str],
         images: Callable[[List[int]], Optional[torch.Tensor]],
-    ) -> TeacherOutput:
+    ) -> Outputs:
         """Gives the outputs of a batch: reads, and asks about the rest.
 
         Args:
@@ -206,7 +204,7 @@ class CachedTeacher(FrozenTeacher):
                 came without.
 
         Returns:
-            TeacherOutput: Exactly what is wanted, in float32, on the
+            Outputs: Exactly what is wanted, in float32, on the
             teacher's device.
 
         Raises:
@@ -223,7 +221,7 @@ class CachedTeacher(FrozenTeacher):
         if not right.all():
             self._complete(outputs, keys, right, images)
         device = next(self.parameters()).device
-        output = TeacherOutput(
+        output = Outputs(
             **{name: send(outputs[name], device) for name in wants}
         )
         if TOKENS in wants:

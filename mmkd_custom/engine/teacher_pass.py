@@ -15,7 +15,7 @@ from ..datasets import SampleKey, TwoStreamDataset
 from ..errors import UserError
 from ..models.batch import Batch
 from ..models.distillers import BaseDistiller, make_batch
-from ..models.outputs import TeacherOutput
+from ..models.outputs import Outputs
 from ..utils.progress import progress_bar
 from .unwrap import unwrapped
 
@@ -68,7 +68,7 @@ def every_sample(dataset: Dataset, views: Sequence[int]) -> np.ndarray:
 
 def ask_about(
     runner: Runner, model: BaseDistiller, keys: np.ndarray, batch_size: int
-) -> Iterator[Tuple[List[DataSample], TeacherOutput]]:
+) -> Iterator[Tuple[List[DataSample], Outputs]]:
     """Asks the teacher about some samples, with a progress bar.
 
     What a cache holds is read, and no image is made for it; what it does not
@@ -81,7 +81,7 @@ def ask_about(
         batch_size (int): Images the teacher sees at once.
 
     Yields:
-        tuple[list[DataSample], TeacherOutput]: This rank's batches.
+        tuple[list[DataSample], Outputs]: This rank's batches.
     """
     from ..cache.cached_keys import cache_of, marker
 

@@ -1,32 +1,64 @@
-"""What a teacher says about images, and what can be asked of it."""
+"""What any network says of images, and what shape that has."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
+from ..errors import UserError
+
 FEATURE, LOGITS, TOKENS, MAPS = 'feature', 'logits', 'tokens', 'maps'
 
-#: Everything a teacher may be asked for.
+#: Every output that has a name of its own; others are ``more.<name>``.
 OUTPUTS = (FEATURE, LOGITS, TOKENS, MAPS)
 
 
-@dataclass
-class TeacherOutput:
-    """What a teacher says about N images; None where it was not asked.
-
-    Nothing in it is L2-normalised unless the teacher says so.
+class Shape(NamedTuple):
+    """The shape of one output for one image.
 
     Attributes:
-        feature (Tensor, optional): f_t (N, D): one vector an image.
-        logits (Tensor, optional): z_t (N, C).
+        sizes (tuple[int]): ``(D,)`` of a vector, ``(L, D)`` of tokens,
+            ``(C, h, w)`` of a map, ``()`` of an index.
+        grid (tuple[int, int], optional): (h, w) of tokens, h * w = L.
+        classes (int, optional): Number of values of an index.
+    """
+
+    sizes: Tuple[int, ...]
+    grid: Optional[Tuple[int, int]] = None
+    classes: Optional[int] = None
+
+    @property
+    def kind(self) -> str:
+        """str: 'index', 'vector', 'tokens' or 'map'."""
+        return ('index', 'vector', 'tokens', 'map')[len(self.sizes)]
+
+    @property
+    def width(self) -> int:
+        """int: Number of channels."""
+        return self.sizes[0 if len(self.sizes) == 3 else -1]
+
+    def __str__(self) -> str:
+        return f'{self.kind} {self.sizes}'
+
+
+@dataclass
+class Outputs:
+    """What a network says of N images; None where it was not asked.
+
+    Nothing in it is L2-normalised unless the network says so.
+
+    Attributes:
+        feature (Tensor, optional): (N, D): one vector an image.
+        logits (Tensor, optional): (N, C).
         tokens (Tensor, optional): Patch tokens (N, L, D_p), row by row of the
             ``grid``; neither class nor register tokens.
         grid (tuple[int, int], optional): (h, w) with h * w = L.
         maps (tuple[Tensor], optional): A map (N, C_i, h_i, w_i) a stage, the
             last one last.
+        more (dict[str, Tensor]): Anything else, by name: a second head, an
+            attention, a customized feature.
     """
 
     feature: Optional[torch.Tensor] = None
@@ -34,64 +66,100 @@ class TeacherOutput:
     tokens: Optional[torch.Tensor] = None
     grid: Optional[Tuple[int, int]] = None
     maps: Optional[Tuple[torch.Tensor, ...]] = None
+    more: Dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def map(
-        self, function: Callable[[torch.Tensor], torch.Tensor]
-    ) -> TeacherOutput:
-        """Applies a function to every tensor there is.
+    def get(self, path: str) -> torch.Tensor:
+        """Returns one output.
+
+        Args:
+            path (str): ``feature``, ``logits``, ``tokens``, ``maps.<index>``
+                (from 0, or negative from the end) or ``more.<name>``.
+
+        Returns:
+            Tensor: With N first.
+
+        Raises:
+            UserError: If there is no such output; lists what there is.
+        """
+        name, _, rest = path.partition('.')
+        try:
+            if name == MAPS:
+                return self.maps[int(rest)]
+            found = self.more[rest] if rest else getattr(self, name)
+            if torch.is_tensor(found):
+                return found
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            pass
+        raise UserError(
+            f'expected an output out of {", ".join(self.named_tensors())}, '
+            f'got {path!r}.'
+        )
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Outputs:
+        """Applies a function to every tensor.
 
         Args:
             function (Callable): Tensor to tensor.
 
         Returns:
-            TeacherOutput: With the same fields set.
+            Outputs: With the same fields set.
         """
-        return TeacherOutput(
-            **{name: _map(value, function) for name, value in self._set()}
+        return _from_named(
+            {k: function(v) for k, v in self.named_tensors().items()},
+            self.grid,
         )
 
     def named_tensors(self) -> Dict[str, torch.Tensor]:
-        """Gives every tensor by name; maps are ``maps.0``, ``maps.1`` …"""
+        """Returns every tensor by its path, see :meth:`get`."""
         named: Dict[str, torch.Tensor] = {}
-        for name, value in self._set():
+        for item in fields(self):
+            value = getattr(self, item.name)
             if torch.is_tensor(value):
-                named[name] = value
-            elif name == MAPS:
-                named.update({f'{name}.{i}': m for i, m in enumerate(value)})
-        return named
+                named[item.name] = value
+            elif item.name == MAPS and value is not None:
+                named.update({f'{MAPS}.{i}': m for i, m in enumerate(value)})
+        return {**named, **{f'more.{k}': v for k, v in self.more.items()}}
 
-    def _set(self) -> List[Tuple[str, Any]]:
-        named = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        return [(name, value) for name, value in named if value is not None]
+    def shapes(self) -> Dict[str, Shape]:
+        """Returns the shape of every output for one image, by path."""
+        return {
+            path: Shape(
+                tuple(value.shape[1:]), self.grid if path == TOKENS else None
+            )
+            for path, value in self.named_tensors().items()
+        }
 
 
-def concatenate(outputs: Sequence[TeacherOutput]) -> TeacherOutput:
-    """Joins what was said about the parts of a batch.
+def concatenate(outputs: Sequence[Outputs]) -> Outputs:
+    """Joins what was said of the parts of a batch.
 
     Args:
-        outputs (Sequence[TeacherOutput]): At least one, with the same fields
-            set and the same grid.
+        outputs (Sequence[Outputs]): At least one, with the same fields set
+            and the same grid.
 
     Returns:
-        TeacherOutput: About all images, in order.
+        Outputs: Of all images, in order.
     """
     if len(outputs) == 1:
         return outputs[0]
-    joined: Dict[str, Any] = {}
-    for name, first in outputs[0]._set():
-        values = [getattr(output, name) for output in outputs]
-        if torch.is_tensor(first):
-            joined[name] = torch.cat(values)
-        elif name == MAPS:
-            joined[name] = tuple(torch.cat(stage) for stage in zip(*values))
+    named = [output.named_tensors() for output in outputs]
+    return _from_named(
+        {k: torch.cat([each[k] for each in named]) for k in named[0]},
+        outputs[0].grid,
+    )
+
+
+def _from_named(
+    named: Dict[str, torch.Tensor], grid: Optional[Tuple[int, int]]
+) -> Outputs:
+    """Puts tensors by path together again; maps are in order."""
+    given: Dict[str, Any] = dict(grid=grid, more={})
+    for path, value in named.items():
+        name, _, rest = path.partition('.')
+        if name == MAPS:
+            given[MAPS] = (*given.get(MAPS, ()), value)
+        elif rest:
+            given['more'][rest] = value
         else:
-            joined[name] = first
-    return TeacherOutput(**joined)
-
-
-def _map(value: Any, function: Callable) -> Any:
-    if torch.is_tensor(value):
-        return function(value)
-    if isinstance(value, tuple) and all(map(torch.is_tensor, value)):
-        return tuple(function(tensor) for tensor in value)
-    return value
+            given[name] = value
+    return Outputs(**given)

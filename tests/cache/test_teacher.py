@@ -11,7 +11,7 @@ from mmpretrain.structures import DataSample
 from mmkd_custom.cache import CachedTeacher
 from mmkd_custom.cache.store import FeatureStore
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.outputs import TeacherOutput
+from mmkd_custom.models.outputs import Outputs
 from mmkd_custom.models.teachers import (
     EnsembleTeacher,
     FrozenTeacher,
@@ -34,10 +34,10 @@ class Counting(FrozenTeacher):
         self.classes = ('a', 'b', 'c', 'd')
         self.asked = []
 
-    def encode(self, inputs, wants) -> TeacherOutput:
+    def encode(self, inputs, wants) -> Outputs:
         self.asked.append([round(v) for v in inputs.mean((1, 2, 3)).tolist()])
         feature = self.scale(inputs.mean((1, 2, 3), keepdim=False)[:, None])
-        return TeacherOutput(feature, -feature)
+        return Outputs(feature, -feature)
 
 
 def image(index, view):

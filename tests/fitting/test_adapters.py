@@ -9,7 +9,7 @@ import torch.nn as nn
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.fitting.adapters import adapters, norm_parameters
-from mmkd_custom.models.outputs import FEATURE, TeacherOutput
+from mmkd_custom.models.outputs import FEATURE, Outputs
 from mmkd_custom.models.teachers.base import FrozenTeacher
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
 from mmkd_custom.models.teachers.wrappers.adaptation import Adaptation
@@ -32,7 +32,7 @@ class Attention(FrozenTeacher):
         tokens = inputs.flatten(2).mT.repeat(1, 1, 2)
         tokens = self.attention(tokens, tokens, tokens, need_weights=False)[0]
         feature = self.fc(self.norm(tokens)).mean(1)
-        return TeacherOutput(feature, self.head(feature))
+        return Outputs(feature, self.head(feature))
 
 
 def vit():
@@ -234,7 +234,7 @@ def test_what_cannot_be_adapted_is_refused(monkeypatch):
             self.infer_dims((2, 2))
 
         def encode(self, inputs, wants):
-            return TeacherOutput(self.convolution(inputs).mean((2, 3)))
+            return Outputs(self.convolution(inputs).mean((2, 3)))
 
     with pytest.raises(UserError, match='no normalisation layer'):
         with adapters(Plain(), 'norm', example()):

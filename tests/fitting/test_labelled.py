@@ -10,7 +10,7 @@ from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import UserError
 from mmkd_custom.fitting.labelled import LabelledImages
 from mmkd_custom.models.distillers import make_batch
-from mmkd_custom.models.outputs import TeacherOutput
+from mmkd_custom.models.outputs import Outputs
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
 from mmkd_custom.registry import MODELS
 from tests.cli import REPOSITORY
@@ -106,7 +106,7 @@ def test_images_are_those_a_run_shows_its_teacher(config, teacher):
 
     def encode(inputs, wants):
         seen.append(inputs)
-        return TeacherOutput(torch.zeros(len(inputs), teacher.feature_dim))
+        return Outputs(torch.zeros(len(inputs), teacher.feature_dim))
 
     teacher._encode = encode
     dataset = images._views

@@ -7,7 +7,7 @@ method = dict(
     type='Distiller',
     terms=dict(
         hint=dict(
-            loss=dict(type='FeatureMSE'),
+            loss=dict(type='MSE'),
             on='feature',
             connector=dict(type='LinearConnector'),
             weight=20.0,

@@ -15,7 +15,7 @@ from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
 from ..batch import Batch, make_batch
 from ..data_preprocessor import send
-from ..outputs import FEATURE, TeacherOutput
+from ..outputs import FEATURE, Outputs
 from ..student import Student
 from ..teachers import FrozenTeacher
 from .overlap import TeacherStream
@@ -298,7 +298,7 @@ class BaseDistiller(BaseClassifier):
     def run_both(
         self, batch: Batch
     ) -> Tuple[
-        TeacherOutput, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor
+        Outputs, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor
     ]:
         """Runs teacher and student, side by side where that is faster.
 
@@ -314,7 +314,7 @@ class BaseDistiller(BaseClassifier):
         self._teacher_stream.join(teacher.named_tensors().values())
         return (teacher, seconds, *student)
 
-    def run_teacher(self, batch: Batch) -> Tuple[TeacherOutput, torch.Tensor]:
+    def run_teacher(self, batch: Batch) -> Tuple[Outputs, torch.Tensor]:
         """Gives the teacher's output, from its cache if it has one.
 
         Returns:
@@ -333,7 +333,7 @@ class BaseDistiller(BaseClassifier):
             output = self.ask_teacher(batch)
         return output, torch.tensor(time.perf_counter() - start)
 
-    def ask_teacher(self, batch: Batch) -> TeacherOutput:
+    def ask_teacher(self, batch: Batch) -> Outputs:
         """Runs the teacher once on a batch, prepared its own way."""
         return self.teacher(self.teacher_images(batch), self.teacher_wants)
 

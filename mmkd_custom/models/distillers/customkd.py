@@ -62,7 +62,7 @@ class CustomKD(BaseDistiller):
             Defaults to None.
         prediction_weight (float): Its weight. Defaults to 1.0.
         feature_loss (dict): Loss of both feature terms. Defaults to
-            ``dict(type='FeatureMSE')``.
+            ``dict(type='MSE')``.
         projection (dict): Connector of both projections; its channels are
             inferred. Defaults to ``dict(type='LinearConnector')`` [ours].
         **kwargs: See :class:`BaseDistiller`.
@@ -131,7 +131,7 @@ class CustomKD(BaseDistiller):
             else None
         )
         self.feature_loss = MODELS.build(
-            feature_loss or dict(type='mmkd_custom.FeatureMSE')
+            feature_loss or dict(type='mmkd_custom.MSE')
         )
         self.prediction_loss = (
             None if prediction is None else MODELS.build(prediction)

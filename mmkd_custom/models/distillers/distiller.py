@@ -30,7 +30,7 @@ class Distiller(BaseDistiller):
         terms=dict(
             kd=dict(loss=dict(type='KLDivergence', temperature=4.0),
                     on='logits', weight=1.0),
-            hint=dict(loss=dict(type='FeatureMSE'), on='feature',
+            hint=dict(loss=dict(type='MSE'), on='feature',
                       connector=dict(type='LinearConnector'), weight=20.0))
 
     and is logged as ``loss_<name>``.

@@ -10,8 +10,8 @@ import torch.nn as nn
 from ...errors import UserError
 from ...registry import MODELS
 from ..options import checked_weight
-from .feature_mse import matched
 from .kl_divergence import checked_temperature, softmax_divergence
+from .mse import matched
 
 
 @MODELS.register_module()

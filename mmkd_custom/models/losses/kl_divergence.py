@@ -10,7 +10,7 @@ import torch.nn as nn
 
 from ...errors import UserError
 from ...registry import MODELS
-from .feature_mse import matched
+from .mse import matched
 
 
 def softmax_divergence(

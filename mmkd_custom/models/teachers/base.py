@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 
 from ...errors import UserError
-from ..outputs import FEATURE, LOGITS, OUTPUTS, TeacherOutput, concatenate
+from ..outputs import FEATURE, LOGITS, OUTPUTS, Outputs, concatenate
 from .preparation import InputPreparation
 
 DTYPES = {
@@ -147,9 +147,7 @@ class FrozenTeacher(nn.Module):
         """Stays in evaluation mode, whatever ``mode`` is."""
         return super().train(False)
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Runs the network; each kind of teacher implements it.
 
         Args:
@@ -159,13 +157,13 @@ class FrozenTeacher(nn.Module):
                 and is not among them is not computed.
 
         Returns:
-            TeacherOutput: In any dtype; at least what is wanted.
+            Outputs: In any dtype; at least what is wanted.
         """
         raise NotImplementedError
 
     def forward(
         self, inputs: torch.Tensor, wants: Optional[Sequence[str]] = None
-    ) -> TeacherOutput:
+    ) -> Outputs:
         """Asks the teacher about images that :meth:`prepare` returned.
 
         Args:
@@ -175,7 +173,7 @@ class FrozenTeacher(nn.Module):
                 None.
 
         Returns:
-            TeacherOutput: Detached, in float32, exactly what is wanted (the
+            Outputs: Detached, in float32, exactly what is wanted (the
             grid comes with the tokens).
 
         Raises:
@@ -207,14 +205,14 @@ class FrozenTeacher(nn.Module):
             )
             return self.standardized(output)
 
-    def standardized(self, output: TeacherOutput) -> TeacherOutput:
+    def standardized(self, output: Outputs) -> Outputs:
         """Applies what :meth:`standardize` was given, if it was.
 
         Args:
-            output (TeacherOutput): As the network gave it; changed in place.
+            output (Outputs): As the network gave it; changed in place.
 
         Returns:
-            TeacherOutput: The same object.
+            Outputs: The same object.
         """
         if output.feature is not None and self.feature_mean is not None:
             output.feature = (
@@ -222,13 +220,11 @@ class FrozenTeacher(nn.Module):
             ) / self.feature_std
         return output
 
-    def _only(
-        self, output: TeacherOutput, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def _only(self, output: Outputs, wants: Sequence[str]) -> Outputs:
         wanted = {name: getattr(output, name) for name in wants}
         if 'tokens' in wants:
             wanted['grid'] = output.grid
-        return TeacherOutput(**wanted).map(torch.Tensor.float)
+        return Outputs(**wanted).map(torch.Tensor.float)
 
     def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Gives (f_t - mean) / std as the feature from now on.

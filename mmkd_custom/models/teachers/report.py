@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..outputs import FEATURE, LOGITS, TeacherOutput
+from ..outputs import FEATURE, LOGITS, Outputs
 from .base import FrozenTeacher
 
 
@@ -148,7 +148,7 @@ def _members(
 
 def _counted(
     teacher: FrozenTeacher, inputs: Any, wants: Sequence[str]
-) -> Tuple[TeacherOutput, float]:
+) -> Tuple[Outputs, float]:
     """Runs the teacher; gives its output and 1e9 operations."""
     counter = FlopCounterMode(display=False)
     with _plain_kernels(), counter:

@@ -244,7 +244,7 @@ def test_general_only_is_fitnet():
         teacher_config(),
         terms=dict(
             general=dict(
-                loss=dict(type='mmkd_custom.FeatureMSE'),
+                loss=dict(type='mmkd_custom.MSE'),
                 on='feature',
                 weight=7.0,
             )

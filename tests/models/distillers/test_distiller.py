@@ -21,7 +21,7 @@ from tests.helpers import make_batch as raw_batch
 
 LABELS = [0, None, 1, 2, None, None]
 ROWS = dict(all=[0, 1, 2, 3, 4, 5], labelled=[0, 2, 3], unlabelled=[1, 4, 5])
-HINT = dict(loss=dict(type='FeatureMSE'), on='feature')
+HINT = dict(loss=dict(type='MSE'), on='feature')
 KD = dict(loss=dict(type='KLDivergence', temperature=2.0), on='logits')
 
 
@@ -100,7 +100,7 @@ def test_terms_equal_their_equations(streams):
                 hint=dict(HINT, weight=3.0, streams=streams),
                 kd=dict(KD, weight=0.5, streams=streams),
                 match=dict(
-                    loss=dict(type='LogitsMSE'), on='logits', streams=streams
+                    loss=dict(type='MSE'), on='logits', streams=streams
                 ),
             ),
             supervised_weight=2.0,
@@ -238,7 +238,7 @@ def test_shipped_methods_build_and_train(repo, name):
 
 
 def test_defaults_of_a_term():
-    model = build(dict(hint=dict(loss=dict(type='FeatureMSE'))))
+    model = build(dict(hint=dict(loss=dict(type='MSE'))))
     term = model.terms['hint']
     assert (term['on'], term['weight'], term['streams']) == (
         'feature',

@@ -8,9 +8,9 @@ from mmkd_custom.models import losses
 from mmkd_custom.registry import MODELS
 
 CONFIGS = [
-    dict(type='FeatureMSE'),
-    dict(type='FeatureMSE', normalize=True),
-    dict(type='LogitsMSE'),
+    dict(type='MSE'),
+    dict(type='MSE', normalize=True),
+    dict(type='MSE'),
     dict(type='KLDivergence'),
     dict(type='KLDivergence', temperature=1.0),
     dict(type='KLDivergence', standardize=True),
@@ -141,6 +141,6 @@ def test_a_temperature_that_is_none_is_named(name, temperature):
 
 
 def test_a_repr_says_the_options():
-    assert 'normalize=True' in repr(losses.FeatureMSE(True))
+    assert 'normalize=True' in repr(losses.MSE(True))
     assert 'temperature=2.0' in repr(losses.KLDivergence(2))
     assert 'beta=3' in repr(losses.DKD(beta=3))

@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.outputs import TeacherOutput
+from mmkd_custom.models.outputs import Outputs
 from mmkd_custom.models.teachers import FrozenTeacher
 
 
@@ -27,12 +27,12 @@ class Small(FrozenTeacher):
         self.seen_dtype = None
         self.infer_dims((8, 8))
 
-    def encode(self, inputs: torch.Tensor, wants) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants) -> Outputs:
         feature = self.body(inputs).mean((2, 3))
         self.seen_dtype = feature.dtype
         if not hasattr(self, 'head'):
-            return TeacherOutput(feature)
-        return TeacherOutput(feature, self.head(feature))
+            return Outputs(feature)
+        return Outputs(feature, self.head(feature))
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_feature_that_is_no_vector():
 
     class Map(FrozenTeacher):
         def encode(self, inputs, wants):
-            return TeacherOutput(inputs)
+            return Outputs(inputs)
 
     with pytest.raises(UserError, match=r'\(1, 3, 8, 8\).*\(1, D\)'):
         Map((0,) * 3, (1,) * 3).infer_dims((8, 8))

@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 
 from mmkd_custom.cache.teacher import CachedTeacher
-from mmkd_custom.models.outputs import TeacherOutput
+from mmkd_custom.models.outputs import Outputs
 from mmkd_custom.models.teachers.base import FrozenTeacher
 from mmkd_custom.models.teachers.report import report_text, teacher_report
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
@@ -31,7 +31,7 @@ class Tiny(FrozenTeacher):
         tokens = inputs.flatten(2).mT.repeat(1, 1, 2)
         tokens = self.attention(tokens, tokens, tokens, need_weights=False)[0]
         feature = tokens.mean(1)
-        return TeacherOutput(
+        return Outputs(
             feature, self.head(feature) if 'logits' in wants else None
         )
 

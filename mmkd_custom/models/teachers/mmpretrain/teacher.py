@@ -15,7 +15,7 @@ from mmpretrain.models import ImageClassifier
 from ....errors import UserError
 from ....registry import MODELS
 from ...backbone_taps import BackboneTaps, is_plain_transformer
-from ...outputs import FEATURE, LOGITS, OUTPUTS, TOKENS, TeacherOutput
+from ...outputs import FEATURE, LOGITS, OUTPUTS, TOKENS, Outputs
 from ..base import FrozenTeacher
 from ..weights import check_sources, load_state_dict, load_strict
 from .zoo import find_model
@@ -163,9 +163,7 @@ class MMPretrainTeacher(FrozenTeacher):
         self.offers = OUTPUTS
         self.infer_dims(size)
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Runs the backbone once, and of neck and head what is wanted.
 
         Args:
@@ -173,7 +171,7 @@ class MMPretrainTeacher(FrozenTeacher):
             wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            TeacherOutput: Feature (N, D), logits (N, C), tokens (N, L, D_p)
+            Outputs: Feature (N, D), logits (N, C), tokens (N, L, D_p)
             and maps, as far as they are wanted and there are any.
         """
         # Some of MMPretrain's make float32 masks or positions on the way
@@ -182,9 +180,7 @@ class MMPretrainTeacher(FrozenTeacher):
         with torch.autocast(inputs.device.type, half, half is not None):
             return self._ask(inputs, wants)
 
-    def _ask(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def _ask(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         if not self.to_rgb:
             inputs = inputs.flip(1)
         pooled = FEATURE in wants and self.feature == POOLED
@@ -212,9 +208,7 @@ class MMPretrainTeacher(FrozenTeacher):
             feature = seen.cls
         elif self.feature == PATCHES:
             feature = seen.tokens.mean(1)
-        return TeacherOutput(
-            feature, logits, seen.tokens, seen.grid, seen.maps
-        )
+        return Outputs(feature, logits, seen.tokens, seen.grid, seen.maps)
 
 
 def _build(config: Config, name: str) -> nn.Module:

@@ -9,7 +9,7 @@ import torch.nn as nn
 
 from ....errors import UserError
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, MAPS, TOKENS, TeacherOutput
+from ...outputs import FEATURE, LOGITS, MAPS, TOKENS, Outputs
 from ..base import FrozenTeacher
 from ..weights import check_sources
 from .models import (
@@ -201,9 +201,7 @@ class OpenCLIPTeacher(FrozenTeacher):
         )
         self.infer_dims(self.input_size or tower.least_size)
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Runs the image tower once.
 
         Args:
@@ -211,11 +209,11 @@ class OpenCLIPTeacher(FrozenTeacher):
             wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            TeacherOutput: What is wanted.
+            Outputs: What is wanted.
         """
         tower = self.tower
         consumed = tower.consume(inputs, MAPS in wants)
-        output = TeacherOutput(maps=consumed.maps)
+        output = Outputs(maps=consumed.maps)
         if LOGITS in wants:
             projected = tower.projected(consumed)
             output.logits = self.head(projected)

@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from timm.data import resolve_model_data_config
 
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, TeacherOutput
+from ...outputs import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, Outputs
 from ..base import FrozenTeacher
 from ..layouts import CLIP_LAYOUTS, EFFICIENTNET_LITE, OPENAI_CLIP, recognise
 from ..preparation import INTERPOLATIONS
@@ -216,9 +216,7 @@ class TimmTeacher(FrozenTeacher):
         least = self.model.pretrained_cfg.get('min_input_size') or (0, 0, 0)
         return max(edge, least[-2]), max(edge, least[-1])
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Runs the model once.
 
         Args:
@@ -228,9 +226,9 @@ class TimmTeacher(FrozenTeacher):
                 head are computed only where they are wanted.
 
         Returns:
-            TeacherOutput: What is wanted and the network has.
+            Outputs: What is wanted and the network has.
         """
-        output, model = TeacherOutput(), self.model
+        output, model = Outputs(), self.model
         if MAPS in wants and hasattr(model, 'forward_intermediates'):
             alone = tuple(wants) == (MAPS,)
             found = model.forward_intermediates(

@@ -9,7 +9,7 @@ import torch.nn as nn
 
 from ....errors import UserError
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, OUTPUTS, TeacherOutput
+from ...outputs import FEATURE, LOGITS, OUTPUTS, Outputs
 from ..base import FrozenTeacher
 from .adaptation import HEAD_BIAS, HEAD_WEIGHT, TOOL, Adaptation
 from .base import build_wrapped, feature_name
@@ -116,9 +116,7 @@ class AdaptedTeacher(FrozenTeacher):
         )
         self.dims = {**adapted.dims, LOGITS: (len(weight),)}
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Runs the adapted network once, and the head if it is wanted.
 
         Args:
@@ -126,7 +124,7 @@ class AdaptedTeacher(FrozenTeacher):
             wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            TeacherOutput: What the adapted network gives, with logits (N, C)
+            Outputs: What the adapted network gives, with logits (N, C)
             of the stored head.
         """
         within = tuple(

@@ -10,7 +10,7 @@ import torch
 from ....errors import UserError
 from ....registry import MODELS
 from ....utils.class_names import class_difference
-from ...outputs import FEATURE, LOGITS, TeacherOutput
+from ...outputs import FEATURE, LOGITS, Outputs
 from ..base import FrozenTeacher
 from .base import build_wrapped, feature_name
 
@@ -115,9 +115,7 @@ class EnsembleTeacher(FrozenTeacher):
         self.offers = (FEATURE, LOGITS)
         self.dims[LOGITS] = (self.num_classes,)
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Asks each teacher once.
 
         Args:
@@ -125,7 +123,7 @@ class EnsembleTeacher(FrozenTeacher):
             wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            TeacherOutput: Feature (N, D_1 + D_2 + …) and logits (N, C), as
+            Outputs: Feature (N, D_1 + D_2 + …) and logits (N, C), as
             far as they are wanted.
         """
         outputs = [
@@ -143,7 +141,7 @@ class EnsembleTeacher(FrozenTeacher):
             log_q = torch.stack([o.logits.log_softmax(1) for o in outputs])
             weighted = log_q + self.log_weights.view(-1, 1, 1)
             logits = weighted.logsumexp(0)
-        return TeacherOutput(feature, logits)
+        return Outputs(feature, logits)
 
     def describe(self) -> str:
         """Describes all teachers in one line for the log.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, OUTPUTS, TeacherOutput
+from ...outputs import FEATURE, LOGITS, OUTPUTS, Outputs
 from ..base import FrozenTeacher
 from .base import build_wrapped, feature_name, mirrored
 from .files import check_fitted
@@ -102,9 +102,7 @@ class ProbedTeacher(FrozenTeacher):
         )
         self.dims = {**inner.dims, LOGITS: (self.num_classes,)}
 
-    def encode(
-        self, inputs: torch.Tensor, wants: Sequence[str]
-    ) -> TeacherOutput:
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Asks the other teacher once, and the probe if logits are wanted.
 
         Args:
@@ -112,7 +110,7 @@ class ProbedTeacher(FrozenTeacher):
             wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            TeacherOutput: What the other teacher gives, in float32, and
+            Outputs: What the other teacher gives, in float32, and
             logits (N, C).
         """
         needed = {name for name in wants if name != LOGITS}

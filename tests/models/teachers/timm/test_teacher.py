@@ -14,7 +14,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.outputs import OUTPUTS, TeacherOutput
+from mmkd_custom.models.outputs import OUTPUTS, Outputs
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
 from mmkd_custom.models.teachers.weights import load_state_dict
 from mmkd_custom.registry import MODELS
@@ -527,7 +527,7 @@ def test_sizes_between_patches_are_rounded_and_it_is_said(log_lines):
     assert any('(75, 60) are resized to (70, 56)' in x for x in log_lines)
 
 
-def assert_alike(found: TeacherOutput, wanted: TeacherOutput) -> None:
+def assert_alike(found: Outputs, wanted: Outputs) -> None:
     found, tensors = found.named_tensors(), wanted.named_tensors()
     assert found.keys() == tensors.keys() and len(tensors) >= 4
     for name, tensor in tensors.items():

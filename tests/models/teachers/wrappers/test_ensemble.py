@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.outputs import TeacherOutput
+from mmkd_custom.models.outputs import Outputs
 from mmkd_custom.models.teachers.base import FrozenTeacher
 from mmkd_custom.models.teachers.wrappers.ensemble import EnsembleTeacher
 from mmkd_custom.registry import MODELS
@@ -27,12 +27,12 @@ class Linear(FrozenTeacher):
         self.infer_dims((8, 8))
         self.seen.clear()
 
-    def encode(self, inputs, wants) -> TeacherOutput:
+    def encode(self, inputs, wants) -> Outputs:
         self.seen.append((tuple(inputs.shape), inputs.dtype, tuple(wants)))
         feature = self.body(inputs.mean((2, 3)))
         if not hasattr(self, 'head'):
-            return TeacherOutput(feature)
-        return TeacherOutput(feature, self.head(feature))
+            return Outputs(feature)
+        return Outputs(feature, self.head(feature))
 
 
 class Fixed(FrozenTeacher):
@@ -44,9 +44,9 @@ class Fixed(FrozenTeacher):
         self.logits = torch.tensor([logits])
         self.infer_dims((8, 8))
 
-    def encode(self, inputs, wants) -> TeacherOutput:
+    def encode(self, inputs, wants) -> Outputs:
         logits = self.logits.expand(len(inputs), -1)
-        return TeacherOutput(logits, logits)
+        return Outputs(logits, logits)
 
 
 @pytest.fixture

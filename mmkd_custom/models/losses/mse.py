@@ -38,7 +38,7 @@ def matched(
 
 
 @MODELS.register_module()
-class FeatureMSE(nn.Module):
+class MSE(nn.Module):
     """Mean squared error of two features.
 
     The ``MSE`` of both feature terms of CustomKD (arXiv 2503.18244, stage 2),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_custom.models.losses import FeatureMSE
+from mmkd_custom.models.losses import MSE
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def features():
 
 
 def _loss(student, teacher, **kwargs):
-    return FeatureMSE(**kwargs)(
+    return MSE(**kwargs)(
         torch.from_numpy(student), torch.from_numpy(teacher)
     ).item()
 
@@ -24,7 +24,7 @@ def test_is_the_mean_over_samples_and_dimensions(features):
 
 
 def test_by_hand():
-    loss = FeatureMSE()(
+    loss = MSE()(
         torch.tensor([[1.0, 2.0], [0.0, 0.0]]),
         torch.tensor([[1.0, 0.0], [0.0, 2.0]]),
     )
@@ -52,11 +52,11 @@ def test_normalized_ignores_the_scale_of_each_sample(features):
 def test_a_dead_feature_has_a_gradient_that_float16_holds():
     student = torch.zeros(64, 576, dtype=torch.float16, requires_grad=True)
     teacher = torch.randn(64, 576, generator=torch.Generator().manual_seed(0))
-    FeatureMSE(normalize=True)(student, teacher).backward()
+    MSE(normalize=True)(student, teacher).backward()
     assert student.grad.isfinite().all()
     assert student.grad.abs().sum() > 0
 
 
 def test_mixed_precision_of_the_two_sides():
     student = torch.full((2, 3), 2, dtype=torch.float16)
-    assert FeatureMSE()(student, torch.zeros(2, 3)) == 4
+    assert MSE()(student, torch.zeros(2, 3)) == 4
