@@ -79,7 +79,7 @@ def test_default_scope_keeps_mmpretrains_names(kind, name):
 
 
 def test_default_scope_makes_bare_names_ours():
-    cfg = dict(type='LinearConnector', in_channels=3, out_channels=2)
+    cfg = dict(type='LinearConnector', source=3, target=2)
     with pytest.raises(KeyError):
         mmengine_registry.MODELS.build(cfg)
     with DefaultScope.overwrite_default_scope('mmkd_custom'):

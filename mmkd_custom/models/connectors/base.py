@@ -11,15 +11,14 @@ from ...registry import MODELS
 from ..options import checked_size
 from ..outputs import Shape
 
-Init = Optional[Union[dict, List[dict]]]
+#: An int is the width of a vector.
+AnyShape = Union[Shape, int]
 
 
 class Connector(BaseModule):
-    """From outputs of one shape to another.
+    """From outputs of one shape to another, both known at build time.
 
-    Both shapes are known when a model is built, and checked then, not in
-    every step. A connector says what it ``takes`` and ``gives``, narrows
-    :meth:`fits` where that is not all, and knows no loss.
+    They are checked then, not in every step. A connector knows no loss.
 
     Args:
         source (Shape | int): What it takes; an int is the width of a vector.
@@ -28,23 +27,24 @@ class Connector(BaseModule):
             Defaults to None.
 
     Attributes:
-        takes (tuple[str]): Kinds of shape of the source.
-        gives (tuple[str]): Kinds of shape of the target.
-        gives_shape (Shape): What it puts out; the target, unless a subclass
-            says otherwise.
+        takes (tuple[str]): Kinds of the source.
+        gives (tuple[str]): Kinds of the target.
+        condition (str): What else :meth:`fits` asks for, for its error.
+        gives_shape (Shape): What it puts out; most often the target.
 
     Raises:
-        UserError: If it does not lead from one to the other.
+        UserError: If it does not lead from one to the other; names both.
     """
 
-    takes: Tuple[str, ...] = ('vector',)
-    gives: Tuple[str, ...] = ('vector',)
+    takes: Tuple[str, ...] = ('vector', 'tokens')
+    gives: Tuple[str, ...] = ('vector', 'tokens')
+    condition = 'equal but for the width'
 
     def __init__(
         self,
-        source: Union[Shape, int],
-        target: Union[Shape, int],
-        init_cfg: Init = None,
+        source: AnyShape,
+        target: AnyShape,
+        init_cfg: Optional[Union[dict, List[dict]]] = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         name = type(self).__name__
@@ -52,45 +52,30 @@ class Connector(BaseModule):
         self.target = _shape(f'{name}.target', target)
         if not self.fits(self.source, self.target):
             raise UserError(
-                f'{name}: expected {self.expects()}, got {self.source} -> '
-                f'{self.target}.'
+                f'{name}: expected {" or ".join(self.takes)} -> '
+                f'{" or ".join(self.gives)}, {self.condition}, got '
+                f'{self.source} -> {self.target}.'
             )
         self.gives_shape = self.target
 
     @classmethod
     def fits(cls, source: Shape, target: Shape) -> bool:
-        """Whether this kind of connector leads from source to target."""
-        return source.kind in cls.takes and target.kind in cls.gives
-
-    @classmethod
-    def expects(cls) -> str:
-        """Returns the shapes that fit, for errors."""
-        return f'{" or ".join(cls.takes)} -> {" or ".join(cls.gives)}'
+        """Whether connectors of this kind lead from source to target."""
+        alike = source.sizes[:-1] == target.sizes[:-1]
+        return alike and source.kind in cls.takes and target.kind in cls.gives
 
     def extra_repr(self) -> str:
         return f'{self.source} -> {self.gives_shape}'
 
 
 def fitting(source: Shape, target: Shape) -> List[str]:
-    """Returns the names of the registered connectors from source to target.
-
-    Args:
-        source (Shape): What is to be connected.
-        target (Shape): With what it is to be compared.
-
-    Returns:
-        list[str]: Sorted; empty if there is none.
-    """
-    return sorted(
-        name
-        for name, cls in MODELS.module_dict.items()
-        if isinstance(cls, type)
-        and issubclass(cls, Connector)
-        and cls.fits(source, target)
-    )
+    """Returns the sorted names of all connectors from source to target."""
+    known = (c for c in MODELS.module_dict.values() if isinstance(c, type))
+    connectors = {cls for cls in known if issubclass(cls, Connector)}
+    return sorted(c.__name__ for c in connectors if c.fits(source, target))
 
 
-def _shape(option: str, value: Union[Shape, int]) -> Shape:
+def _shape(option: str, value: AnyShape) -> Shape:
     if isinstance(value, Shape):
         return value
     return Shape((checked_size(option, value),))

@@ -1,82 +1,62 @@
-"""A few linear layers, with activations, between two feature spaces."""
+"""A few linear layers, with activations, from one width to another."""
 
 from __future__ import annotations
 
-from typing import List, Optional, Union
+from typing import List, Optional, Sequence
 
-import torch
 import torch.nn as nn
 from mmcv.cnn import build_activation_layer
-from mmengine.model import BaseModule
+from torch import Tensor
 
 from ...registry import MODELS
-from .linear import check_feature, checked_size
+from ..options import checked_size
+from .base import AnyShape, Connector
+
+
+def perceptron(widths: Sequence[int], act_cfg: dict) -> nn.Sequential:
+    """Returns linear layers, with an activation after each but the last."""
+    layers: List[nn.Module] = []
+    for width, following in zip(widths, widths[1:]):
+        layers.append(nn.Linear(width, following))
+        layers.append(build_activation_layer(act_cfg))
+    return nn.Sequential(*layers[:-1])
 
 
 @MODELS.register_module()
-class MLPConnector(BaseModule):
-    """A multi-layer perceptron between two feature spaces.
+class MLPConnector(Connector):
+    """A multi-layer perceptron between two features, or tokens one by one.
 
-    A deeper stand-in for :class:`LinearConnector` in CustomKD (arXiv
-    2503.18244) [ours]. Every linear layer but the last is followed by the
-    activation, so the outgoing feature may take any sign. Features need not
-    be normalised.
+    A deeper stand-in for :class:`LinearConnector` in CustomKD (ours). What
+    it puts out may take any sign.
 
     Args:
-        in_channels (int): Width of the incoming feature.
-        out_channels (int): Width of the outgoing feature.
+        source (Shape | int): A vector, or tokens.
+        target (Shape | int): A vector, or as many tokens.
         hidden_channels (int, optional): Width between the layers; None means
-            ``out_channels``. Defaults to None.
+            that of the target. Defaults to None.
         num_layers (int): Number of linear layers. Defaults to 2.
         act_cfg (dict, optional): Config of the activation; None means
             ``dict(type='GELU')``. Defaults to None.
-        init_cfg (dict | list[dict], optional): MMEngine's initialisation.
-            Defaults to None.
-
-    Raises:
-        UserError: If a width or ``num_layers`` is not a positive int.
+        **kwargs: See :class:`Connector`.
     """
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        source: AnyShape,
+        target: AnyShape,
         hidden_channels: Optional[int] = None,
         num_layers: int = 2,
         act_cfg: Optional[dict] = None,
-        init_cfg: Optional[Union[dict, List[dict]]] = None,
+        **kwargs,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        name = type(self).__name__
-        self.in_channels = checked_size(name, 'in_channels', in_channels)
-        self.out_channels = checked_size(name, 'out_channels', out_channels)
-        if hidden_channels is None:
-            hidden_channels = out_channels
-        checked_size(name, 'hidden_channels', hidden_channels)
-        checked_size(name, 'num_layers', num_layers)
+        super().__init__(source, target, **kwargs)
+        name, width = type(self).__name__, self.target.width
+        hidden = width if hidden_channels is None else hidden_channels
+        checked_size(f'{name}.hidden_channels', hidden)
+        between = checked_size(f'{name}.num_layers', num_layers) - 1
+        widths = [self.source.width, *[hidden] * between, width]
+        self.layers = perceptron(widths, act_cfg or dict(type='GELU'))
 
-        layers: List[nn.Module] = []
-        width = in_channels
-        for _ in range(num_layers - 1):
-            layers.append(nn.Linear(width, hidden_channels))
-            layers.append(build_activation_layer(act_cfg or dict(type='GELU')))
-            width = hidden_channels
-        layers.append(nn.Linear(width, out_channels))
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        """Projects a pooled feature.
-
-        Args:
-            feature (Tensor): (N, in_channels).
-
-        Returns:
-            Tensor: (N, out_channels).
-
-        Raises:
-            UserError: If the feature has another shape.
-        """
-        check_feature(
-            type(self).__name__, feature, self.in_channels, self.out_channels
-        )
+    def forward(self, feature: Tensor) -> Tensor:
+        """Projects features (N, D) or (N, L, D) along D."""
         return self.layers(feature)

@@ -42,6 +42,7 @@ def build_connector(
                 f'{in_channels} -> {out_channels} is wanted between teacher '
                 'and student; leave the channels out to have them inferred.'
             )
+    cfg.update(source=cfg.pop('in_channels'), target=cfg.pop('out_channels'))
     return MODELS.build(cfg)
 
 

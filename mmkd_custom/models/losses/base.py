@@ -6,28 +6,36 @@ from typing import Optional, Tuple
 
 import torch
 import torch.nn as nn
+from torch import Tensor
 
 from ...errors import UserError
 from ..outputs import Shape
 
 
 class Loss(nn.Module):
-    """Compares what the student says with what it is to say.
+    """The mean over all values of :meth:`per_sample`.
 
-    ::
-
-        L = 1 / M * sum_m v[m]
-
-    over the M values of :meth:`per_sample`. A loss writes that method, names
-    the ``kinds`` of shape it compares, and keeps each option in an attribute
-    of the option's name, which the repr shows. It knows no model, no weight
-    and no schedule.
-
-    Attributes:
-        kinds (tuple[str]): Kinds of :class:`Shape` that both sides may have.
+    A loss writes that method, names the ``kinds`` of shape that both sides
+    may have, and keeps each option in an attribute of the option's name,
+    which the repr shows. It knows no model, no weight and no schedule.
     """
 
     kinds: Tuple[str, ...] = ('vector',)
+
+    def per_sample(
+        self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
+    ) -> Tensor:
+        """Computes the values whose mean is the loss.
+
+        Args:
+            student (Tensor): (N, ...) with N > 0, float32 or float64.
+            teacher (Tensor): (N, ...), likewise, or an index (N,).
+            target (Tensor, optional): See :meth:`forward`.
+
+        Returns:
+            Tensor: (N,) or (N, ...). Samples that do not count are left out.
+        """
+        raise NotImplementedError
 
     def check(self, student: Shape, teacher: Shape) -> None:
         """Checks, when a model is built, that two outputs can be compared.
@@ -41,27 +49,22 @@ class Loss(nn.Module):
         """
         if student.sizes != teacher.sizes or student.kind not in self.kinds:
             kinds = ' or '.join(self.kinds)
-            raise self.misfit(f'{kinds} of equal sizes', student, teacher)
+            self.refuse(f'two equal shapes, {kinds}', student, teacher)
 
-    def misfit(
-        self, expected: str, student: Shape, teacher: Shape
-    ) -> UserError:
-        """Returns the error of two shapes that cannot be compared."""
-        return UserError(
+    def refuse(self, expected: str, student: object, teacher: object) -> None:
+        """Raises the error of two sides that cannot be compared."""
+        raise UserError(
             f'{type(self).__name__}: expected {expected}, got {student} and '
             f'{teacher}.'
         )
 
     def forward(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor,
-        target: Optional[torch.Tensor] = None,
-    ) -> torch.Tensor:
-        """Computes the mean over the values of all samples.
+        self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None
+    ) -> Tensor:
+        """Computes the loss.
 
         Args:
-            student (Tensor): (N, ...), see :meth:`per_sample`.
+            student (Tensor): (N, ...) of a shape that :meth:`check` takes.
             teacher (Tensor): (N, ...); not detached here, that is up to the
                 distiller.
             target (Tensor, optional): Class indices (N,), negative where
@@ -74,42 +77,17 @@ class Loss(nn.Module):
         Raises:
             UserError: If the shapes do not fit.
         """
-        if student.shape[:1] != teacher.shape[:1]:
-            raise UserError(
-                f'{type(self).__name__}: expected as many samples on both '
-                f'sides, got {tuple(student.shape)} and '
-                f'{tuple(teacher.shape)}.'
-            )
-        self.check(
-            Shape(tuple(student.shape[1:])), Shape(tuple(teacher.shape[1:]))
-        )
-        student, teacher = _at_least_float32(student, teacher)
+        shapes = tuple(student.shape), tuple(teacher.shape)
+        if shapes[0][:1] != shapes[1][:1]:
+            self.refuse('as many samples on both sides', *shapes)
+        self.check(*(Shape(shape[1:]) for shape in shapes))
+        student, teacher = _precise(student), _precise(teacher)
         if len(student) == 0:
             return student.sum() * 0
-        # Products of matrices would be in half precision again.
+        # Under autocast, matrix products would be in half precision again.
         with torch.autocast(student.device.type, enabled=False):
             values = self.per_sample(student, teacher, target)
             return values.sum() / max(values.numel(), 1)
-
-    def per_sample(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor,
-        target: Optional[torch.Tensor] = None,
-    ) -> torch.Tensor:
-        """Computes the values whose mean is the loss.
-
-        Args:
-            student (Tensor): (N, ...) with N > 0, float32 or float64.
-            teacher (Tensor): (N, ...), likewise unless it is an index.
-            target (Tensor, optional): Class indices (N,), negative where
-                there is no label. Defaults to None.
-
-        Returns:
-            Tensor: (N,), or (N, ...) of which the mean is taken. Samples
-            that do not count are left out.
-        """
-        raise NotImplementedError
 
     def extra_repr(self) -> str:
         return ', '.join(
@@ -119,9 +97,6 @@ class Loss(nn.Module):
         )
 
 
-def _at_least_float32(*tensors: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-    exact = torch.float64
-    return tuple(
-        t.float() if t.is_floating_point() and t.dtype != exact else t
-        for t in tensors
-    )
+def _precise(tensor: Tensor) -> Tensor:
+    exact = tensor.dtype == torch.float64 or not tensor.is_floating_point()
+    return tensor if exact else tensor.float()

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 import torch
-import torch.nn as nn
+from torch import Tensor
 
-from ...errors import UserError
 from ...registry import MODELS
-from ..options import checked_weight
-from .kl_divergence import checked_temperature, softmax_divergence
-from .mse import matched
+from ..options import checked_positive, checked_weight
+from .base import Loss
+from .functional import class_indices, softmax_divergence
 
 
 @MODELS.register_module()
-class DKD(nn.Module):
+class DKD(Loss):
     """Decoupled knowledge distillation (arXiv 2203.08679).
 
     ::
@@ -26,95 +25,46 @@ class DKD(nn.Module):
     the two masses (p_target, 1 - p_target); NCKD that of the non-target
     classes renormalised to one. KL = TCKD + (1 - p_t_target) * NCKD, so the
     plain divergence is the special case beta = 1 - p_t_target. With two
-    classes NCKD is exactly 0.
+    classes NCKD is exactly 0, with one L is. Where the target is negative,
+    and everywhere without one, the teacher's argmax is the target class
+    (ours, as the defaults are: docs/methods.md, Baselines).
 
     Args:
-        alpha (float): Weight of TCKD. Defaults to 1.0 [ours].
-        beta (float): Weight of NCKD. Defaults to 8.0 [ours].
-        temperature (float): T. Defaults to 4.0 [ours].
+        alpha (float): Weight of TCKD. Defaults to 1.0.
+        beta (float): Weight of NCKD. Defaults to 8.0.
+        temperature (float): T. Defaults to 4.0.
 
     Raises:
-        UserError: If the temperature is not a positive number, or a weight
-            no finite number >= 0.
+        UserError: If the temperature is not a finite number > 0, or a weight
+            not one >= 0.
     """
 
     def __init__(
         self, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0
     ) -> None:
         super().__init__()
-        self.alpha = checked_weight(f'{type(self).__name__}.alpha', alpha)
-        self.beta = checked_weight(f'{type(self).__name__}.beta', beta)
-        self.temperature = checked_temperature(
-            type(self).__name__, temperature
-        )
+        name = type(self).__name__
+        self.alpha = checked_weight(f'{name}.alpha', alpha)
+        self.beta = checked_weight(f'{name}.beta', beta)
+        self.temperature = checked_positive(f'{name}.temperature', temperature)
 
-    def forward(
-        self,
-        student: torch.Tensor,
-        teacher: torch.Tensor,
-        target: Optional[torch.Tensor] = None,
-    ) -> torch.Tensor:
-        """Computes the loss.
-
-        Args:
-            student (Tensor): Logits (N, C).
-            teacher (Tensor): Logits (N, C); not detached here, that is up to
-                the distiller.
-            target (Tensor, optional): Class indices (N, ). Where it is
-                negative, and everywhere when None, the teacher's argmax is
-                the target class [ours]. Defaults to None.
-
-        Returns:
-            Tensor: A scalar in float32, or float64 for float64; 0 for an
-            empty batch and for a single class.
-
-        Raises:
-            UserError: If the shapes differ or are not two-dimensional, or
-                ``target`` holds no (N, ) indices of the C classes.
-        """
-        student, teacher = matched(type(self).__name__, student, teacher)
-        samples, classes = student.shape
-        if samples == 0 or classes < 2:
-            return (student - teacher).sum() * 0
-        target = self._target(teacher, target)
-        student, student_others = _split(student / self.temperature, target)
-        teacher, teacher_others = _split(teacher / self.temperature, target)
+    def per_sample(
+        self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
+    ) -> Tensor:
+        if student.shape[1] < 2:
+            return (student - teacher) * 0
+        classes = teacher.argmax(dim=1)
+        if target is not None:
+            target = class_indices(type(self).__name__, target, student)
+            classes = torch.where(target < 0, classes, target)
+        student, student_others = _split(student / self.temperature, classes)
+        teacher, teacher_others = _split(teacher / self.temperature, classes)
         tckd = softmax_divergence(student, teacher)
         nckd = softmax_divergence(student_others, teacher_others)
-        loss = self.alpha * tckd + self.beta * nckd
-        return self.temperature**2 * loss.mean()
-
-    def extra_repr(self) -> str:
-        return (
-            f'alpha={self.alpha}, beta={self.beta}, '
-            f'temperature={self.temperature}'
-        )
-
-    def _target(
-        self, teacher: torch.Tensor, target: Optional[torch.Tensor]
-    ) -> torch.Tensor:
-        predicted = teacher.argmax(dim=1)
-        if target is None:
-            return predicted
-        samples, classes = teacher.shape
-        if target.shape != (samples,) or target.is_floating_point():
-            raise UserError(
-                f'{type(self).__name__}: target is {target.dtype} of shape '
-                f'{tuple(target.shape)}, but class indices of shape '
-                f'({samples}, ) are wanted for logits {(samples, classes)}.'
-            )
-        if target.max() >= classes:
-            raise UserError(
-                f'{type(self).__name__}: target holds class '
-                f'{target.max().item()}, but logits {(samples, classes)} '
-                f'know the classes 0 to {classes - 1} only.'
-            )
-        return torch.where(target < 0, predicted, target.to(predicted))
+        return self.temperature**2 * (self.alpha * tckd + self.beta * nckd)
 
 
-def _split(
-    logits: torch.Tensor, target: torch.Tensor
-) -> Tuple[torch.Tensor, torch.Tensor]:
+def _split(logits: Tensor, target: Tensor) -> Tuple[Tensor, Tensor]:
     """Splits (N, C) logits into (target, all others) and the others.
 
     Softmax of the (N, 2) result gives the two masses, softmax of the
