@@ -17,7 +17,7 @@ from ..datasets import SampleKey, TwoStreamDataset
 from ..engine.teacher_pass import distiller_of
 from ..engine.unwrap import unwrapped
 from ..errors import UserError
-from ..models.distillers import BaseDistiller, make_batch
+from ..models.distillers import BaseDistiller
 from ..models.outputs import FEATURE, LOGITS
 from .manifest import cache_manifest
 from .store import FeatureStore
@@ -49,7 +49,7 @@ def open_cache(runner: Runner) -> Optional[FeatureStore]:
     model = distiller_of(runner, 'CachedTeacher')
     dataset = runner.train_dataloader.dataset
     views = _views(runner)
-    kept = model.teacher.kept(model.teacher_wants)
+    kept = model.teacher.kept(model.asked('teacher'))
     folder = model.teacher.cache_dir or Path(runner.work_dir, CACHE_FOLDER)
     # Before an image is made: transforms may note what they did.
     manifest = by_rank_0(lambda: cache_manifest(model, dataset))
@@ -184,6 +184,8 @@ def _fetcher(
     def fetch(keys: List[Tuple[int, int]]) -> torch.Tensor:
         items = [dataset[SampleKey(*key)] for key in keys]
         data = model.data_preprocessor(loader.collate_fn(items), False)
-        return model.teacher_images(make_batch(**data))
+        batch = model.batch(**data)
+        view = 'teacher' if 'teacher' in batch.views else 'student'
+        return model.teacher.prepare(batch.image(view), *batch.pixels)
 
     return fetch

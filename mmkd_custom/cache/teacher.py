@@ -9,7 +9,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
-from ..models.data_preprocessor import send
+from ..models.batch import send
 from ..models.outputs import FEATURE, LOGITS, TOKENS, Outputs
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.base import build_wrapped, mirrored

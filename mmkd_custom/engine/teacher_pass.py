@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+import torch
 from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
@@ -13,15 +13,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import SampleKey, TwoStreamDataset
 from ..errors import UserError
-from ..models.batch import Batch
-from ..models.distillers import BaseDistiller, make_batch
+from ..models.batch import TEACHER, Batch
+from ..models.distillers import BaseDistiller
 from ..models.outputs import Outputs
 from ..utils.progress import progress_bar
 from .unwrap import unwrapped
 
 
 def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
-    """Gives the distiller whose teacher can be asked about views.
+    """Returns the distiller whose teachers can be asked about views.
 
     Args:
         runner (Runner): With its model and training loader built.
@@ -35,13 +35,13 @@ def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
             :class:`~mmkd_custom.datasets.TwoStreamDataset`.
     """
     model = unwrapped(runner)
-    if not isinstance(model, BaseDistiller):
+    if not isinstance(model, BaseDistiller) or not model.teachers:
         return None
     dataset = runner.train_dataloader.dataset
     if not isinstance(dataset, TwoStreamDataset):
         raise UserError(
-            f'{asking}: train_dataloader.dataset is a '
-            f'{type(dataset).__name__}, but a TwoStreamDataset is wanted.'
+            f'{asking}: train_dataloader.dataset: expected a '
+            f'TwoStreamDataset, got a {type(dataset).__name__}.'
         )
     if getattr(model.data_preprocessor, 'batch_augments', None):
         raise UserError(
@@ -67,9 +67,14 @@ def every_sample(dataset: Dataset, views: Sequence[int]) -> np.ndarray:
 
 
 def ask_about(
-    runner: Runner, model: BaseDistiller, keys: np.ndarray, batch_size: int
+    runner: Runner,
+    model: BaseDistiller,
+    keys: np.ndarray,
+    batch_size: int,
+    wants: Sequence[str],
+    teacher: str = TEACHER,
 ) -> Iterator[Tuple[List[DataSample], Outputs]]:
-    """Asks the teacher about some samples, with a progress bar.
+    """Asks a teacher about some samples, with a progress bar.
 
     What a cache holds is read, and no image is made for it; what it does not
     hold is added.
@@ -79,19 +84,19 @@ def ask_about(
         model (BaseDistiller): Its distiller.
         keys (np.ndarray): (M, 2) sample and view.
         batch_size (int): Images the teacher sees at once.
+        wants (Sequence[str]): What it is asked for.
+        teacher (str): Its name. Defaults to 'teacher'.
 
     Yields:
         tuple[list[DataSample], Outputs]: This rank's batches.
     """
-    from ..cache.cached_keys import cache_of, marker
+    asked = model.teachers[teacher]
 
-    store = cache_of(model)
-    mark = None if store is None else marker(store, lambda: False)
-    for batch in batches_of(runner, model, keys, batch_size, mark):
-        if store is None:
-            yield batch.data_samples, model.ask_teacher(batch)
-        else:
-            yield batch.data_samples, model.run_teacher(batch)[0]
+    def images(part: torch.Tensor) -> Tuple[str, ...]:
+        return () if asked.holds(part, wants) else (TEACHER,)
+
+    for batch in batches_of(runner, model, keys, batch_size, images):
+        yield batch.samples, asked.ask(batch, wants)
 
 
 def batches_of(
@@ -99,7 +104,7 @@ def batches_of(
     model: BaseDistiller,
     keys: np.ndarray,
     batch_size: int,
-    mark: Optional[Callable[[List[SampleKey]], List[tuple]]] = None,
+    images: Callable[[torch.Tensor], Tuple[str, ...]] = lambda _: (TEACHER,),
 ) -> Iterator[Batch]:
     """Loads some samples, preprocessed, with a progress bar.
 
@@ -111,27 +116,25 @@ def batches_of(
         model (BaseDistiller): Its distiller.
         keys (np.ndarray): (M, 2) sample and view.
         batch_size (int): Images in a batch.
-        mark (Callable, optional): See
-            :func:`~mmkd_custom.cache.cached_keys.marker`. Defaults to None.
+        images (Callable): Returns the views to make for the keys of a batch.
+            Defaults to the teacher's.
 
     Yields:
         Batch: This rank's batches.
     """
     loader = runner.train_dataloader
-    chunks = _Chunks(keys, batch_size, mark)
-    device = next(model.student.parameters()).device
+    chunks = _Chunks(keys, batch_size, images)
     workers = DataLoader(
         loader.dataset,
         batch_sampler=chunks,
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
     )
-    with _without_strong_views(loader.dataset), progress_bar() as progress:
+    with progress_bar() as progress:
         for data in progress.track(
             workers, total=len(chunks), description='teacher'
         ):
-            data = model.data_preprocessor(data, False)
-            yield make_batch(**data, device=device)
+            yield model.batch(**model.data_preprocessor(data, True))
 
 
 class _Chunks:
@@ -141,30 +144,17 @@ class _Chunks:
         self,
         keys: np.ndarray,
         batch_size: int,
-        mark: Optional[Callable[[List[SampleKey]], List[tuple]]],
+        images: Callable[[torch.Tensor], Tuple[str, ...]],
     ) -> None:
         rank, world_size = get_dist_info()
         self.starts = range(0, len(keys), batch_size)[rank::world_size]
-        self.keys, self.batch_size, self.mark = keys, batch_size, mark
+        self.keys, self.batch_size, self.images = keys, batch_size, images
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __iter__(self) -> Iterator[List[tuple]]:
+    def __iter__(self) -> Iterator[List[SampleKey]]:
         for start in self.starts:
             part = self.keys[start : start + self.batch_size]
-            keys = [SampleKey(*key) for key in part.tolist()]
-            yield keys if self.mark is None else self.mark(keys)
-
-
-@contextmanager
-def _without_strong_views(dataset: Dataset) -> Iterator[None]:
-    """Spares the views that no teacher sees."""
-    strong = getattr(dataset, 'strong_pipeline', None)
-    if strong is not None:
-        dataset.strong_pipeline = None
-    try:
-        yield
-    finally:
-        if strong is not None:
-            dataset.strong_pipeline = strong
+            images = self.images(torch.from_numpy(part))
+            yield [SampleKey(*key, images) for key in part.tolist()]

@@ -5,6 +5,7 @@ from .connectors import *  # noqa: F401,F403
 from .data_preprocessor import DistillDataPreprocessor
 from .distillers import *  # noqa: F401,F403
 from .losses import *  # noqa: F401,F403
+from .networks import *  # noqa: F401,F403
 from .student import Student
 from .teachers import *  # noqa: F401,F403
 

@@ -1,137 +1,261 @@
-"""One training batch as a distiller sees it."""
+"""One training batch, and what networks have said of it."""
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 from mmpretrain.structures import DataSample
 
-from .data_preprocessor import has_label, send
+from ..errors import UserError
+from ..stages import LABELLED, STREAMS, SYNTHETIC, UNLABELLED, draws
+from .outputs import MAPS, Outputs
+
+STUDENT, TEACHER = 'student', 'teacher'
 
 
-class Batch(NamedTuple):
-    """One training batch as a distiller sees it.
+def has_label(sample: DataSample) -> bool:
+    """Whether a sample carries a label that may be used."""
+    return 'gt_label' in sample or 'gt_score' in sample
+
+
+def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Moves a tensor to a device; the host does not wait for it.
+
+    From ordinary memory CUDA copies only after everything launched before,
+    with the host waiting; from pinned memory the copy takes its turn.
+
+    Args:
+        values (Tensor): Of any shape, on the host or on the device.
+        device (torch.device): The device.
+
+    Returns:
+        Tensor: The same values there.
+    """
+    if device.type == 'cuda' and values.device.type == 'cpu':
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+class Source(NamedTuple):
+    """A place where a term looks: ``who[@view].what[.index]``.
+
+    Attributes:
+        network (str): ``student``, a teacher, an owned network or ``batch``.
+        view (str, optional): The view that it looks at; None is its own.
+        output (str): A path of :meth:`Outputs.get`; of ``batch`` it is
+            ``targets`` or ``stream``.
+    """
+
+    network: str
+    view: Optional[str]
+    output: str
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """Reads a place.
+
+        Args:
+            text (str): Such as ``student@strong.logits``, ``clip.maps.2``.
+
+        Returns:
+            Source: The place.
+
+        Raises:
+            UserError: If it is none.
+        """
+        who, _, output = str(text).partition('.')
+        network, at, view = who.partition('@')
+        if not network or not output or (at and not view):
+            raise UserError(
+                f'on: expected who[@view].what[.index], got {text!r}.'
+            )
+        return cls(network, view or None, output)
+
+    @property
+    def asked(self) -> str:
+        """str: ``who[@view]``, the key of :attr:`Batch.outputs`."""
+        return self.network + (f'@{self.view}' if self.view else '')
+
+    @property
+    def want(self) -> str:
+        """str: What the network is asked for; all maps for one of them."""
+        return MAPS if self.output.startswith(f'{MAPS}.') else self.output
+
+    def __str__(self) -> str:
+        return f'{self.asked}.{self.output}'
+
+
+class Pixels(NamedTuple):
+    """How images were normalised.
+
+    Attributes:
+        mean (Tensor, optional): Means (3,) on 0-255 pixels, in the order of
+            the images' channels; None if nothing was subtracted.
+        std (Tensor, optional): Standard deviations, likewise.
+        to_rgb (bool): Whether the channels are R, G, B, not B, G, R.
+    """
+
+    mean: Optional[torch.Tensor] = None
+    std: Optional[torch.Tensor] = None
+    to_rgb: bool = True
+
+
+class Batch:
+    """One training batch: labelled samples first, then the others.
 
     Nothing here has the host wait for the device: which samples carry a label
     is read off the samples, which lie on the host.
 
+    Args:
+        samples (list[DataSample]): B samples: labelled, unlabelled, synthetic
+            ones, in this order.
+        views (dict[str, Tensor]): Normalised images (B, 3, H, W) by view.
+        pixels (Pixels): How they were normalised. Defaults to not at all.
+        device (torch.device, optional): Where the batch lies. Defaults to
+            that of its images.
+
     Attributes:
-        inputs (Tensor, optional): Images as the student wants them
-            (B, 3, H, W); None where no network looks at any.
-        data_samples (list[DataSample]): B samples.
-        labelled (Tensor): Positions of the samples whose label may be used,
-            (B_L,) long, on the device of the batch.
-        teacher_inputs (Tensor, optional): The same crops at the teacher's
-            size (B, 3, H_t, W_t), normalised like ``inputs``.
-        strong_inputs (Tensor, optional): A strong view of the same samples
-            (B, 3, H_s, W_s), normalised like ``inputs``. Defaults to None.
+        outputs (dict[str, Outputs]): What networks have said, by
+            ``who[@view]``.
+
+    Raises:
+        ValueError: If the samples come in another order.
     """
 
-    inputs: Optional[torch.Tensor]
-    data_samples: List[DataSample]
-    labelled: torch.Tensor
-    teacher_inputs: Optional[torch.Tensor]
-    strong_inputs: Optional[torch.Tensor] = None
+    def __init__(
+        self,
+        samples: List[DataSample],
+        views: Dict[str, torch.Tensor],
+        pixels: Pixels = Pixels(),
+        device: Union[torch.device, str, None] = None,
+    ) -> None:
+        if device is None:
+            device = next(iter(views.values())).device
+        self.samples = samples
+        self.views = views
+        self.pixels = pixels
+        self.device = torch.device(device)
+        self.outputs: Dict[str, Outputs] = {}
+        streams = [STREAMS.index(stream_of(sample)) for sample in samples]
+        if streams != sorted(streams):
+            raise ValueError(
+                'expected labelled, unlabelled, then synthetic samples, got '
+                f'{streams}.'
+            )
+        self._ends = [sum(s <= i for s in streams) for i in range(3)]
+        self._targets: Optional[torch.Tensor] = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
 
     @property
-    def device(self) -> torch.device:
-        """torch.device: Where the batch lies, with images or without."""
-        return self.labelled.device
+    def labelled(self) -> slice:
+        """slice: The samples whose label may be used."""
+        return slice(0, self._ends[0])
 
     @property
-    def labelled_samples(self) -> List[DataSample]:
-        """list[DataSample]: The samples whose label may be used."""
-        return [s for s in self.data_samples if has_label(s)]
+    def unlabelled(self) -> slice:
+        """slice: The unlabelled samples, without synthetic ones."""
+        return slice(self._ends[0], self._ends[1])
 
     @property
-    def unlabelled(self) -> torch.Tensor:
-        """Tensor: Positions of the other samples, (B - B_L,) long."""
-        return _positions(self.data_samples, False, self.device)
+    def synthetic(self) -> slice:
+        """slice: The synthetic samples."""
+        return slice(self._ends[1], self._ends[2])
+
+    def rows(self, streams: Union[str, Sequence[str]]) -> slice:
+        """Returns the samples of some streams.
+
+        Args:
+            streams (str): 'all', 'labelled', 'unlabelled' (synthetic images
+                are among them) or 'synthetic'.
+
+        Returns:
+            slice: Into the batch.
+        """
+        if streams == 'all':
+            return slice(0, len(self))
+        starts = [0, *self._ends[:2]]
+        drawn = [i for i, s in enumerate(STREAMS) if draws((streams,), s)]
+        return slice(starts[drawn[0]], self._ends[drawn[-1]])
 
     @property
     def targets(self) -> torch.Tensor:
-        """Tensor: Class index of each sample (B,), -1 where unlabelled."""
-        targets = torch.full((len(self.data_samples),), -1, device=self.device)
-        labels = hard_labels(self.labelled_samples)
-        targets[self.labelled] = send(labels, self.device)
-        return targets
+        """Tensor: Class index of each sample (B,), -1 without a label."""
+        if self._targets is None:
+            labels = torch.full((len(self),), -1)
+            if self._ends[0]:
+                found = hard_labels(self.samples[self.labelled])
+                rest = labels[self._ends[0] :]
+                labels = torch.cat([found, send(rest, found.device)])
+            self._targets = send(labels, self.device)
+        return self._targets
 
-    def only_labelled(self) -> Batch:
-        """Gives the labelled part alone."""
-        if len(self.labelled) == len(self.data_samples):
-            return self
-        inputs, teacher, strong = (
-            None if images is None else images[self.labelled]
-            for images in (
-                self.inputs,
-                self.teacher_inputs,
-                self.strong_inputs,
+    @property
+    def stream(self) -> torch.Tensor:
+        """Tensor: Index of each sample's stream (B,): 0, 1 or 2."""
+        counts = torch.tensor([0, *self._ends]).diff()
+        return send(torch.arange(3).repeat_interleave(counts), self.device)
+
+    def image(self, view: str) -> torch.Tensor:
+        """Returns the images of a view.
+
+        Args:
+            view (str): Its name.
+
+        Returns:
+            Tensor: (B, 3, H, W).
+
+        Raises:
+            UserError: If the dataset does not make it.
+        """
+        if view not in self.views:
+            raise UserError(
+                f'view {view!r}: expected one that the dataset makes '
+                f'({", ".join(self.views) or "none"}); add it to pipelines '
+                'of the TwoStreamDataset.'
             )
-        )
-        return Batch(
-            inputs,
-            self.labelled_samples,
-            torch.arange(len(self.labelled), device=self.device),
-            teacher,
-            strong,
-        )
+        return self.views[view]
+
+    def get(self, source: Union[str, Source]) -> torch.Tensor:
+        """Returns what a network has said.
+
+        Args:
+            source (str | Source): The place; ``batch.targets`` and
+                ``batch.stream`` are the batch's own.
+
+        Returns:
+            Tensor: With B first.
+        """
+        source = Source.parse(source) if isinstance(source, str) else source
+        if source.network == 'batch':
+            return getattr(self, source.output)
+        return self.outputs[source.asked].get(source.output)
 
 
-def make_batch(
-    inputs: Optional[torch.Tensor],
-    data_samples: List[DataSample],
-    teacher_inputs: Optional[torch.Tensor] = None,
-    strong_inputs: Optional[torch.Tensor] = None,
-    device: Union[torch.device, str, None] = None,
-) -> Batch:
-    """Puts preprocessed data together with where its labels are.
-
-    Args:
-        inputs (Tensor, optional): Images (B, 3, H, W), or None for a batch
-            without any.
-        data_samples (list[DataSample]): B samples.
-        teacher_inputs (Tensor, optional): See :class:`Batch`. Defaults to
-            None.
-        strong_inputs (Tensor, optional): See :class:`Batch`. Defaults to
-            None.
-        device (torch.device | str, optional): Where the batch lies. Defaults
-            to the device of ``inputs``.
-
-    Returns:
-        Batch: The batch.
-
-    Raises:
-        ValueError: If neither ``inputs`` nor ``device`` is given.
-    """
-    if device is None:
-        if inputs is None:
-            raise ValueError('a batch without inputs wants a device.')
-        device = inputs.device
-    return Batch(
-        inputs,
-        data_samples,
-        _positions(data_samples, True, torch.device(device)),
-        teacher_inputs,
-        strong_inputs,
-    )
+def stream_of(sample: DataSample) -> str:
+    """Returns the stream of a sample; a label makes it a labelled one."""
+    if has_label(sample):
+        return LABELLED
+    stream = sample.metainfo.get('stream', UNLABELLED)
+    return SYNTHETIC if stream == SYNTHETIC else UNLABELLED
 
 
-def top1(logits: torch.Tensor, samples: List[DataSample]) -> torch.Tensor:
-    """Computes accuracy in percent against single labels.
+def top1(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Computes accuracy in percent.
 
     Args:
         logits (Tensor): (N, C).
-        samples (list[DataSample]): N labelled samples.
+        targets (Tensor): Class indices (N,).
 
     Returns:
         Tensor: Scalar in [0, 100].
     """
-    labels = send(hard_labels(samples), logits.device)
-    return (logits.argmax(1) == labels).float().mean() * 100
+    return (logits.argmax(1) == targets).float().mean() * 100
 
 
-def hard_labels(samples: List[DataSample]) -> torch.Tensor:
+def hard_labels(samples: Sequence[DataSample]) -> torch.Tensor:
     """Collects one class index per labelled sample, (N,) long."""
     scores = [s.gt_score for s in samples if 'gt_score' in s]
     # One argmax for all: one per sample would be one kernel per sample.
@@ -141,9 +265,40 @@ def hard_labels(samples: List[DataSample]) -> torch.Tensor:
     )
 
 
-def _positions(
-    samples: List[DataSample], labelled: bool, device: torch.device
-) -> torch.Tensor:
-    """Gives where samples with, or without, a label are, (n,) long."""
-    found = [i for i, s in enumerate(samples) if has_label(s) == labelled]
-    return send(torch.tensor(found, dtype=torch.long), device)
+def send_labels(samples: List[DataSample], device: torch.device) -> None:
+    """Moves labels in one copy each, unless they are there.
+
+    Args:
+        samples (list[DataSample]): Some of which may carry a label.
+        device (torch.device): The device.
+    """
+    hard = [s for s in samples if 'gt_label' in s]
+    if hard and hard[0].gt_label.device != device:
+        labels = send(torch.cat([s.gt_label for s in hard]), device)
+        parts = labels.split([len(s.gt_label) for s in hard])
+        for sample, label in zip(hard, parts):
+            sample.set_gt_label(label)
+    soft = [s for s in samples if 'gt_score' in s]
+    if soft and soft[0].gt_score.device != device:
+        scores = send(torch.stack([s.gt_score for s in soft]), device)
+        for sample, score in zip(soft, scores.unbind()):
+            sample.set_gt_score(score)
+
+
+def merge_wants(sources: Sequence[Source]) -> Dict[str, Tuple[str, ...]]:
+    """Collects what each network is asked for.
+
+    Args:
+        sources (Sequence[Source]): Places.
+
+    Returns:
+        dict[str, tuple[str]]: Outputs by ``who[@view]``, in the order in
+        which they are first named, without repetitions.
+    """
+    wants: Dict[str, Tuple[str, ...]] = {}
+    for source in sources:
+        if source.network != 'batch':
+            known = wants.setdefault(source.asked, ())
+            if source.want not in known:
+                wants[source.asked] = (*known, source.want)
+    return wants

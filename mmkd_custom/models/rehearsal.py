@@ -11,7 +11,7 @@ from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample
 
 from ..errors import UserError
-from .data_preprocessor import send_labels
+from .batch import send_labels
 from .trace import Trace
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import torch
 import torch.nn as nn
@@ -10,6 +10,8 @@ from mmpretrain.structures import DataSample
 from torch.func import functional_call
 
 from ..errors import UserError
+from .batch import STUDENT, Batch
+from .outputs import FEATURE, LOGITS, Outputs, Shape
 from .rehearsal import Split, own_loss, rehearse
 from .taps import get_module, record_inputs
 from .trace import Undropped
@@ -19,13 +21,12 @@ class Student:
     """A view on a classifier: its encoder, its last linear layer, its loss.
 
     "Encoder" is everything before the last linear layer, so the feature is
-    exactly what that layer consumes (DESIGN decision 4), but before the
-    dropout that may lie between: the logits, and every term on them, keep
-    the dropout. A deployed student has none, the customized teacher feature
-    passes the last layer without, and matching a feature f that is dropped
-    out with rate p would add p / (1 - p) f^2 to the squared error, which is
-    in no equation. This object owns no parameter: it is a plain view, and the
-    classifier stays what it was.
+    exactly what that layer consumes, but before the dropout that may lie
+    between: the logits, and every term on them, keep the dropout. A deployed
+    student has none, the customized teacher feature passes the last layer
+    without, and matching a feature f that is dropped out with rate p would
+    add p / (1 - p) f^2 to the squared error, which is in no equation. This
+    object owns no parameter, and the classifier stays what it was.
 
     Args:
         model (nn.Module): Any MMPretrain classifier, ``TimmClassifier``
@@ -76,33 +77,57 @@ class Student:
         """nn.Linear: The live last linear layer, θ_s^c."""
         return self.model.get_submodule(self.split.classifier)
 
-    def forward(
-        self, inputs: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
+    @property
+    def shapes(self) -> Dict[str, Shape]:
+        """dict[str, Shape]: What it offers, maps and tokens left out."""
+        return {
+            FEATURE: Shape((self.feature_dim,)),
+            LOGITS: Shape((self.num_classes,)),
+        }
+
+    def ask(
+        self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
+    ) -> Outputs:
         """Runs the student once.
 
         Args:
-            inputs (Tensor): Normalised images (N, 3, H, W).
+            batch (Batch): With the view.
+            wants (Sequence[str]): 'feature', 'logits', 'maps', 'tokens'.
+            view (str, optional): Defaults to None, which is 'student'.
 
         Returns:
-            tuple[Tensor, Tensor]: Feature f_s (N, D_s), never dropped out,
-            and logits z_s (N, C), dropped out where the model does so.
+            Outputs: Feature f_s (N, D_s), never dropped out, logits z_s
+            (N, C), dropped out where the model does so, and what is wanted
+            of the others.
+        """
+        return self.run(batch.image(view or STUDENT), wants)
+
+    def run(
+        self, inputs: torch.Tensor, wants: Sequence[str] = (FEATURE, LOGITS)
+    ) -> Outputs:
+        """Runs the student once on images.
+
+        Args:
+            inputs (Tensor): Normalised images (N, 3, H, W).
+            wants (Sequence[str]): As of :meth:`ask`.
+
+        Returns:
+            Outputs: Likewise.
         """
         tap = self.model.get_submodule(self.split.feature_module)
         with record_inputs(tap) as consumed:
             if not self.split.functional:
                 logits = self.model(inputs, mode='tensor')
-                return consumed[-1], logits
+                return Outputs(consumed[-1], logits)
             with Undropped() as undropped:
                 logits = self.model(inputs, mode='tensor')
-        return undropped.source(consumed[-1]), logits
+        return Outputs(undropped.source(consumed[-1]), logits)
 
     def classify(self, feature: torch.Tensor) -> torch.Tensor:
         """Classifies any feature of width D_s with the live last layer.
 
         The weights are the live ones, never a copy, but detached: gradients
-        pass through the layer to ``feature`` and never into the layer
-        (METHODS 1, stage 1: θ_s^c takes part and does not change).
+        pass through the layer to ``feature`` and never into the layer.
 
         Args:
             feature (Tensor): (N, D_s).

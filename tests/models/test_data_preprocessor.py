@@ -9,14 +9,15 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models import DistillDataPreprocessor, data_preprocessor
-from mmkd_custom.models.data_preprocessor import send
+from mmkd_custom.models import DistillDataPreprocessor
+from mmkd_custom.models import batch as batch_module
+from mmkd_custom.models.batch import send
 from tests.helpers import make_batch
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 NORMALISE = dict(mean=MEAN, std=STD, to_rgb=True, num_classes=5)
 MIXUP = dict(augments=dict(type='Mixup', alpha=1.0))
-MIXED = [3, None, None, 0, None, 1]
+MIXED = [3, 0, 1, None, None, None]
 
 
 def by_hand(images):
@@ -30,17 +31,27 @@ def by_hand(images):
     ).float()
 
 
-def test_order_is_kept_when_streams_are_interleaved():
-    batch = make_batch(MIXED)
-    data = DistillDataPreprocessor(**NORMALISE)(copy.deepcopy(batch), True)
-    torch.testing.assert_close(
-        data['inputs'], by_hand(batch['inputs']), rtol=1e-5, atol=1e-5
-    )
+@pytest.mark.parametrize('as_list', [False, True])
+@pytest.mark.parametrize('training', [False, True])
+def test_training_puts_labelled_samples_first(training, as_list):
+    labels = [3, None, None, 0, None, 1]
+    batch = make_batch(labels)
+    batch['data_samples'][1].set_metainfo(dict(stream='synthetic'))
+    order = [0, 3, 5, 2, 4, 1] if training else range(6)
+    images = batch['inputs'][list(order)]
+    batch['views'] = dict(teacher=batch['inputs'])
+    if as_list:
+        batch['inputs'] = list(batch['inputs'])
+    data = DistillDataPreprocessor(**NORMALISE)(copy.deepcopy(batch), training)
+    for found in (data['inputs'], data['views']['teacher']):
+        torch.testing.assert_close(
+            found, by_hand(images), rtol=1e-5, atol=1e-5
+        )
     found = [
         s.gt_label.item() if 'gt_label' in s else None
         for s in data['data_samples']
     ]
-    assert found == MIXED
+    assert found == [labels[i] for i in order]
 
 
 @pytest.mark.parametrize('training', [True, False])
@@ -73,14 +84,14 @@ def test_mixup_mixes_the_labelled_with_each_other_only():
     batch = make_batch(MIXED)
     # Labelled pixels are multiples of 100, unlabelled ones are 7: what
     # they are mixed with shows.
-    labelled = torch.tensor([0, 3, 5])
+    labelled = torch.tensor([0, 1, 2])
     batch['inputs'][:] = 7
     for value, position in enumerate(labelled):
         batch['inputs'][position] = 100 * value
     data = DistillDataPreprocessor(num_classes=5, batch_augments=MIXUP)(
         batch, True
     )
-    rest = torch.tensor([1, 2, 4])
+    rest = torch.tensor([3, 4, 5])
     assert (data['inputs'][rest] == 7).all()
     mixed = data['inputs'][labelled][:, 0, 0, 0]
     scores = torch.stack([data['data_samples'][i].gt_score for i in labelled])
@@ -100,29 +111,30 @@ def test_nothing_is_mixed_outside_training():
     assert torch.equal(data['inputs'], batch['inputs'].float())
 
 
-def test_teacher_inputs_are_normalised_like_the_inputs():
-    batch = make_batch(MIXED)
-    large = make_batch(MIXED, seed=1, size=48)['inputs']
-    data = DistillDataPreprocessor(**NORMALISE)(
-        dict(batch, teacher_inputs=large), True
-    )
-    torch.testing.assert_close(
-        data['teacher_inputs'], by_hand(large), rtol=1e-5, atol=1e-5
-    )
-
-
 @pytest.mark.parametrize('as_list', [False, True])
-def test_strong_inputs_are_normalised_like_the_inputs(as_list):
+def test_views_are_normalised_like_the_inputs(as_list):
     batch = make_batch(MIXED)
-    strong = make_batch(MIXED, seed=2, size=24)['inputs']
-    data = DistillDataPreprocessor(**NORMALISE)(
-        dict(batch, strong_inputs=list(strong) if as_list else strong), True
-    )
-    assert set(data) == {'inputs', 'data_samples', 'strong_inputs'}
-    found = data['strong_inputs']
-    torch.testing.assert_close(found, by_hand(strong), rtol=1e-5, atol=1e-5)
+    images = {
+        name: make_batch(MIXED, seed=2, size=size)['inputs']
+        for name, size in dict(teacher=48, strong=24).items()
+    }
+    views = {k: list(v) if as_list else v for k, v in images.items()}
+    data = DistillDataPreprocessor(**NORMALISE)(dict(batch, views=views), True)
+    assert set(data['views']) == {'teacher', 'strong'}
+    for name, view in data['views'].items():
+        torch.testing.assert_close(
+            view, by_hand(images[name]), rtol=1e-5, atol=1e-5
+        )
     # It goes through the student, as the inputs do.
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    strong = data['views']['strong']
+    assert strong.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_batch_may_lack_the_students_view():
+    batch = make_batch(MIXED)
+    batch['views'] = dict(teacher=batch.pop('inputs'))
+    data = DistillDataPreprocessor(**NORMALISE)(batch, True)
+    assert data['inputs'] is None and set(data['views']) == {'teacher'}
 
 
 @pytest.mark.parametrize('kind', ['Mixup', 'CutMix', 'ResizeMix'])
@@ -130,7 +142,7 @@ def test_every_view_is_mixed_alike(kind):
     batch = make_batch(MIXED)
     # Nearest neighbours, so that a view twice as large shows equal pixels.
     large = batch['inputs'].repeat_interleave(2, 2).repeat_interleave(2, 3)
-    batch.update(teacher_inputs=large, strong_inputs=batch['inputs'].clone())
+    batch['views'] = dict(teacher=large, strong=batch['inputs'].clone())
     augment = dict(type=kind, alpha=1.0)
     if kind == 'ResizeMix':
         augment.update(lam_min=0.3, lam_max=0.6)
@@ -141,23 +153,23 @@ def test_every_view_is_mixed_alike(kind):
     np.random.seed(3)
     torch.manual_seed(3)
     data = preprocessor(copy.deepcopy(batch), True)
-    assert torch.equal(data['strong_inputs'], data['inputs'])
+    assert torch.equal(data['views']['strong'], data['inputs'])
     changed = (data['inputs'] != plain['inputs']).flatten(1).any(1)
-    assert changed.any() and not changed[[1, 2, 4]].any()
+    assert changed.any() and not changed[3:].any()
     if kind != 'ResizeMix':
         # Partners, ratio and box are the same.
         assert torch.equal(
-            data['teacher_inputs'][..., ::2, ::2], data['inputs']
+            data['views']['teacher'][..., ::2, ::2], data['inputs']
         )
     else:
-        where = (data['teacher_inputs'] != plain['teacher_inputs']).any(1)
+        where = (data['views']['teacher'] != plain['views']['teacher']).any(1)
         box = (data['inputs'] != plain['inputs']).any(1)
         assert (where[:, ::2, ::2] == box).float().mean() > 0.99
     # One draw: what follows is drawn as if there were one view.
     after = np.random.rand(), torch.rand(())
     np.random.seed(3)
     torch.manual_seed(3)
-    del batch['teacher_inputs'], batch['strong_inputs']
+    del batch['views']
     alone = preprocessor(batch, True)
     assert torch.equal(alone['inputs'], data['inputs'])
     assert after == (np.random.rand(), torch.rand(()))
@@ -172,10 +184,10 @@ def test_views_of_other_sizes_want_a_known_mixture():
     preprocessor = DistillDataPreprocessor(
         num_classes=5, batch_augments=dict(augments=roll)
     )
-    batch['teacher_inputs'] = batch['inputs']
+    batch['views'] = dict(teacher=batch['inputs'])
     data = preprocessor(copy.deepcopy(batch), True)
-    assert torch.equal(data['teacher_inputs'], data['inputs'])
-    batch['teacher_inputs'] = make_batch(MIXED, size=48)['inputs']
+    assert torch.equal(data['views']['teacher'], data['inputs'])
+    batch['views']['teacher'] = make_batch(MIXED, size=48)['inputs']
     with pytest.raises(UserError, match='augments'):
         preprocessor(batch, True)
 
@@ -244,7 +256,7 @@ def test_an_unlabelled_batch_stays_unlabelled():
 def test_labels_reach_the_device_at_once_and_unread(monkeypatch, name):
     sent = []
     monkeypatch.setattr(
-        data_preprocessor,
+        batch_module,
         'send',
         lambda values, device: sent.append(len(values)) or values.to(device),
     )
@@ -298,4 +310,4 @@ def test_streams_one_after_the_other_are_not_copied(monkeypatch):
     batch = make_batch([1, 2, None, None, None])
     DistillDataPreprocessor(**NORMALISE)(batch, True)
     inputs = batch['inputs']
-    assert moved == [inputs.data_ptr(), inputs[2].data_ptr()]
+    assert moved == [inputs.data_ptr()]

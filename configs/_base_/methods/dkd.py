@@ -7,12 +7,16 @@ were not tuned here.
 
 method = dict(
     type='Distiller',
-    probe=True,
+    networks=dict(probe=dict(type='LinearProbe')),
     terms=dict(
+        probe=dict(
+            loss=dict(type='CrossEntropy'),
+            on=('probe.logits', 'batch.targets'),
+            streams='labelled',
+        ),
         dkd=dict(
             loss=dict(type='DKD', alpha=1.0, beta=8.0, temperature=4.0),
-            on='logits',
-            weight=1.0,
-        )
+            on=('student.logits', 'probe.logits'),
+        ),
     ),
 )

@@ -1,6 +1,6 @@
-"""FitNet-style: match the teacher's feature through a connector.
+"""FitNet: match the teacher's feature through a connector.
 
-METHODS 2. The weight 20 is [ours].
+The weight 20 is ours (docs/methods.md, Baselines).
 """
 
 method = dict(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
-from ...datasets import TwoStreamBatchSampler, TwoStreamSampler
+from ...datasets import (
+    TwoStreamBatchSampler,
+    TwoStreamDataset,
+    TwoStreamSampler,
+)
 from ...errors import UserError
+from ...models.batch import STUDENT, TEACHER
+from ...models.distillers import BaseDistiller
 from ...registry import HOOKS
 from ...stages import DISTILLATION, StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
@@ -57,6 +63,10 @@ class StageHook(Hook):
             return
         if hasattr(sampler, 'set_schedule'):
             sampler.set_schedule(schedule)
+        model, dataset = unwrapped(runner), runner.train_dataloader.dataset
+        _check_views(model, dataset)
+        for network in model.networks.values():
+            network.check(dataset)
         if len(schedule.stages) > 1:
             self._check_stages(runner, schedule)
             for hook in runner.hooks:
@@ -82,13 +92,13 @@ class StageHook(Hook):
     def _check_stages(self, runner: Runner, schedule: StageSchedule) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise UserError(
-                f'train_cfg: a {type(runner.train_loop).__name__} has no '
-                'epochs to tell the stages by; set by_epoch=True.'
+                'train_cfg: expected epochs to tell the stages by, got a '
+                f'{type(runner.train_loop).__name__}; set by_epoch=True.'
             )
         if schedule.count(DISTILLATION, runner.max_epochs) == 0:
             raise UserError(
-                f'train_cfg.max_epochs={runner.max_epochs}: no epoch of '
-                f'{schedule} distils, but at least one is wanted.'
+                f'train_cfg.max_epochs: expected at least one epoch of '
+                f'{schedule} that distils, got {runner.max_epochs}.'
             )
         length = len(runner.train_dataloader)
         wrapper = runner.optim_wrapper
@@ -101,18 +111,16 @@ class StageHook(Hook):
             counts = getattr(each, '_accumulative_counts', 1)
             if length % counts:
                 raise UserError(
-                    f'optim_wrapper.accumulative_counts={counts} does not '
-                    f'divide the {length} iterations of an epoch, but a stage '
-                    'must not hand gradients to the next; set '
-                    'train_dataloader.sampler.epoch_length to a multiple.'
+                    'optim_wrapper.accumulative_counts: expected a divisor '
+                    f'of the {length} iterations of an epoch, since a stage '
+                    f'must not hand gradients to the next, got {counts}.'
                 )
         if is_model_wrapper(runner.model) and not getattr(
             runner.model, 'find_unused_parameters', True
         ):
             raise UserError(
-                'find_unused_parameters=False, but each stage trains only '
-                'part of the model; set find_unused_parameters=True in the '
-                'config.'
+                'find_unused_parameters: expected True, since each stage '
+                'trains only part of the model, got False.'
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -132,6 +140,31 @@ class StageHook(Hook):
             _forget_scalars(runner)
             runner.logger.info(
                 f'Epoch {runner.epoch + 1}/{runner.max_epochs}: {stage}'
+            )
+
+
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Tells the model the share of the run that is done."""
+        if _schedule(runner) is not None:
+            unwrapped(runner).progress = runner.iter / runner.max_iters
+
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Has the model do what follows a step."""
+        if _schedule(runner) is not None:
+            unwrapped(runner).after_step()
+
+
+def _check_views(model: BaseDistiller, dataset: Any) -> None:
+    """Refuses terms that look at a view which the dataset does not make."""
+    if not isinstance(dataset, TwoStreamDataset):
+        return
+    made = {STUDENT, TEACHER, *dataset.pipelines}
+    for stage in model.schedule.stages:
+        for view in set(model.images(stage.name)) - made:
+            raise UserError(
+                f'train_dataloader.dataset.pipelines: expected one for the '
+                f'view {view!r}, which a term looks at, got '
+                f'{sorted(dataset.pipelines)}.'
             )
 
 
@@ -160,15 +193,14 @@ def _check_batches(runner: Runner) -> None:
     batch_sampler = runner.train_dataloader.batch_sampler
     if not isinstance(batch_sampler, TwoStreamBatchSampler):
         raise UserError(
-            'train_dataloader.batch_sampler: a '
-            f'{type(batch_sampler).__name__} cuts the batches of a '
-            "TwoStreamSampler anew; set batch_sampler=dict(type='mmkd_custom."
-            "TwoStreamBatchSampler')."
+            'train_dataloader.batch_sampler: expected a '
+            'TwoStreamBatchSampler, which keeps the batches of a '
+            f'TwoStreamSampler, got a {type(batch_sampler).__name__}.'
         )
 
 
 def _share_seed(runner: Runner, sampler: TwoStreamSampler) -> None:
-    """Gives the sampler the run's seed, unless the config has its own.
+    """Hands the sampler the run's seed, unless the config has its own.
 
     The sampler is built before a checkpoint brings the seed of the run that
     is resumed. With diff_rank_seed each rank's differs, and the ranks must

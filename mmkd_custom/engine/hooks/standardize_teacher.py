@@ -7,7 +7,9 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...models.distillers import BaseDistiller
 from ...models.outputs import FEATURE
+from ...models.teachers import FrozenTeacher
 from ...registry import HOOKS
 from ..teacher_pass import ask_about, distiller_of, every_sample
 
@@ -34,19 +36,31 @@ class StandardizeTeacherHook(Hook):
         self.batch_size = batch_size
 
     def before_train(self, runner: Runner) -> None:
-        """Computes the statistics and hands them to the teacher."""
+        """Computes the statistics and hands them to the teachers."""
         model = distiller_of(runner, type(self).__name__)
         if model is None:
             return
-        if FEATURE not in model.teacher_wants:
-            return
+        for name, teacher in model.teachers.items():
+            if FEATURE in model.asked(name):
+                self._standardize(runner, model, name, teacher)
+
+    def _standardize(
+        self,
+        runner: Runner,
+        model: BaseDistiller,
+        name: str,
+        teacher: FrozenTeacher,
+    ) -> None:
         # Measured on the feature as it is, also when training starts twice.
-        model.teacher.feature_mean = model.teacher.feature_std = None
-        width = model.teacher.feature_dim
+        teacher.feature_mean = teacher.feature_std = None
         count = torch.zeros(1, dtype=torch.float64)
-        total, squares = torch.zeros(2, width, dtype=torch.float64)
+        total, squares = torch.zeros(
+            2, teacher.feature_dim, dtype=torch.float64
+        )
         keys = every_sample(runner.train_dataloader.dataset, [0])
-        for _, output in ask_about(runner, model, keys, self.batch_size):
+        for _, output in ask_about(
+            runner, model, keys, self.batch_size, model.asked(name), name
+        ):
             # float64: a difference of large sums follows.
             feature = output.feature.double().cpu()
             count += len(feature)
@@ -56,8 +70,8 @@ class StandardizeTeacherHook(Hook):
             all_reduce(values)
         mean = total / count
         variance = (squares / count - mean.square()).clamp_min(0)
-        model.teacher.standardize(mean, variance.sqrt())
+        teacher.standardize(mean, variance.sqrt())
         runner.logger.info(
-            f'Teacher: feature standardised by one view of {int(count)} '
-            'training images.'
+            f'Teacher {teacher.name}: feature standardised by one view of '
+            f'{int(count)} training images.'
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 import torch
@@ -14,9 +13,10 @@ from mmengine.runner import Runner
 from ...datasets import TwoStreamDataset
 from ...datasets.two_stream.views import seeded_rng
 from ...errors import UserError
-from ...models.batch import hard_labels
+from ...models.batch import TEACHER, hard_labels
 from ...models.distillers import BaseDistiller
 from ...models.outputs import LOGITS
+from ...models.teachers import FrozenTeacher
 from ...models.teachers.report import report_text, teacher_report
 from ...models.teachers.wrappers.base import check_classes
 from ...registry import HOOKS
@@ -58,8 +58,8 @@ class TeacherReportHook(Hook):
         ).items():
             if value is not None and value < 1:
                 raise UserError(
-                    f'TeacherReportHook: {name}={value!r}, but a whole '
-                    'number >= 1 is wanted.'
+                    f'TeacherReportHook.{name}: expected a whole number '
+                    f'>= 1, got {value!r}.'
                 )
         self.accuracy = accuracy
         self.max_samples = max_samples
@@ -70,26 +70,33 @@ class TeacherReportHook(Hook):
         model = unwrapped(runner)
         if not isinstance(model, BaseDistiller):
             return
-        dataset = runner.train_dataloader.dataset
         # Workers and transforms draw random numbers.
         with seeded_rng(runner.seed or 0):
-            if is_main_process():
-                item = dataset[0]
-                image = item.get('teacher_inputs', item['inputs'])
-                report = teacher_report(
-                    model.teacher, image.shape[-2:], model.teacher_wants
-                )
-                runner.logger.info(report_text(report))
-            if not self.accuracy:
-                return
-            accuracy = self._accuracy(runner, model, dataset)
-            if is_main_process():
-                runner.logger.info(f'Teacher: {accuracy}')
+            for name, teacher in model.teachers.items():
+                if is_main_process():
+                    self._report(runner, teacher, model.asked(name))
+                if self.accuracy:
+                    accuracy = self._accuracy(runner, model, name, teacher)
+                    if is_main_process():
+                        runner.logger.info(f'Teacher: {accuracy}')
+
+    def _report(
+        self, runner: Runner, teacher: FrozenTeacher, wants: Sequence[str]
+    ) -> None:
+        item = runner.train_dataloader.dataset[0]
+        image = item.get('views', {}).get(TEACHER, item['inputs'])
+        report = teacher_report(teacher, image.shape[-2:], wants)
+        runner.logger.info(report_text(report))
 
     def _accuracy(
-        self, runner: Runner, model: BaseDistiller, dataset: Any
+        self,
+        runner: Runner,
+        model: BaseDistiller,
+        name: str,
+        teacher: FrozenTeacher,
     ) -> str:
-        reason = _obstacle(model, dataset)
+        dataset = runner.train_dataloader.dataset
+        reason = _obstacle(model, teacher, dataset)
         if reason is not None:
             return f'accuracy not measured, because {reason}.'
         count = dataset.num_labelled
@@ -97,15 +104,14 @@ class TeacherReportHook(Hook):
         # Evenly: folders list their images by class.
         keys = np.array([(i * count // taken, 0) for i in range(taken)])
         right = torch.zeros(2, dtype=torch.float64)
-        with _asking_for(model, (LOGITS,)):
-            for samples, output in ask_about(
-                runner, model, keys, self.batch_size
-            ):
-                labels = hard_labels(samples)
-                guesses = output.logits.argmax(1).cpu()
-                right += torch.tensor(
-                    [(guesses == labels.cpu()).sum(), len(labels)]
-                )
+        for samples, output in ask_about(
+            runner, model, keys, self.batch_size, (LOGITS,), name
+        ):
+            labels = hard_labels(samples)
+            guesses = output.logits.argmax(1).cpu()
+            right += torch.tensor(
+                [(guesses == labels.cpu()).sum(), len(labels)]
+            )
         all_reduce(right)
         return (
             f'{100 * right[0] / right[1]:.2f} % top-1 on one view of '
@@ -113,32 +119,22 @@ class TeacherReportHook(Hook):
         )
 
 
-@contextmanager
-def _asking_for(model: BaseDistiller, wants: Sequence[str]) -> Iterator[None]:
-    """Has the distiller ask its teacher for something else."""
-    usual = model.teacher_wants
-    model.teacher_wants = tuple(wants)
-    try:
-        yield
-    finally:
-        model.teacher_wants = usual
-
-
-def _obstacle(model: BaseDistiller, dataset: Any) -> Optional[str]:
-    """Says why the accuracy cannot be measured; None if it can."""
-    teacher = model.teacher
+def _obstacle(
+    model: BaseDistiller, teacher: FrozenTeacher, dataset: Any
+) -> Optional[str]:
+    """Returns why the accuracy cannot be measured; None if it can."""
     if LOGITS not in teacher.offers:
         return 'the teacher gives no logits'
-    wanted = model.student_view.num_classes
-    if teacher.num_classes != wanted:
+    classes = model.student_view.num_classes
+    if teacher.num_classes != classes:
         return (
             f'the teacher has {teacher.num_classes} classes and the student '
-            f'{wanted}'
+            f'{classes}'
         )
     if not isinstance(dataset, TwoStreamDataset):
         return (
-            f'train_dataloader.dataset is a {type(dataset).__name__} and no '
-            'TwoStreamDataset'
+            'train_dataloader.dataset is not a TwoStreamDataset but a '
+            f'{type(dataset).__name__}'
         )
     try:
         check_classes(teacher, dataset.CLASSES)

@@ -1,8 +1,8 @@
-"""Ways of training a student with a teacher."""
+"""Ways of training a student with teachers."""
 
-from ..batch import Batch, make_batch
 from .base import BaseDistiller
 from .customkd import CustomKD
 from .distiller import Distiller
+from .term import Ramp, Term
 
-__all__ = ['BaseDistiller', 'Batch', 'make_batch', 'CustomKD', 'Distiller']
+__all__ = ['BaseDistiller', 'CustomKD', 'Distiller', 'Ramp', 'Term']

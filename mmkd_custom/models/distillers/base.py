@@ -1,9 +1,9 @@
-"""What every way of distilling shares: a classifier that holds a teacher."""
+"""What every way of distilling shares: a classifier that holds teachers."""
 
 from __future__ import annotations
 
 import time
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -13,42 +13,54 @@ from mmpretrain.structures import DataSample
 from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION, Stage, StageSchedule
-from ..batch import Batch, make_batch
-from ..data_preprocessor import send
-from ..outputs import FEATURE, Outputs
+from ..batch import STUDENT, TEACHER, Batch, Pixels, Source
+from ..networks import OwnedNetwork
+from ..outputs import LOGITS, OUTPUTS, Shape
 from ..student import Student
 from ..teachers import FrozenTeacher
-from .overlap import TeacherStream
-from .parts import build_preprocessor, build_student, fit_preprocessor
+from .building import (
+    build_preprocessor,
+    build_student,
+    build_teachers,
+    fit_preprocessor,
+)
 
 
 class _Held:
-    """Holds a module without owning it: no child, and never deep-copied."""
+    """Holds teachers without owning them: no children, never deep-copied."""
 
-    def __init__(self, module: FrozenTeacher) -> None:
-        self.module = module
+    def __init__(self, teachers: Dict[str, FrozenTeacher]) -> None:
+        self.teachers = teachers
 
     def __deepcopy__(self, memo: dict) -> _Held:
         return self
 
 
 class BaseDistiller(BaseClassifier):
-    """A classifier that trains its student with the help of a teacher.
+    """A classifier that trains its student with the help of teachers.
 
     ``mode='tensor'`` and ``mode='predict'`` go to the student alone, so
     validation, EMA, TTA and every hook and metric of MMPretrain work
-    unchanged; ``mode='loss'`` calls ``loss_<stage>`` of the current stage.
+    unchanged; ``mode='loss'`` asks each network once for what :meth:`wants`
+    says and calls ``loss_<stage>`` of the current stage.
 
-    The teacher is held, not owned (DESIGN decision 2): it is in neither
-    ``parameters()`` nor ``state_dict()``, so it reaches no optimiser, reducer,
-    averaged copy or checkpoint.
+    Teachers are held, not owned: they are in neither ``parameters()`` nor
+    ``state_dict()``, so they reach no optimiser, reducer, averaged copy or
+    checkpoint.
 
     Args:
         student (dict | nn.Module): Any MMPretrain classifier.
-        teacher (dict | FrozenTeacher): The frozen teacher.
+        teacher (dict | FrozenTeacher, optional): The frozen teacher, named
+            ``teacher``. Defaults to None.
+        teachers (dict[str, dict], optional): Several, by name, in its place.
+            Defaults to None.
+        networks (dict[str, dict], optional): Networks that the distiller
+            owns, by name, see :mod:`mmkd_custom.models.networks`. Defaults to
+            None.
         classifier (str, optional): Module path of the student's last linear
             layer. Found when None. Defaults to None.
-        input_size (int): Size of the dry run that finds it. Defaults to 224.
+        input_size (int): Size of the dry run that finds it, and that tells
+            the shapes of the student's maps. Defaults to 224.
         schedule (StageSchedule, optional): Stages over epochs. Defaults to
             distillation only.
         data_preprocessor (dict | nn.Module, optional): As for
@@ -56,34 +68,29 @@ class BaseDistiller(BaseClassifier):
             :class:`~mmkd_custom.models.DistillDataPreprocessor`. Defaults to
             None, the student's own. Batch augmentations of the student's
             ``train_cfg`` are taken over.
-        overlap_teacher (str | bool): Whether a teacher that is asked in every
-            step runs beside the student on CUDA, see :class:`TeacherStream`:
-            True, False or 'auto', which measures both and keeps the faster.
-            Defaults to 'auto'.
         init_cfg (dict, optional): Defaults to None.
+
+    Raises:
+        UserError: If an option is wrong.
     """
 
     #: Child modules that each stage's own optimiser trains. Children named in
     #: no stage belong to the distillation stage.
     stage_modules: Dict[str, Tuple[str, ...]] = {}
 
-    #: Stages that look at the teacher's outputs and at labels alone: where
-    #: these are cached, no image is read.
-    imageless_stages: Tuple[str, ...] = ()
-
-    #: What the teacher is asked for, of
-    #: :data:`~mmkd_custom.models.outputs.OUTPUTS`; nothing else is computed.
-    teacher_wants: Tuple[str, ...] = (FEATURE,)
+    #: Whether a batch without any label is refused.
+    needs_labels = True
 
     def __init__(
         self,
         student: Union[dict, nn.Module],
-        teacher: Union[dict, FrozenTeacher],
+        teacher: Union[dict, FrozenTeacher, None] = None,
+        teachers: Optional[Dict[str, Union[dict, FrozenTeacher]]] = None,
+        networks: Optional[Dict[str, dict]] = None,
         classifier: Optional[str] = None,
         input_size: int = 224,
         schedule: Optional[StageSchedule] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
-        overlap_teacher: Union[str, bool] = 'auto',
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(
@@ -91,48 +98,165 @@ class BaseDistiller(BaseClassifier):
             data_preprocessor=build_preprocessor(data_preprocessor, student),
         )
         self.student = build_student(student)
-        if isinstance(teacher, dict):
-            teacher = MODELS.build(teacher)
-        if not isinstance(teacher, FrozenTeacher):
-            raise UserError(
-                f'teacher: {type(teacher).__name__} is no FrozenTeacher; name '
-                'one of TimmTeacher, MMPretrainTeacher.'
-            )
-        for module in teacher.modules():
-            if hasattr(module, 'recall') and module is not teacher:
-                raise UserError(
-                    f'teacher: a CachedTeacher inside a '
-                    f'{type(teacher).__name__} would never be used; put the '
-                    f'CachedTeacher around the {type(teacher).__name__}.'
-                )
-        self._teacher = _Held(teacher)
-        self._teacher_stream = TeacherStream(overlap_teacher)
-        preprocessor = self.data_preprocessor
+        self._held = _Held(build_teachers(teacher, teachers))
         view = Student(
             self.student,
             classifier,
             input_size,
-            scores=getattr(preprocessor, 'to_onehot', False),
+            scores=getattr(self.data_preprocessor, 'to_onehot', False),
         )
         self._split = view.split
-        fit_preprocessor(preprocessor, view)
+        fit_preprocessor(self.data_preprocessor, view)
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
         self._stage: Optional[str] = None
+        self.progress: Optional[float] = None
+        self.networks = nn.ModuleDict()
+        for name, network in (networks or {}).items():
+            self._add_network(name, network)
         # Known from the start when there is only one: then a distiller also
         # runs in a loop that has no StageHook.
         if len(self.schedule.stages) == 1:
             self.set_stage(self.schedule.stages[0].name)
 
+    def _add_network(self, name: str, network: Union[dict, nn.Module]) -> None:
+        taken = (STUDENT, 'batch', *self.teachers)
+        if name in taken or hasattr(nn.ModuleDict, name) or '.' in name:
+            raise UserError(
+                f'networks: expected a name other than {", ".join(taken)}, '
+                f'got {name!r}.'
+            )
+        if isinstance(network, dict):
+            network = MODELS.build(network)
+        if not isinstance(network, OwnedNetwork):
+            raise UserError(
+                f'networks.{name}: expected an OwnedNetwork such as '
+                f'LinearProbe, got a {type(network).__name__}.'
+            )
+        network.attach(self)
+        self.networks[name] = network
+
     @property
-    def teacher(self) -> FrozenTeacher:
-        """FrozenTeacher: Held, not a child module."""
-        return self._teacher.module
+    def teachers(self) -> Dict[str, FrozenTeacher]:
+        """dict[str, FrozenTeacher]: Held, not child modules, by name."""
+        return self._held.teachers
+
+    @property
+    def teacher(self) -> Optional[FrozenTeacher]:
+        """FrozenTeacher: The one that is named so; None without."""
+        return self.teachers.get(TEACHER)
 
     @property
     def student_view(self) -> Student:
         """Student: The encoder/classifier split of ``self.student``."""
         # Made anew: a deep copy of the distiller (EMA) has another student.
         return Student(self.student, split=self._split)
+
+    def network(self, name: str) -> Any:
+        """Returns a network by its name.
+
+        Raises:
+            UserError: If there is none; lists those there are.
+        """
+        if name == STUDENT:
+            return self.student_view
+        if name in self.teachers:
+            return self.teachers[name]
+        if name in self.networks:
+            return self.networks[name]
+        known = ', '.join((STUDENT, *self.teachers, *self.networks, 'batch'))
+        raise UserError(f'expected one of {known}, got {name!r}.')
+
+    def shape_of(self, source: Source) -> Shape:
+        """Returns the shape of what is at a place, for one image.
+
+        Args:
+            source (Source): The place.
+
+        Returns:
+            Shape: Its shape, by a dry run.
+
+        Raises:
+            UserError: If the network does not offer it; lists what it does.
+        """
+        if source.network == 'batch':
+            shapes = dict(
+                targets=Shape((), classes=self.student_view.num_classes),
+                stream=Shape((), classes=3),
+            )
+        else:
+            shapes = self.network(source.network).shapes
+        path = source.output
+        name, _, index = path.partition('.')
+        if index.startswith('-'):
+            count = sum(known.startswith(f'{name}.') for known in shapes)
+            path = f'{name}.{count + int(index)}'
+        if path not in shapes:
+            offers = ', '.join(f'{k} ({v})' for k, v in shapes.items())
+            hint = (
+                "; networks=dict(probe=dict(type='LinearProbe')) gives it "
+                'logits'
+                if path == LOGITS
+                else ''
+            )
+            raise UserError(
+                f'{source}: expected one of what {source.network} offers '
+                f'({offers}), got {source.output!r}{hint}.'
+            )
+        return shapes[path]
+
+    def wants(self, stage: str) -> Dict[str, Tuple[str, ...]]:
+        """Says what each network is asked for in a stage.
+
+        Args:
+            stage (str): A stage of the schedule.
+
+        Returns:
+            dict[str, tuple[str]]: Outputs by ``who[@view]``.
+        """
+        raise NotImplementedError
+
+    def asked(self, name: str) -> Tuple[str, ...]:
+        """Returns what a network is asked in any stage, in its own view.
+
+        Args:
+            name (str): Its name.
+
+        Returns:
+            tuple[str]: In the order of
+            :data:`~mmkd_custom.models.outputs.OUTPUTS`.
+        """
+        found = {
+            want
+            for stage in self.schedule.stages
+            for want in self.wants(stage.name).get(name, ())
+        }
+        order = [n for n in OUTPUTS if n in found]
+        return (*order, *sorted(found - {*order}))
+
+    def images(
+        self, stage: str, recalled: Sequence[str] = ()
+    ) -> Tuple[str, ...]:
+        """Returns the views that networks look at in a stage.
+
+        Args:
+            stage (str): A stage of the schedule.
+            recalled (Sequence[str]): Teachers whose answers about their own
+                view are known already. Defaults to none.
+
+        Returns:
+            tuple[str]: Names of views, sorted; none if no image is needed.
+        """
+        views = set()
+        for who in self.wants(stage):
+            name, _, view = who.partition('@')
+            own: Optional[str] = None if name in recalled else TEACHER
+            if name in self.networks:
+                own = self.networks[name].view
+            elif name == STUDENT:
+                own = STUDENT
+            views.add(view or own)
+        views.discard(None)
+        return tuple(sorted(views))
 
     @property
     def stage(self) -> Optional[str]:
@@ -144,8 +268,8 @@ class BaseDistiller(BaseClassifier):
         names = [s.name for s in self.schedule.stages]
         if stage not in names:
             raise UserError(
-                f'stage {stage!r} is not in the schedule of '
-                f'{type(self).__name__}, which has {names}.'
+                f'stage: expected one of {names}, which '
+                f'{type(self).__name__} has, got {stage!r}.'
             )
         self._stage = stage
         self.train(self.training)
@@ -181,10 +305,12 @@ class BaseDistiller(BaseClassifier):
         return tuple(n for n in named if getattr(self, n, None) is not None)
 
     def _apply(self, fn, *args, **kwargs) -> BaseDistiller:
-        # The teacher is no child, yet it follows .to() and .cuda(): to the
-        # device only, because its dtype is its own.
+        # Teachers are no children, yet they follow .to() and .cuda(): to the
+        # device only, because their dtype is their own.
         super()._apply(fn, *args, **kwargs)
-        self.teacher.to(next(self.student.parameters()).device)
+        device = next(self.student.parameters()).device
+        for teacher in self.teachers.values():
+            teacher.to(device)
         return self
 
     def forward(
@@ -192,9 +318,8 @@ class BaseDistiller(BaseClassifier):
         inputs: Optional[torch.Tensor],
         data_samples: Optional[List[DataSample]] = None,
         mode: str = 'tensor',
-        teacher_inputs: Optional[torch.Tensor] = None,
-        strong_inputs: Optional[torch.Tensor] = None,
-    ):
+        views: Optional[Dict[str, torch.Tensor]] = None,
+    ) -> Union[torch.Tensor, List[DataSample], Dict[str, torch.Tensor]]:
         """Runs the student, or computes the losses of the current stage.
 
         Args:
@@ -203,19 +328,15 @@ class BaseDistiller(BaseClassifier):
             data_samples (list[DataSample], optional): B samples. Defaults to
                 None.
             mode (str): 'tensor', 'predict' or 'loss'. Defaults to 'tensor'.
-            teacher_inputs (Tensor, optional): The same crops at the teacher's
-                size; used in 'loss' only. Defaults to None.
-            strong_inputs (Tensor, optional): A strong view of the same
-                samples, normalised for the student; used in 'loss' only.
-                Defaults to None.
+            views (dict[str, Tensor], optional): Further views of the same
+                samples, normalised likewise; used in 'loss' only. Defaults to
+                None.
 
         Returns:
             Tensor | list[DataSample] | dict[str, Tensor]: By mode.
         """
         if mode == 'loss':
-            return self.loss(
-                inputs, data_samples, teacher_inputs, strong_inputs
-            )
+            return self.loss(inputs, data_samples, views)
         return self.student(inputs, data_samples, mode=mode)
 
     def extract_feat(self, inputs: torch.Tensor, **kwargs):
@@ -232,141 +353,81 @@ class BaseDistiller(BaseClassifier):
         return self.student.predict(inputs, data_samples, **kwargs)
 
     def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
-        """Gives the student's layer depth, for layer-wise learning rates."""
-        name = (
-            param_name[len('student.') :]
-            if param_name.startswith('student.')
-            else param_name
+        """Returns the student's layer depth, for layer-wise rates."""
+        return self.student.get_layer_depth(
+            param_name.removeprefix('student.')
         )
-        return self.student.get_layer_depth(name)
+
+    def batch(
+        self,
+        inputs: Optional[torch.Tensor],
+        data_samples: List[DataSample],
+        views: Optional[Dict[str, torch.Tensor]] = None,
+    ) -> Batch:
+        """Puts preprocessed data together.
+
+        Args:
+            inputs (Tensor, optional): As of :meth:`forward`.
+            data_samples (list[DataSample]): Likewise.
+            views (dict[str, Tensor], optional): Likewise. Defaults to None.
+
+        Returns:
+            Batch: What networks are asked about.
+        """
+        named = {} if inputs is None else {STUDENT: inputs}
+        return Batch(
+            data_samples,
+            {**named, **(views or {})},
+            getattr(self.data_preprocessor, 'pixels', Pixels()),
+            next(self.student.parameters()).device,
+        )
 
     def loss(
         self,
         inputs: Optional[torch.Tensor],
         data_samples: List[DataSample],
-        teacher_inputs: Optional[torch.Tensor] = None,
-        strong_inputs: Optional[torch.Tensor] = None,
+        views: Optional[Dict[str, torch.Tensor]] = None,
     ) -> Dict[str, torch.Tensor]:
-        """Computes the terms of the current stage.
+        """Asks each network once and computes the terms of the stage.
 
         Returns:
             dict[str, Tensor]: ``loss_*`` terms, which MMEngine sums, and
-            monitors, whose names never contain "loss".
+            monitors, whose names never contain "loss": ``time_<network>`` is
+            the host's seconds (on CUDA the launch only, since waiting would
+            cost more than it tells).
 
         Raises:
             UserError: If several stages exist and none was entered, or the
-                batch holds no labelled sample.
+                batch holds no labelled sample but labels are needed.
         """
         if self._stage is None:
             raise UserError(
-                f'{type(self).__name__} has the stages '
-                f'{[s.name for s in self.schedule.stages]} but was told none; '
-                "add dict(type='mmkd_custom.StageHook') to custom_hooks."
+                f'{type(self).__name__}: expected to be told one of its '
+                f'stages {[s.name for s in self.schedule.stages]}; add '
+                "dict(type='mmkd_custom.StageHook') to custom_hooks."
             )
-        batch = make_batch(
-            inputs,
-            data_samples,
-            teacher_inputs,
-            strong_inputs,
-            device=next(self.student.parameters()).device,
-        )
-        if len(batch.labelled) == 0:
+        batch = self.batch(inputs, data_samples, views)
+        if self.needs_labels and batch.labelled.stop == 0:
             raise UserError(
-                f'a batch of {len(data_samples)} samples holds no label, but '
-                'every training batch wants labelled samples; use '
-                'TwoStreamDataset with TwoStreamSampler.'
+                'train_dataloader: expected labelled samples in every batch, '
+                f'got {len(batch)} without; use TwoStreamDataset with '
+                'TwoStreamSampler.'
             )
-        return getattr(self, f'loss_{self._stage}')(batch)
-
-    def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
-        """Computes the terms that train the student."""
-        raise NotImplementedError
-
-    def run_student(
-        self, batch: Batch
-    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Runs the student once on both streams.
-
-        Returns:
-            tuple: Feature (B, D_s), logits (B, C) and the host seconds of the
-            forward pass as a scalar tensor.
-        """
-        start = time.perf_counter()
-        feature, logits = self.student_view.forward(batch.inputs)
-        return feature, logits, torch.tensor(time.perf_counter() - start)
-
-    def run_both(
-        self, batch: Batch
-    ) -> Tuple[
-        Outputs, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor
-    ]:
-        """Runs teacher and student, side by side where that is faster.
-
-        Returns:
-            tuple: What :meth:`run_teacher` and then what :meth:`run_student`
-            returns, in one.
-        """
-        if hasattr(self.teacher, 'recall'):
-            return (*self.run_teacher(batch), *self.run_student(batch))
-        with self._teacher_stream.teacher(batch.device):
-            teacher, seconds = self.run_teacher(batch)
-        student = self.run_student(batch)
-        self._teacher_stream.join(teacher.named_tensors().values())
-        return (teacher, seconds, *student)
-
-    def run_teacher(self, batch: Batch) -> Tuple[Outputs, torch.Tensor]:
-        """Gives the teacher's output, from its cache if it has one.
-
-        Returns:
-            tuple: The teacher's output, detached by construction, and the
-            seconds it took as a scalar tensor (host time; on CUDA the launch
-            only, since waiting would cost more than it tells).
-        """
-        start = time.perf_counter()
-        if hasattr(self.teacher, 'recall'):
-            output = self.teacher.recall(
-                batch.data_samples,
-                self.teacher_wants,
-                lambda positions: self._images(batch, positions),
+        times: Dict[str, float] = {}
+        for who, wants in self.wants(self._stage).items():
+            name, _, view = who.partition('@')
+            start = time.perf_counter()
+            batch.outputs[who] = self.network(name).ask(
+                batch, wants, view or None
             )
-        else:
-            output = self.ask_teacher(batch)
-        return output, torch.tensor(time.perf_counter() - start)
+            spent = time.perf_counter() - start
+            times[name] = times.get(name, 0.0) + spent
+        losses = getattr(self, f'loss_{self._stage}')(batch)
+        for name, seconds in times.items():
+            losses[f'time_{name}'] = torch.tensor(seconds)
+        return losses
 
-    def ask_teacher(self, batch: Batch) -> Outputs:
-        """Runs the teacher once on a batch, prepared its own way."""
-        return self.teacher(self.teacher_images(batch), self.teacher_wants)
-
-    def teacher_images(self, batch: Batch) -> torch.Tensor:
-        """Prepares the images of a batch the teacher's way.
-
-        Args:
-            batch (Batch): With images.
-
-        Returns:
-            Tensor: float32 (B, 3, H_t, W_t).
-        """
-        extra = batch.teacher_inputs
-        return self._prepare(batch.inputs if extra is None else extra)
-
-    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
-        preprocessor = self.data_preprocessor
-        normalised = getattr(preprocessor, '_enable_normalize', False)
-        return self.teacher.prepare(
-            images,
-            mean=preprocessor.mean.flatten() if normalised else None,
-            std=preprocessor.std.flatten() if normalised else None,
-            to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
-        )
-
-    def _images(
-        self, batch: Batch, positions: List[int]
-    ) -> Optional[torch.Tensor]:
-        """Prepares some images; None if they came without the teacher's."""
-        if any(s.metainfo.get('cached') for s in batch.data_samples):
-            return None
-        extra = batch.teacher_inputs
-        images = batch.inputs if extra is None else extra
-        if len(positions) < len(images):
-            images = images[send(torch.tensor(positions), images.device)]
-        return self._prepare(images)
+    def after_step(self) -> None:
+        """Called by ``StageHook`` after each iteration of training."""
+        for network in self.networks.values():
+            network.after_step(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Union
+from typing import Dict, List, Optional, Union
 
 import torch
 import torch.nn as nn
@@ -16,15 +16,18 @@ from ...stages import (
     Stage,
     StageSchedule,
 )
-from ..batch import Batch, top1
+from ..batch import TEACHER, Batch, Source, top1
 from ..options import checked_weight
-from .base import BaseDistiller
-from .parts import build_connector
+from ..outputs import FEATURE, Shape
+from .distiller import Distiller
+from .term import build_connector
+
+CUSTOMIZED, CUSTOMIZED_LOGITS = 'more.customized', 'more.customized_logits'
 
 
 @MODELS.register_module()
-class CustomKD(BaseDistiller):
-    r"""Customized knowledge distillation (arXiv 2503.18244, METHODS 1).
+class CustomKD(Distiller):
+    r"""Customized knowledge distillation (arXiv 2503.18244).
 
     Notation: :math:`f_t, f_s` teacher and student features,
     :math:`\theta_t^h` the teacher projection D_t -> D_s, :math:`\theta_s^h`
@@ -40,16 +43,21 @@ class CustomKD(BaseDistiller):
       + \lambda_s MSE(f_s, sg\,\theta_t^h(f_t))`, the features over labelled
       and unlabelled images.
 
-    The stages alternate every epoch, customization first.
+    The stages alternate every epoch, customization first. It is a
+    :class:`Distiller` with one stage more, two terms of its own and two
+    outputs more, so that any term combines with it:
+    ``teacher.more.customized`` is :math:`\theta_t^h(f_t)` and
+    ``teacher.more.customized_logits`` is what the customization head says of
+    it. What of the defaults is the paper's: docs/methods.md, CustomKD.
 
     Args:
         student (dict | nn.Module): Any MMPretrain classifier.
         teacher (dict | FrozenTeacher): The frozen teacher.
         general_weight (float): :math:`\lambda_g` of the task-general feature;
-            0 switches the term off. Defaults to 1.0 [ours].
+            0 switches the term off. Defaults to 1.0.
         specific_weight (float): :math:`\lambda_s` of the customized,
             task-specific feature; 0 switches the term off. Defaults to
-            1.0 [ours].
+            1.0.
         schedule (dict): Epochs of each stage in one cycle. Defaults to
             ``dict(customization=1, distillation=1)``.
         customization_head (str): 'student' customizes through the student's
@@ -57,27 +65,28 @@ class CustomKD(BaseDistiller):
             linear layer of its own, the ablation of the paper. Defaults to
             'student'.
         prediction (dict, optional): Loss on logits, such as
-            ``dict(type='DKD')``, on labelled and unlabelled images; the
-            teacher's logits are those of the customized feature [ours].
-            Defaults to None.
+            ``dict(type='DKD')``, on labelled and unlabelled images; short
+            for a term on ``('student.logits',
+            'teacher.more.customized_logits')``. Defaults to None.
         prediction_weight (float): Its weight. Defaults to 1.0.
+        terms (dict[str, dict], optional): More terms, see :class:`Term`.
+            Defaults to None.
         feature_loss (dict): Loss of both feature terms. Defaults to
             ``dict(type='MSE')``.
         projection (dict): Connector of both projections; its channels are
-            inferred. Defaults to ``dict(type='LinearConnector')`` [ours].
-        **kwargs: See :class:`BaseDistiller`.
+            inferred. Defaults to ``dict(type='LinearConnector')``.
+        **kwargs: See :class:`Distiller`.
 
     Raises:
         UserError: If an option is wrong or the projection does not fit.
     """
 
     stage_modules = {CUSTOMIZATION: ('teacher_projection', 'teacher_head')}
-    imageless_stages = (CUSTOMIZATION,)
 
     def __init__(
         self,
         student: Union[dict, nn.Module],
-        teacher: Union[dict, nn.Module],
+        teacher: Union[dict, nn.Module, None] = None,
         general_weight: float = 1.0,
         specific_weight: float = 1.0,
         schedule: Optional[dict] = None,
@@ -86,6 +95,7 @@ class CustomKD(BaseDistiller):
         prediction_weight: float = 1.0,
         feature_loss: Optional[dict] = None,
         projection: Optional[dict] = None,
+        terms: Optional[Dict[str, dict]] = None,
         **kwargs,
     ) -> None:
         weights = dict(
@@ -97,92 +107,95 @@ class CustomKD(BaseDistiller):
             checked_weight(name, weight)
         if customization_head not in ('student', 'teacher'):
             raise UserError(
-                f'customization_head={customization_head!r}, but '
-                "'student' or 'teacher' is wanted."
+                "customization_head: expected 'student' or 'teacher', got "
+                f'{customization_head!r}.'
             )
-        customizes = specific_weight > 0 or prediction is not None
+        projection = projection or dict(type='mmkd_custom.LinearConnector')
+        feature_loss = feature_loss or dict(type='mmkd_custom.MSE')
+        own = _own_terms(feature_loss, projection, prediction, **weights)
+        clash = sorted(set(own) & set(terms or {}))
+        if clash:
+            raise UserError(
+                f'terms.{clash[0]}: expected a name that CustomKD has not '
+                'taken, such as dkd.'
+            )
+        every = {**own, **(terms or {})}
+        # A part that no term uses is not built: it would only be a parameter
+        # that never gets a gradient.
+        self._customizes = any(CUSTOMIZED in str(t) for t in every.values())
         super().__init__(
             student,
             teacher,
-            schedule=_schedule(schedule, customizes),
+            every,
+            schedule=_schedule(schedule, self._customizes),
             **kwargs,
         )
-        view = self.student_view
-        d_t, d_s = self.teacher.feature_dim, view.feature_dim
-        projection = projection or dict(type='mmkd_custom.LinearConnector')
-        self.general_weight = general_weight
-        self.specific_weight = specific_weight
-        self.prediction_weight = prediction_weight
-        # A part that no term uses is not built: it would only be a parameter
-        # that never gets a gradient.
-        self.student_projection = (
-            build_connector('student_projection', projection, d_s, d_t)
-            if general_weight > 0
-            else None
-        )
+        view, feature = self.student_view, Source(TEACHER, None, FEATURE)
+        width = Shape((view.feature_dim,))
         self.teacher_projection = (
-            build_connector('teacher_projection', projection, d_t, d_s)
-            if customizes
+            build_connector(
+                'projection', projection, self.shape_of(feature), width
+            )
+            if self._customizes
             else None
         )
         self.teacher_head = (
-            nn.Linear(d_s, view.num_classes)
-            if customizes and customization_head == 'teacher'
+            nn.Linear(view.feature_dim, view.num_classes)
+            if self._customizes and customization_head == 'teacher'
             else None
         )
-        self.feature_loss = MODELS.build(
-            feature_loss or dict(type='mmkd_custom.MSE')
-        )
-        self.prediction_loss = (
-            None if prediction is None else MODELS.build(prediction)
-        )
+
+    def shape_of(self, source: Source) -> Shape:
+        """Returns the shape of a place; knows the two outputs more."""
+        view = self.student_view
+        more = {
+            CUSTOMIZED: Shape((view.feature_dim,)),
+            CUSTOMIZED_LOGITS: Shape((view.num_classes,)),
+        }
+        if source.network == TEACHER and source.output in more:
+            return more[source.output]
+        return super().shape_of(source)
+
+    def sources(self, stage: str) -> List[Source]:
+        """Lists the places that a stage looks at."""
+        found = super().sources(stage)
+        if stage == CUSTOMIZATION or self._customizes:
+            found = [
+                s for s in found if not s.output.startswith(CUSTOMIZED)
+            ] + [Source(TEACHER, None, FEATURE)]
+        return found
 
     def loss_customization(self, batch: Batch) -> Dict[str, torch.Tensor]:
-        """Stage 1: customizes the teacher's feature (METHODS 1)."""
-        batch = batch.only_labelled()
-        teacher, seconds = self.run_teacher(batch)
-        logits = self._classify(self.teacher_projection(teacher.feature))
-        return dict(
+        """Stage 1: customizes the teacher's feature."""
+        rows = batch.labelled
+        feature = batch.get(f'{TEACHER}.{FEATURE}')[rows]
+        logits = self._classify(self.teacher_projection(feature))
+        losses = dict(
             loss_customization=self.student_view.supervised_loss(
-                logits, batch.labelled_samples
+                logits, batch.samples[rows]
             ),
-            teacher_top1=top1(logits, batch.labelled_samples),
-            time_teacher=seconds,
+            teacher_top1=top1(logits, batch.targets[rows]),
         )
+        self.add_terms(losses, batch, CUSTOMIZATION)
+        return losses
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
-        """Stage 2: distils both features (METHODS 1)."""
-        view, labelled = self.student_view, batch.labelled
-        samples = batch.labelled_samples
-        teacher, teacher_seconds, feature, logits, student_seconds = (
-            self.run_both(batch)
-        )
-        terms = dict(loss_ce=view.supervised_loss(logits[labelled], samples))
-        if self.general_weight > 0:
-            terms['loss_general'] = self.general_weight * self.feature_loss(
-                self.student_projection(feature), teacher.feature
-            )
-        if self.teacher_projection is not None:
+        """Stage 2: distils both features, and whatever else there is."""
+        if self._customizes:
             with torch.no_grad():
-                customized = self.teacher_projection(teacher.feature)
-                teacher_logits = self._classify(customized)
-            if self.specific_weight > 0:
-                terms['loss_specific'] = (
-                    self.specific_weight
-                    * self.feature_loss(feature, customized)
+                customized = self.teacher_projection(
+                    batch.get(f'{TEACHER}.{FEATURE}')
                 )
-            if self.prediction_loss is not None:
-                terms['loss_prediction'] = (
-                    self.prediction_weight
-                    * self.prediction_loss(
-                        logits, teacher_logits, batch.targets
-                    )
+                batch.outputs[TEACHER].more.update(
+                    customized=customized,
+                    customized_logits=self._classify(customized),
                 )
-            terms['teacher_top1'] = top1(teacher_logits[labelled], samples)
-        terms.update(
-            time_teacher=teacher_seconds, time_student=student_seconds
-        )
-        return terms
+        return super().loss_distillation(batch)
+
+    def _taught_logits(self) -> Optional[Source]:
+        if self._customizes:
+            return Source(TEACHER, None, CUSTOMIZED_LOGITS)
+        return super()._taught_logits()
 
     def _classify(self, customized: torch.Tensor) -> torch.Tensor:
         if self.teacher_head is not None:
@@ -190,13 +203,42 @@ class CustomKD(BaseDistiller):
         return self.student_view.classify(customized)
 
 
+def _own_terms(
+    feature_loss: dict,
+    projection: dict,
+    prediction: Optional[dict],
+    general_weight: float,
+    specific_weight: float,
+    prediction_weight: float,
+) -> Dict[str, dict]:
+    """Returns the terms of the paper that are switched on."""
+    terms = {}
+    if general_weight > 0:
+        terms['general'] = dict(
+            loss=feature_loss, connector=projection, weight=general_weight
+        )
+    if specific_weight > 0:
+        terms['specific'] = dict(
+            loss=feature_loss,
+            on=('student.feature', f'{TEACHER}.{CUSTOMIZED}'),
+            weight=specific_weight,
+        )
+    if prediction is not None:
+        terms['prediction'] = dict(
+            loss=prediction,
+            on=('student.logits', f'{TEACHER}.{CUSTOMIZED_LOGITS}'),
+            weight=prediction_weight,
+        )
+    return terms
+
+
 def _schedule(lengths: Optional[dict], customizes: bool) -> StageSchedule:
     lengths = dict(lengths or {CUSTOMIZATION: 1, DISTILLATION: 1})
     unknown = set(lengths) - {CUSTOMIZATION, DISTILLATION}
     if unknown:
         raise UserError(
-            f'schedule: CustomKD has no stage {sorted(unknown)[0]!r}, only '
-            f'{CUSTOMIZATION!r} and {DISTILLATION!r}.'
+            f'schedule: expected epochs of {CUSTOMIZATION!r} and '
+            f'{DISTILLATION!r}, got {sorted(unknown)[0]!r}.'
         )
     stages = StageSchedule(
         [
@@ -207,9 +249,10 @@ def _schedule(lengths: Optional[dict], customizes: bool) -> StageSchedule:
     if not customizes:
         # Nothing uses the customized feature, so no epoch is spent on it.
         return StageSchedule([Stage(DISTILLATION)])
-    if stages.count(CUSTOMIZATION, stages.period) == 0:
-        raise UserError(
-            f'schedule: {lengths} never customizes, but specific_weight > 0 '
-            'and prediction need at least one customization epoch.'
-        )
+    for name in (CUSTOMIZATION, DISTILLATION):
+        if stages.count(name, stages.period) == 0:
+            raise UserError(
+                f'schedule: expected at least one epoch of {name!r}, got '
+                f'{lengths}.'
+            )
     return stages

@@ -9,7 +9,8 @@ import torch
 import torch.nn as nn
 
 from ...errors import UserError
-from ..outputs import FEATURE, LOGITS, OUTPUTS, Outputs, concatenate
+from ..batch import STUDENT, TEACHER, Batch
+from ..outputs import FEATURE, LOGITS, OUTPUTS, Outputs, Shape, concatenate
 from .preparation import InputPreparation
 
 DTYPES = {
@@ -204,6 +205,41 @@ class FrozenTeacher(nn.Module):
                 else [self._only(self.encode(inputs, wants), wants)]
             )
             return self.standardized(output)
+
+    def ask(
+        self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
+    ) -> Outputs:
+        """Asks the teacher about a batch, prepared its own way.
+
+        Args:
+            batch (Batch): With the view.
+            wants (Sequence[str]): Names out of ``offers``.
+            view (str, optional): None is the teacher's own if there is one,
+                else the student's. Defaults to None.
+
+        Returns:
+            Outputs: As of :meth:`forward`.
+        """
+        own = TEACHER if TEACHER in batch.views else STUDENT
+        images = self.prepare(batch.image(view or own), *batch.pixels)
+        return self(images, wants)
+
+    def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
+        """Whether it knows its answers without seeing the images.
+
+        Args:
+            keys (Tensor): Sample and view number of each (B, 2).
+            wants (Sequence[str]): Names out of ``offers``.
+
+        Returns:
+            bool: False, but for a teacher with a cache.
+        """
+        return False
+
+    @property
+    def shapes(self) -> Dict[str, Shape]:
+        """dict[str, Shape]: What it offers, by path."""
+        return {name: Shape(sizes) for name, sizes in self.dims.items()}
 
     def standardized(self, output: Outputs) -> Outputs:
         """Applies what :meth:`standardize` was given, if it was.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 
 from ...errors import UserError
-from ..data_preprocessor import send
+from ..batch import send
 
 ANTIALIASED = ('bilinear', 'bicubic')
 INTERPOLATIONS = ANTIALIASED + ('nearest',)

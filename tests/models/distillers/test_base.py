@@ -8,11 +8,8 @@ from mmengine.model import ExponentialMovingAverage
 from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.structures import DataSample
 
-from mmkd_custom.cache import CachedTeacher
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import CustomKD
-from mmkd_custom.models.distillers import Batch
-from mmkd_custom.models.teachers import EnsembleTeacher
 from mmkd_custom.stages import DISTILLATION
 from tests.helpers import (
     build_customkd,
@@ -74,21 +71,6 @@ def test_train_keeps_what_the_stage_does_not_train_in_eval():
     assert model.teacher_projection.training
     model.eval()
     assert not any(m.training for m in model.modules())
-
-
-def test_batch_takes_labels_from_labelled_samples_only():
-    samples = make_batch([3, None, 1])['data_samples']
-    batch = Batch(torch.zeros(3, 3, 4, 4), samples, torch.tensor([0, 2]), None)
-    assert batch.targets.tolist() == [3, -1, 1]
-    assert len(batch.only_labelled().data_samples) == 2
-
-
-def test_a_batch_without_labels_is_refused():
-    model = build_customkd()
-    model.set_stage(DISTILLATION)
-    data = model.data_preprocessor(make_batch([None, None]), True)
-    with pytest.raises(UserError, match='TwoStreamDataset'):
-        model.loss(**data)
 
 
 def test_soft_labels_of_mixup_reach_the_labelled_half_only():
@@ -183,7 +165,7 @@ def test_students_of_another_layout_or_one_channel_train(backbone):
     assert model.eval().val_step(batch)[0].pred_score.shape == (5,)
 
 
-def test_teacher_inputs_are_what_the_teacher_sees():
+def test_the_teacher_sees_its_own_view():
     model = build_customkd()
     model.set_stage(DISTILLATION)
     model.eval()
@@ -192,24 +174,9 @@ def test_teacher_inputs_are_what_the_teacher_sees():
         lambda _, args: seen.append(args[0].shape)
     )
     batch = make_batch([0, 1, None, None])
-    batch['teacher_inputs'] = make_batch([0] * 4, size=64)['inputs']
+    batch['views'] = dict(teacher=make_batch([0] * 4, size=64)['inputs'])
     model.loss(**model.data_preprocessor(batch, True))
     assert tuple(seen[0]) == (4, 3, 64, 64)
-
-
-def test_a_teacher_must_be_a_teacher():
-    with pytest.raises(UserError, match='FrozenTeacher'):
-        CustomKD(student_config(), torch.nn.Linear(2, 2), input_size=32)
-
-
-def test_a_cache_inside_another_teacher_is_refused():
-    cached = CachedTeacher(teacher_config())
-    ensemble = EnsembleTeacher([cached], mode='features')
-    with pytest.raises(
-        UserError, match='inside a EnsembleTeacher would never be used'
-    ):
-        CustomKD(student_config(), ensemble, input_size=32)
-    CustomKD(student_config(), cached, input_size=32)
 
 
 def test_a_student_config_may_bring_its_own_preprocessor():

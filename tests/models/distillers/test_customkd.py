@@ -1,4 +1,4 @@
-"""CustomKD against METHODS 1, term by term."""
+"""CustomKD against its equations, term by term."""
 
 import copy
 
@@ -33,6 +33,11 @@ def optimiser(model, **kwargs):
     return build_optim_wrapper(model, cfg)
 
 
+def projection_of(model):
+    """What takes the student's feature to the teacher's width."""
+    return model.terms()['general'].connector
+
+
 def steps(model, wrapper, stage, labels, count=3):
     model.train()
     model.set_stage(stage)
@@ -51,13 +56,13 @@ def test_customization_moves_the_projection_alone():
     model = build_customkd()
     wrapper = optimiser(model)
     student, teacher = digests(model.student), model.teacher.digest()
-    other = digests(model.student_projection)
+    other = digests(projection_of(model))
     moved = digests(model.teacher_projection)
     logs = steps(model, wrapper, CUSTOMIZATION, LABELS)
     # The student: every parameter and every BatchNorm statistic, bit for bit,
     # under an optimiser with weight decay.
     assert digests(model.student) == student
-    assert digests(model.student_projection) == other
+    assert digests(projection_of(model)) == other
     assert model.teacher.digest() == teacher
     after = digests(model.teacher_projection)
     assert all(after[name] != moved[name] for name in moved)
@@ -77,14 +82,14 @@ def test_distillation_keeps_the_projection():
         model.teacher.digest(),
     )
     student = digests(model.student)
-    theirs = digests(model.student_projection)
+    theirs = digests(projection_of(model))
     steps(model, wrapper, DISTILLATION, LABELS)
     assert digests(model.teacher_projection) == projection
     assert model.teacher.digest() == teacher
     after = digests(model.student)
     still = [name for name in student if after[name] == student[name]]
     assert not still
-    assert digests(model.student_projection) != theirs
+    assert digests(projection_of(model)) != theirs
 
 
 @pytest.mark.parametrize(
@@ -127,7 +132,7 @@ def test_terms_equal_the_equations():
             std=model.data_preprocessor.std.flatten(),
         )
     ).feature
-    h_t, h_s = model.teacher_projection, model.student_projection
+    h_t, h_s = model.teacher_projection, projection_of(model)
     to = lambda tensor: tensor.detach().double().numpy()  # noqa: E731
     f_s, f_t = to(f_s), to(f_t)
     z = f_s @ to(view.classifier.weight).T + to(view.classifier.bias)
@@ -253,10 +258,8 @@ def test_general_only_is_fitnet():
         data_preprocessor=copy.deepcopy(ours.data_preprocessor),
     )
     fitnet.student.load_state_dict(ours.student.state_dict())
-    fitnet.connectors['general'].load_state_dict(
-        ours.student_projection.state_dict()
-    )
-    fitnet._teacher = ours._teacher
+    projection_of(fitnet).load_state_dict(projection_of(ours).state_dict())
+    fitnet._held = ours._held
     for model in (ours, fitnet):
         model.eval()
     a = ours.loss(*processed(ours))
@@ -283,7 +286,7 @@ def test_dkd_gets_labels_where_there_are_some():
     model.eval()
     inputs, samples = processed(model)
     seen = []
-    model.prediction_loss.register_forward_pre_hook(
+    model.terms()['prediction'].loss.register_forward_pre_hook(
         lambda _, args: seen.append(args[2])
     )
     model.loss(inputs, samples)
@@ -366,14 +369,8 @@ def test_gradient_clipping_bounds_the_step():
         (dict(schedule=dict(customization=1, distillation=0)), 'distillation'),
         (dict(schedule=dict(customization=0, distillation=1)), 'customiz'),
         (dict(schedule=dict(warmup=1)), 'warmup'),
-        (
-            dict(
-                projection=dict(
-                    type='mmkd_custom.LinearConnector', in_channels=3
-                )
-            ),
-            'in_channels',
-        ),
+        (dict(projection=dict(type='SpatialConnector')), 'SpatialConnector'),
+        (dict(terms=dict(general=dict(loss=dict(type='MSE')))), 'general'),
         (dict(classifier='head.nothing'), 'head.nothing'),
         (dict(classifier='backbone.layer0'), 'backbone.layer0'),
     ],
@@ -405,7 +402,8 @@ def test_prediction_vanishes_where_the_customized_feature_is_the_students():
     batch['inputs'] = batch['inputs'][:1].repeat(len(LABELS), 1, 1, 1)
     data = model.data_preprocessor(batch, True)
     with torch.no_grad():
-        feature, logits = model.student_view.forward(data['inputs'])
+        said = model.student_view.run(data['inputs'])
+        feature, logits = said.feature, said.logits
         projection = model.teacher_projection.fc
         projection.weight.zero_()
         projection.bias.copy_(feature[0])

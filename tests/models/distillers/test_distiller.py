@@ -7,8 +7,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models import Distiller, LinearConnector
-from mmkd_custom.models.distillers import make_batch
+from mmkd_custom.models import Distiller
 from mmkd_custom.registry import MODELS
 from tests.helpers import (
     IMAGE_SIZE,
@@ -19,10 +18,22 @@ from tests.helpers import (
 )
 from tests.helpers import make_batch as raw_batch
 
-LABELS = [0, None, 1, 2, None, None]
-ROWS = dict(all=[0, 1, 2, 3, 4, 5], labelled=[0, 2, 3], unlabelled=[1, 4, 5])
+LABELS = [0, 1, 2, None, None, None]
+ROWS = dict(all=slice(0, 6), labelled=slice(0, 3), unlabelled=slice(3, 6))
 HINT = dict(loss=dict(type='MSE'), on='feature')
 KD = dict(loss=dict(type='KLDivergence', temperature=2.0), on='logits')
+PROBE = dict(
+    loss=dict(type='CrossEntropy'),
+    on=('probe.logits', 'batch.targets'),
+    streams='labelled',
+)
+PROBED = dict(
+    terms=dict(
+        probe=PROBE,
+        kd=dict(KD, on=('student.logits', 'probe.logits')),
+    ),
+    networks=dict(probe=dict(type='LinearProbe')),
+)
 
 
 def build(terms, teacher=None, **kwargs):
@@ -63,11 +74,17 @@ def array(tensor):
 
 def outputs(model, data):
     """Student feature and logits, teacher feature and logits, as arrays."""
-    feature, logits = model.student_view.forward(data['inputs'])
-    teacher = model.ask_teacher(make_batch(**data))
+    batch = model.batch(**data)
+    student = model.student_view.ask(batch, ('feature', 'logits'))
+    teacher = model.teacher.ask(batch, model.teacher.offers)
     return [
         None if t is None else array(t)
-        for t in (feature, logits, teacher.feature, teacher.logits)
+        for t in (
+            student.feature,
+            student.logits,
+            teacher.feature,
+            teacher.logits,
+        )
     ]
 
 
@@ -111,7 +128,7 @@ def test_terms_equal_their_equations(streams):
     f_s, z_s, f_t, z_t = outputs(model, data)
     losses = model.loss(**data)
     rows = ROWS[streams]
-    hint = linear(model.connectors['hint'].fc, f_s) - f_t
+    hint = linear(model.terms()['hint'].connector.fc, f_s) - f_t
     expected = dict(
         loss_ce=2 * cross_entropy(z_s),
         loss_hint=3 * np.mean(hint[rows] ** 2),
@@ -122,7 +139,7 @@ def test_terms_equal_their_equations(streams):
     for name, value in expected.items():
         assert value > 0
         assert losses[name].item() == pytest.approx(value, rel=1e-4), name
-    hits = [z_t[i].argmax() == LABELS[i] for i in ROWS['labelled']]
+    hits = [z_t[i].argmax() == LABELS[i] for i in range(3)]
     assert losses['teacher_top1'].item() == pytest.approx(
         100 * np.mean(hits), abs=1e-4
     )
@@ -136,14 +153,14 @@ def test_dkd_is_given_the_labels_of_the_rows():
     data = data_of(model)
     _, z_s, _, z_t = outputs(model, data)
     rows = ROWS['labelled']
-    expected = model.losses['dkd'](
+    expected = model.terms()['dkd'].loss(
         torch.from_numpy(z_s[rows]),
         torch.from_numpy(z_t[rows]),
         torch.tensor([0, 1, 2]),
     )
     found = model.loss(**data)['loss_dkd'].item()
     assert found == pytest.approx(expected.item(), rel=1e-4)
-    other = model.losses['dkd'](
+    other = model.terms()['dkd'].loss(
         torch.from_numpy(z_s[rows]), torch.from_numpy(z_t[rows])
     )
     assert found != pytest.approx(other.item(), rel=1e-4)
@@ -156,11 +173,11 @@ def test_a_stream_that_is_not_in_the_batch_adds_no_term():
 
 
 def test_the_probe_learns_alone():
-    model = build(dict(kd=KD), probe=True).eval()
+    model = build(**PROBED).eval()
     data = data_of(model)
     f_s, z_s, f_t, _ = outputs(model, data)
     losses = model.loss(**data)
-    z_p = linear(model.probe, f_t)
+    z_p = linear(model.networks['probe'].fc, f_t)
     assert losses['loss_probe'].item() == pytest.approx(
         cross_entropy(z_p), rel=1e-4
     )
@@ -177,14 +194,16 @@ def test_the_probe_learns_alone():
             if p.grad is not None and p.grad.abs().sum() > 0
         }
 
-    assert touched(losses['loss_probe']) == {'probe'}
+    assert touched(losses['loss_probe']) == {'networks'}
     assert touched(losses['loss_kd']) == {'student'}
     assert touched(losses['loss_ce']) == {'student'}
     assert all(p.grad is None for p in model.teacher.parameters())
 
 
 def test_one_step_moves_student_connector_and_probe():
-    model = build(dict(kd=KD, hint=HINT), probe=True)
+    model = build(
+        dict(PROBED['terms'], hint=HINT), networks=PROBED['networks']
+    )
     wrapper = build_optim_wrapper(
         model,
         dict(
@@ -206,7 +225,7 @@ def test_one_step_moves_student_connector_and_probe():
         'teacher_top1',
     } <= set(logs)
     moved = {n.split('.')[0] for n in before if before[n] != after[n]}
-    assert moved == {'student', 'connectors', 'probe'}
+    assert moved == {'student', 'distillation_terms', 'networks'}
     assert model.teacher.digest() == teacher
 
 
@@ -237,77 +256,77 @@ def test_shipped_methods_build_and_train(repo, name):
     )
 
 
-def test_defaults_of_a_term():
-    model = build(dict(hint=dict(loss=dict(type='MSE'))))
-    term = model.terms['hint']
-    assert (term['on'], term['weight'], term['streams']) == (
-        'feature',
-        1.0,
-        'all',
-    )
-    assert isinstance(model.connectors['hint'], LinearConnector)
-    assert model.probe is None
-
-
 def test_a_term_of_weight_zero_is_zero():
     model = build(dict(hint=dict(HINT, weight=0)))
     losses = model.loss(**data_of(model))
     assert losses['loss_hint'].item() == 0
 
 
-@pytest.mark.parametrize(
-    'term, words',
-    [
-        (dict(HINT, temperature=4), r"terms\.t: \['temperature'\]"),
-        (dict(on='feature'), r'terms\.t: no loss'),
-        (dict(HINT, on='attention'), r"terms\.t\.on='attention'.*logits"),
-        (dict(HINT, streams='both'), r"terms\.t\.streams='both'.*labelled"),
-        (dict(HINT, weight=-1), r'terms\.t\.weight'),
-        (dict(HINT, weight=float('nan')), r'terms\.t\.weight'),
-        (
-            dict(HINT, on='logits', connector=dict(type='LinearConnector')),
-            r'terms\.t: a connector',
-        ),
-        (
-            dict(HINT, connector=dict(type='LinearConnector', out_channels=7)),
-            r'terms\.t\.connector: out_channels=7',
-        ),
-    ],
-)
-def test_malformed_terms_are_named(term, words):
-    with pytest.raises(UserError, match=words):
-        build(dict(t=term))
-
-
-@pytest.mark.parametrize('name', ['ce', 'probe'])
-def test_names_that_are_taken(name):
-    with pytest.raises(UserError, match=rf'terms\.{name}: .* taken'):
-        build({name: HINT})
-
-
-@pytest.mark.parametrize('name', ['a.b', 'keys', ''])
-def test_names_that_no_module_can_have(name):
-    with pytest.raises(UserError, match=r'terms: .*name'):
-        build({name: HINT})
-
-
-def test_a_negative_weight_of_the_cross_entropy():
+@pytest.mark.parametrize('supervised', [-1, float('nan')])
+def test_the_weight_of_the_students_own_loss_is_checked(supervised):
     with pytest.raises(UserError, match='supervised_weight'):
-        build(dict(hint=HINT), supervised_weight=-1)
+        build(dict(hint=HINT), supervised_weight=supervised)
 
 
-@pytest.mark.parametrize(
-    'teacher, words',
-    [
-        (dict(num_classes=0), 'the teacher has no classes'),
-        (dict(num_classes=7), 'the teacher has 7 classes'),
-    ],
-)
-def test_logits_that_the_teacher_does_not_have(teacher, words):
-    with pytest.raises(UserError, match=f'{words}.*probe=True'):
-        build(dict(kd=KD), teacher)
+def test_without_labels_or_teacher():
+    free = build(dict(hint=HINT), supervised_weight=0)
+    losses = free.loss(**data_of(free, [None, None]))
+    assert 'loss_hint' in losses and 'loss_ce' not in losses
+    model = build(dict(hint=HINT))
+    with pytest.raises(UserError, match='labelled'):
+        model.loss(**data_of(model, [None, None]))
+    alone = Distiller(student_config(), input_size=IMAGE_SIZE)
+    losses = alone.loss(**data_of(alone, [0, 1]))
+    assert alone.teacher is None and set(losses) == {'loss_ce', 'time_student'}
+
+
+def test_logits_that_the_teacher_does_not_have():
+    for classes in (0, 7):
+        with pytest.raises(UserError, match='terms.kd') as error:
+            build(dict(kd=KD), dict(num_classes=classes))
+        assert ('LinearProbe' if classes == 0 else '(7,)') in str(error.value)
     # Neither a probe nor a feature term needs them.
-    losses = build(dict(kd=KD), teacher, probe=True).loss
-    model = build(dict(hint=HINT), teacher)
+    model = build(dict(hint=HINT), dict(num_classes=7))
     assert 'teacher_top1' not in model.loss(**data_of(model))
-    assert torch.isfinite(losses(**data_of(model))['loss_kd'])
+
+
+def test_what_a_stage_looks_at():
+    model = build(
+        dict(
+            strong=dict(
+                loss=dict(type='KLDivergence'),
+                on=('student@strong.logits', 'student.logits'),
+                streams='unlabelled',
+            ),
+            **PROBED['terms'],
+        ),
+        networks=PROBED['networks'],
+    )
+    assert list(model.wants('distillation').items()) == [
+        ('teacher', ('feature',)),
+        ('student@strong', ('logits',)),
+        ('student', ('logits',)),
+        ('probe', ('logits',)),
+    ]
+    assert model.asked('teacher') == ('feature',)
+    assert model.images('distillation') == ('strong', 'student', 'teacher')
+    known = model.images('distillation', recalled=('teacher',))
+    assert known == ('strong', 'student')
+    data = data_of(model)
+    strong = model.data_preprocessor(raw_batch(LABELS, seed=1), True)['inputs']
+    losses = model.eval().loss(**data, views=dict(strong=strong))
+    z_s, z_w = (
+        array(model.student_view.run(images).logits)[ROWS['unlabelled']]
+        for images in (strong, data['inputs'])
+    )
+    assert losses['loss_strong'].item() == pytest.approx(
+        divergence(z_s, z_w, 4.0), rel=1e-3
+    )
+    with pytest.raises(UserError, match='strong'):
+        model.loss(**data)
+
+
+@pytest.mark.parametrize('name', ['student', 'batch', 'teacher', 'keys'])
+def test_names_that_no_network_can_have(name):
+    with pytest.raises(UserError, match=f'networks: .*{name}'):
+        build(dict(hint=HINT), networks={name: dict(type='LinearProbe')})

@@ -36,7 +36,7 @@ def test_customization_is_labelled_and_distillation_sees_all(
         domain('art'),
         domain('photo'),
         synthetic=ImageFolder(f'{root}/photo/a', pipeline=PIPELINE),
-        strong_pipeline=PIPELINE,
+        pipelines=dict(strong=PIPELINE),
     )
     sampler = TwoStreamSampler(dataset, 4, 4, synthetic=2, seed=0)
     model = build_customkd().train()
@@ -59,10 +59,13 @@ def test_customization_is_labelled_and_distillation_sees_all(
         losses = model(**data, mode='loss')
         assert all(torch.isfinite(value).all() for value in losses.values())
     customization, distillation = batches
-    streams = [s.stream for s in customization.data_samples]
+    streams = [s.stream for s in customization.samples]
     assert streams == ['labelled'] * 4
-    streams = [s.stream for s in distillation.data_samples]
+    streams = [s.stream for s in distillation.samples]
     assert streams[4:] == ['unlabelled'] * 4 + ['synthetic'] * 2
-    assert distillation.labelled.tolist() == [0, 1, 2, 3]
+    rows = distillation.labelled, distillation.unlabelled
+    assert rows == (slice(0, 4), slice(4, 8))
+    assert distillation.synthetic == slice(8, 10)
     # The same transforms under the same seed.
-    assert torch.equal(distillation.strong_inputs, distillation.inputs)
+    views = distillation.views
+    assert torch.equal(views['strong'], views['student'])

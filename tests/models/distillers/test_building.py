@@ -8,39 +8,13 @@ from mmpretrain.models import build_classifier
 from mmpretrain.models.utils import ClsDataPreprocessor
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models import DistillDataPreprocessor, MLPConnector
-from mmkd_custom.models.distillers.parts import (
-    build_connector,
+from mmkd_custom.models import DistillDataPreprocessor
+from mmkd_custom.models.distillers.building import (
     build_preprocessor,
     build_student,
+    build_teachers,
 )
-from tests.helpers import student_config
-
-
-@pytest.mark.parametrize('given', [dict(), dict(in_channels=3)])
-def test_widths_are_inferred(given):
-    cfg = dict(type='LinearConnector', **given)
-    connector = build_connector('hint', cfg, 3, 5)
-    assert connector(torch.zeros(2, 3)).shape == (2, 5)
-    assert cfg == dict(type='LinearConnector', **given)
-
-
-def test_any_registered_connector():
-    connector = build_connector('hint', dict(type='MLPConnector'), 3, 5)
-    assert isinstance(connector, MLPConnector)
-    assert connector(torch.zeros(2, 3)).shape == (2, 5)
-
-
-@pytest.mark.parametrize(
-    'given, words',
-    [
-        (dict(in_channels=4), 'hint: in_channels=4 .*3 -> 5'),
-        (dict(out_channels=6), 'hint: out_channels=6 .*3 -> 5'),
-    ],
-)
-def test_widths_that_do_not_fit_are_named(given, words):
-    with pytest.raises(UserError, match=words):
-        build_connector('hint', dict(type='LinearConnector', **given), 3, 5)
+from tests.helpers import student_config, teacher_config
 
 
 def test_a_students_own_preprocessor_is_left_out():
@@ -114,3 +88,24 @@ def test_any_other_preprocessor_is_kept():
         build_preprocessor(ClsDataPreprocessor())
     other = build_preprocessor(dict(type='mmengine.ImgDataPreprocessor'))
     assert type(other).__name__ == 'ImgDataPreprocessor'
+
+
+def test_teachers_by_name():
+    assert list(build_teachers(teacher_config(), None)) == ['teacher']
+    two = build_teachers(None, dict(a=teacher_config(), b=teacher_config()))
+    assert list(two) == ['a', 'b']
+    assert build_teachers(None, None) == {}
+
+
+@pytest.mark.parametrize(
+    'teacher, teachers, named',
+    [
+        (teacher_config(), dict(clip=teacher_config()), 'teachers'),
+        (torch.nn.Linear(2, 2), None, 'Linear'),
+        (None, dict(student=teacher_config()), 'student'),
+        (None, {'a.b': teacher_config()}, 'a.b'),
+    ],
+)
+def test_wrong_teachers(teacher, teachers, named):
+    with pytest.raises(UserError, match=named):
+        build_teachers(teacher, teachers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Union
+from typing import Dict, Optional, Union
 
 import torch.nn as nn
 from mmpretrain.models.utils import ClsDataPreprocessor
@@ -12,38 +12,49 @@ from mmpretrain.models.utils.batch_augments import RandomBatchAugment
 from ...errors import UserError
 from ...registry import MODELS
 from ...utils.compat import keep_nested_state_dict
+from ..batch import STUDENT, TEACHER
 from ..data_preprocessor import DistillDataPreprocessor
 from ..student import Student
+from ..teachers import FrozenTeacher
 
 
-def build_connector(
-    option: str, cfg: dict, in_channels: int, out_channels: int
-) -> nn.Module:
-    """Builds a connector between two features whose widths are known.
+def build_teachers(
+    teacher: Union[dict, FrozenTeacher, None],
+    teachers: Optional[Dict[str, Union[dict, FrozenTeacher]]],
+) -> Dict[str, FrozenTeacher]:
+    """Builds the teachers of a distiller.
 
     Args:
-        option (str): Name of the configuration option, for the error.
-        cfg (dict): Its config; channels may be left out.
-        in_channels (int): Width of what it takes.
-        out_channels (int): Width of what it gives.
+        teacher (dict | FrozenTeacher, optional): The only one.
+        teachers (dict[str, dict], optional): Or several, by name.
 
     Returns:
-        nn.Module: The connector.
+        dict[str, FrozenTeacher]: By name; the only one is ``teacher``.
 
     Raises:
-        UserError: If the config names other widths.
+        UserError: If both are given, a name is taken, or one is of another
+            kind.
     """
-    cfg = dict(cfg)
-    wanted = dict(in_channels=in_channels, out_channels=out_channels)
-    for key, value in wanted.items():
-        if cfg.setdefault(key, value) != value:
+    if teacher is not None and teachers:
+        raise UserError(
+            'teacher, teachers: expected one of them, got both; name the '
+            'single teacher in teachers.'
+        )
+    built = {}
+    given = teachers or ({} if teacher is None else {TEACHER: teacher})
+    for name, each in given.items():
+        option = TEACHER if teacher is not None else f'teachers.{name}'
+        if name in (STUDENT, 'batch') or not str(name).isidentifier():
             raise UserError(
-                f'{option}: {key}={cfg[key]} does not fit, but '
-                f'{in_channels} -> {out_channels} is wanted between teacher '
-                'and student; leave the channels out to have them inferred.'
+                f'teachers: expected a name such as clip, got {name!r}.'
             )
-    cfg.update(source=cfg.pop('in_channels'), target=cfg.pop('out_channels'))
-    return MODELS.build(cfg)
+        built[name] = MODELS.build(each) if isinstance(each, dict) else each
+        if not isinstance(built[name], FrozenTeacher):
+            raise UserError(
+                f'{option}: expected a FrozenTeacher such as TimmTeacher, got '
+                f'a {type(built[name]).__name__}.'
+            )
+    return built
 
 
 def build_student(student: Union[dict, nn.Module]) -> nn.Module:
@@ -96,9 +107,9 @@ def build_preprocessor(
     if isinstance(cfg, nn.Module):
         if type(cfg) is ClsDataPreprocessor:
             raise UserError(
-                'data_preprocessor: a built ClsDataPreprocessor takes no '
-                'unlabelled samples; give its config, or a '
-                'DistillDataPreprocessor.'
+                'data_preprocessor: expected a config or a '
+                'DistillDataPreprocessor, which takes unlabelled samples, got '
+                'a built ClsDataPreprocessor.'
             )
         built = cfg
     else:
