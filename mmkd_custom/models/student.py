@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import torch
 import torch.nn as nn
@@ -10,11 +10,54 @@ from mmpretrain.structures import DataSample
 from torch.func import functional_call
 
 from ..errors import UserError
+from .backbone_taps import BackboneTaps
 from .batch import STUDENT, Batch
-from .outputs import FEATURE, LOGITS, Outputs, Shape
+from .outputs import FEATURE, LOGITS, MAPS, TOKENS, Outputs, Shape
 from .rehearsal import Split, own_loss, rehearse
 from .taps import get_module, record_inputs
 from .trace import Undropped
+
+
+class Tapped(NamedTuple):
+    """Taps on a student's backbone.
+
+    Attributes:
+        taps (BackboneTaps): They give maps and tokens.
+        shapes (dict[str, Shape]): Of these, at the size of the dry run.
+    """
+
+    taps: BackboneTaps
+    shapes: Dict[str, Shape]
+
+
+@torch.no_grad()
+def tap(model: nn.Module, input_size: int) -> Tapped:
+    """Taps a student's backbone, for good.
+
+    Args:
+        model (nn.Module): An MMPretrain classifier with a ``backbone``.
+        input_size (int): Height and width of a dry run.
+
+    Returns:
+        Tapped: The taps.
+
+    Raises:
+        UserError: If it has no backbone, or that does not run at this size.
+    """
+    backbone = getattr(model, 'backbone', None)
+    if backbone is None:
+        raise UserError(
+            'student: expected a classifier with a backbone, of which maps '
+            f'and tokens are taken, got a {type(model).__name__}.'
+        )
+    taps = BackboneTaps(backbone, (input_size, input_size), STUDENT)
+    training = model.training
+    image = torch.zeros(1, 3, input_size, input_size)
+    backbone.eval()
+    seen = taps(image.to(next(backbone.parameters())), (MAPS, TOKENS))
+    model.train(training)
+    said = Outputs(tokens=seen.tokens, grid=seen.grid, maps=seen.maps)
+    return Tapped(taps, said.shapes())
 
 
 class Student:
@@ -38,6 +81,8 @@ class Student:
             augmentations give them. Defaults to False.
         split (Split, optional): What the dry run has found before. Defaults
             to None.
+        tapped (Tapped, optional): What :func:`tap` has made of its backbone;
+            maps and tokens are offered with it only. Defaults to None.
 
     Attributes:
         split (Split): Where the model is split, and what it takes.
@@ -56,8 +101,10 @@ class Student:
         input_size: int = 224,
         scores: bool = False,
         split: Optional[Split] = None,
+        tapped: Optional[Tapped] = None,
     ) -> None:
         self.model = model
+        self.tapped = tapped
         if split is None:
             if classifier is not None:
                 layer = get_module(model, classifier, 'classifier')
@@ -79,10 +126,11 @@ class Student:
 
     @property
     def shapes(self) -> Dict[str, Shape]:
-        """dict[str, Shape]: What it offers, maps and tokens left out."""
+        """dict[str, Shape]: What it offers, by path."""
         return {
             FEATURE: Shape((self.feature_dim,)),
             LOGITS: Shape((self.num_classes,)),
+            **(self.tapped.shapes if self.tapped else {}),
         }
 
     def ask(
@@ -114,6 +162,16 @@ class Student:
         Returns:
             Outputs: Likewise.
         """
+        if MAPS not in wants and TOKENS not in wants:
+            return self._run(inputs)
+        with self.tapped.taps.listen() as seen:
+            output = self._run(inputs)
+        output.maps = seen.maps if MAPS in wants else None
+        if TOKENS in wants:
+            output.tokens, output.grid = seen.tokens, seen.grid
+        return output
+
+    def _run(self, inputs: torch.Tensor) -> Outputs:
         tap = self.model.get_submodule(self.split.feature_module)
         with record_inputs(tap) as consumed:
             if not self.split.functional:

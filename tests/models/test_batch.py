@@ -5,14 +5,9 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.batch import (
-    Batch,
-    Source,
-    hard_labels,
-    merge_wants,
-    top1,
-)
+from mmkd_custom.models.batch import Batch, hard_labels, top1
 from mmkd_custom.models.outputs import Outputs
+from mmkd_custom.models.source import Source, merge_wants
 
 
 def samples(labels, synthetic=0):

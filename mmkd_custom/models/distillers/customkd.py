@@ -16,9 +16,10 @@ from ...stages import (
     Stage,
     StageSchedule,
 )
-from ..batch import TEACHER, Batch, Source, top1
+from ..batch import TEACHER, Batch, top1
 from ..options import checked_weight
 from ..outputs import FEATURE, Shape
+from ..source import Source
 from .distiller import Distiller
 from .term import build_connector
 

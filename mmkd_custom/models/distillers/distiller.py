@@ -10,9 +10,10 @@ import torch.nn as nn
 from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION
-from ..batch import STUDENT, Batch, Source, merge_wants, top1
+from ..batch import STUDENT, Batch, top1
 from ..options import checked_weight
 from ..outputs import LOGITS
+from ..source import Source, merge_wants
 from .base import BaseDistiller
 from .term import Term
 

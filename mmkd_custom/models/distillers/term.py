@@ -10,10 +10,11 @@ import torch.nn as nn
 from ...errors import UserError
 from ...registry import MODELS, TASK_UTILS
 from ...stages import DISTILLATION, STREAMS
-from ..batch import STUDENT, TEACHER, Batch, Source
+from ..batch import STUDENT, TEACHER, Batch
 from ..connectors.base import Connector, fitting
 from ..options import checked_weight
 from ..outputs import FEATURE, Shape
+from ..source import Source
 
 #: Terms that are always there take these names.
 RESERVED = ('ce', 'customization')

@@ -13,7 +13,7 @@ from ...errors import UserError
 from ...registry import MODELS
 from ..batch import STUDENT, Batch
 from ..outputs import Outputs
-from ..student import Student
+from ..student import Student, tap
 from .base import OwnedNetwork
 
 
@@ -51,8 +51,16 @@ class AveragedStudent(OwnedNetwork):
         """Copies the student."""
         self.model = copy.deepcopy(distiller.student).requires_grad_(False)
         self._view = distiller.student_view
-        self.shapes = self._view.shapes
+        self._tapped = (
+            tap(self.model, distiller.input_size)
+            if hasattr(self.model, 'backbone')
+            else None
+        )
+        self.shapes = self._average().shapes
         self.train(False)
+
+    def _average(self) -> Student:
+        return Student(self.model, split=self._view.split, tapped=self._tapped)
 
     def init_weights(self) -> None:
         """Does nothing: the weights are the student's at the first step."""
@@ -69,8 +77,7 @@ class AveragedStudent(OwnedNetwork):
         if self._steps == 0:
             # Only now has everything initialised and loaded the student.
             self._move(self._view.model, 0.0)
-        average = Student(self.model, split=self._view.split)
-        return average.ask(batch, wants, view)
+        return self._average().ask(batch, wants, view)
 
     def after_step(self, distiller: Any) -> None:
         """Averages, if the stage trains the student."""

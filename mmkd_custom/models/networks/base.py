@@ -6,8 +6,9 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.model import BaseModule
 
-from ..batch import Batch, Source
+from ..batch import Batch
 from ..outputs import Outputs, Shape
+from ..source import Source
 
 
 class OwnedNetwork(BaseModule):

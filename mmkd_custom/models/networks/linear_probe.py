@@ -7,8 +7,9 @@ from typing import Any, Optional, Sequence
 import torch.nn as nn
 
 from ...registry import MODELS
-from ..batch import Batch, Source
+from ..batch import Batch
 from ..outputs import FEATURE, LOGITS, Outputs, Shape
+from ..source import Source
 from .base import OwnedNetwork
 
 

@@ -5,10 +5,11 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.batch import Batch, Source
+from mmkd_custom.models.batch import Batch
 from mmkd_custom.models.connectors import LinearConnector
 from mmkd_custom.models.distillers import Ramp, Term
 from mmkd_custom.models.outputs import Outputs, Shape
+from mmkd_custom.models.source import Source
 
 SHAPES = {
     'student.feature': Shape((4,)),
