@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
 
 from ..errors import UserError
 from .outputs import MAPS, TOKENS
-from .taps import record_outputs
 
 #: Where MMPretrain's backbones keep their stages or blocks, in the order in
 #: which they are looked for: modules, or their names.
-_STAGES = (
-    'res_layers',
-    'stages',
-    'layers',
-    'encoder',
-    'xca_layers',
-    'network',
-    'blocks',
-    'features',
-)
+_STAGES = 'res_layers stages layers encoder xca_layers network blocks features'
 
 #: How many blocks of a plain transformer give maps.
 _TRANSFORMER_MAPS = 4
@@ -30,22 +23,15 @@ _TRANSFORMER_MAPS = 4
 Grid = Tuple[int, int]
 
 
-class BackboneOutput(NamedTuple):
-    """What one pass of a backbone gave.
+@dataclass
+class BackboneOutput:
+    """What one pass of a backbone gave."""
 
-    Attributes:
-        outputs (Any): What the backbone returned, for its neck and head.
-        cls (Tensor, optional): Class token (N, D_p), normalised.
-        tokens (Tensor, optional): Patch tokens (N, L, D_p), normalised.
-        grid (tuple[int, int], optional): (h, w) with h * w = L.
-        maps (tuple[Tensor], optional): A map (N, C_i, h_i, w_i) a stage.
-    """
-
-    outputs: Any
-    cls: Optional[torch.Tensor] = None
-    tokens: Optional[torch.Tensor] = None
-    grid: Optional[Grid] = None
-    maps: Optional[Tuple[torch.Tensor, ...]] = None
+    outputs: Any = None  # what it returned, for neck and head
+    cls: Optional[torch.Tensor] = None  # (N, D_p), normalised
+    tokens: Optional[torch.Tensor] = None  # (N, L, D_p), normalised
+    grid: Optional[Grid] = None  # (h, w) with h * w = L
+    maps: Optional[Tuple[torch.Tensor, ...]] = None  # (N, C_i, h_i, w_i)
 
 
 class BackboneTaps:
@@ -63,11 +49,14 @@ class BackboneTaps:
     outputs. The tokens are the last map of the output, row by row, or that of
     the last stage if the output is no map.
 
+    A deep copy of the backbone has taps of its own; the copy of whatever
+    holds both listens to the copied backbone.
+
     Args:
-        backbone (nn.Module): In ``eval()``, on the CPU.
+        backbone (nn.Module): In training or evaluation.
         size (tuple[int, int]): Height and width in pixels of the black image
-            of one dry run, which draws no random number.
-        name (str): What errors call the model.
+            of one dry run, which draws no random number and changes nothing.
+        name (str): What errors call the model, such as 'student'.
         map_indices (Sequence[int], optional): Which stages or blocks give
             maps, counted from 0; negative ones from the end. None chooses as
             above. Defaults to None.
@@ -90,121 +79,147 @@ class BackboneTaps:
     ) -> None:
         self._backbone = backbone
         self._listening = False
-        self._final: List[Tuple[torch.Tensor, Grid]] = []
-        self._seen: Dict[int, Any] = {}
+        self._final: Optional[Tuple[torch.Tensor, Grid]] = None
+        self._stages: Dict[int, Any] = {}
+        self._seen = BackboneOutput()
         self.is_transformer = is_plain_transformer(backbone)
         self.has_cls = self.is_transformer and backbone.cls_token is not None
         if self.is_transformer:
-            self._listen_to_tokens()
+            self._format_output = backbone._format_output
+            backbone._format_output = self._listen_to_tokens
         stages = _stages(backbone)
         maps = self._dry_run(stages, size, name)
-        self._indices = self._choose(maps, name, map_indices)
-        # For good: a compiled pass does not see hooks that come and go.
+        self._indices = _choose(maps, self.is_transformer, name, map_indices)
+        # For good: a compiled pass does not see hooks that come and go. And
+        # bound methods, which a deep copy binds to the copied taps.
         for index in self._indices:
-            stages[index].register_forward_hook(self._recorder(index))
+            stages[index].register_forward_hook(partial(self._record, index))
+        backbone.register_forward_hook(self._finish)
 
     def __call__(
         self, inputs: torch.Tensor, wants: Sequence[str]
     ) -> BackboneOutput:
-        """Runs the backbone once.
-
-        Args:
-            inputs (Tensor): What it takes, (N, 3, H, W).
-            wants (Sequence[str]): 'cls', 'tokens' and 'maps' are kept if they
-                are among them.
-
-        Returns:
-            BackboneOutput: Its output, and what of the others there is.
-        """
+        """Runs the backbone once; keeps what of 'cls', 'tokens' and 'maps'
+        there is if any of them is wanted."""
+        self._seen = seen = BackboneOutput()
         self._listening = any(n in wants for n in ('cls', TOKENS, MAPS))
-        outputs = self._backbone(inputs)
-        cls = tokens = grid = maps = None
+        seen.outputs = self._backbone(inputs)
+        self._listening = False
+        self._seen = BackboneOutput()
+        return seen
+
+    @contextmanager
+    def listen(self) -> Iterator[BackboneOutput]:
+        """Listens while the model around the backbone runs.
+
+        Yields:
+            BackboneOutput: Filled as soon as the backbone has run; of several
+            passes the last one counts.
+        """
+        self._seen = seen = BackboneOutput()
+        self._listening = True
+        try:
+            yield seen
+        finally:
+            self._listening = False
+            self._seen = BackboneOutput()
+
+    def _listen_to_tokens(
+        self, tokens: torch.Tensor, grid: Grid, *args: Any
+    ) -> Any:
         if self._listening:
-            maps = self._maps(outputs)
-            if self._final:
-                both, grid = self._final[-1]
-                cls = both[:, 0] if self.has_cls else None
-                tokens = _patches(both, grid)
-            else:
-                tokens, grid = _rows(outputs, maps)
-        self._final.clear()
-        self._seen.clear()
-        return BackboneOutput(outputs, cls, tokens, grid, maps)
+            self._final = (tokens, (int(grid[0]), int(grid[1])))
+        return self._format_output(tokens, grid, *args)
 
-    def _listen_to_tokens(self) -> None:
-        format_output = self._backbone._format_output
+    def _record(
+        self, index: int, _module: nn.Module, _args: Any, output: Any
+    ) -> None:
+        if self._listening:
+            self._stages[index] = output
 
-        def listen(tokens: torch.Tensor, grid: Grid, *args: Any) -> Any:
-            if self._listening:
-                self._final.append((tokens, (int(grid[0]), int(grid[1]))))
-            return format_output(tokens, grid, *args)
-
-        self._backbone._format_output = listen
-
-    def _recorder(self, index: int):
-        def record(_module: nn.Module, _args: Any, output: Any) -> None:
-            if self._listening:
-                self._seen[index] = output
-
-        return record
+    def _finish(self, _module: nn.Module, _args: Any, outputs: Any) -> None:
+        if not self._listening:
+            return
+        seen = self._seen
+        seen.outputs = outputs
+        grid = None if self._final is None else self._final[1]
+        maps = tuple(_as_map(self._stages[i], grid) for i in self._indices)
+        seen.maps = maps or tuple(_own_maps(outputs)) or None
+        if self._final is not None:
+            both, seen.grid = self._final
+            seen.cls = both[:, 0] if self.has_cls else None
+            seen.tokens = _patches(both, seen.grid)
+        else:
+            seen.tokens, seen.grid = _rows(outputs, seen.maps)
+        self._final = None
+        self._stages.clear()
 
     def _dry_run(
         self, stages: List[nn.Module], size: Tuple[int, int], name: str
     ) -> List[Optional[torch.Tensor]]:
-        """Gives the map of each stage; None for one that gives none."""
-        named = {str(index): stage for index, stage in enumerate(stages)}
+        """Returns the map of each stage; None for one that gives none."""
+        backbone = self._backbone
+        modes = [(module, module.training) for module in backbone.modules()]
+        handles = [
+            stage.register_forward_hook(partial(self._record, index))
+            for index, stage in enumerate(stages)
+        ]
+        backbone.eval()
         self._listening = True
         try:
-            with torch.no_grad(), record_outputs(named) as seen:
-                self._backbone(torch.zeros(1, 3, *size))
+            like = next(backbone.parameters(), torch.zeros(()))
+            with torch.no_grad():
+                backbone(like.new_zeros(1, 3, *size))
         except (AssertionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f'teacher {name}: does not run on images of {size[0]} x '
-                f'{size[1]} pixels ({error}); give input_size=<what it was '
-                'trained with>.'
+                f'{name}: does not run on images of {size[0]} x {size[1]} '
+                f'pixels ({error}); give input_size=<what it was trained '
+                'with>.'
             ) from error
-        grid = self._final[-1][1] if self._final else None
-        self._final.clear()
-        return [_as_map(seen.get(key), grid) for key in named]
-
-    def _choose(
-        self,
-        maps: List[Optional[torch.Tensor]],
-        name: str,
-        indices: Optional[Sequence[int]],
-    ) -> List[int]:
-        known = [i for i, found in enumerate(maps) if found is not None]
-        if indices is not None:
-            # A number alone names nothing.
-            given = () if isinstance(indices, int) else tuple(indices)
-            names = {i - n: i for i in known for n in (0, len(maps))}
-            wrong = [i for i in given if i not in names]
-            if wrong or not given:
-                raise UserError(
-                    f'teacher {name}: map_indices={indices!r} '
-                    f'names {wrong[0] if wrong else "nothing"}, but a list of '
-                    f'its stages {known} that give maps is wanted.'
-                )
-            return sorted({names[i] for i in given})
-        if len(known) < len(maps):
-            return []
-        if self.is_transformer:
-            count = min(_TRANSFORMER_MAPS, len(maps))
-            return [(i + 1) * len(maps) // count - 1 for i in range(count)]
-        sizes = [found.shape[-2:] for found in maps]
-        return [i for i in known if sizes[i] not in sizes[i + 1 :]]
-
-    def _maps(self, outputs: Any) -> Optional[Tuple[torch.Tensor, ...]]:
-        grid = self._final[-1][1] if self._final else None
-        maps = tuple(_as_map(self._seen[i], grid) for i in self._indices)
-        return maps or tuple(_own_maps(outputs)) or None
+        finally:
+            self._listening = False
+            for handle in handles:
+                handle.remove()
+            for module, mode in modes:
+                module.training = mode
+        grid = None if self._final is None else self._final[1]
+        maps = [_as_map(self._stages.get(i), grid) for i in range(len(stages))]
+        self._final = None
+        self._stages.clear()
+        return maps
 
 
 def is_plain_transformer(backbone: nn.Module) -> bool:
-    """Says whether a backbone makes its output of tokens and their grid."""
+    """Whether a backbone makes its output of tokens and their grid."""
     return hasattr(backbone, '_format_output') and hasattr(
         backbone, 'cls_token'
     )
+
+
+def _choose(
+    maps: List[Optional[torch.Tensor]],
+    is_transformer: bool,
+    name: str,
+    indices: Optional[Sequence[int]],
+) -> List[int]:
+    known = [i for i, found in enumerate(maps) if found is not None]
+    if indices is not None:
+        # A number alone names nothing.
+        given = () if isinstance(indices, int) else tuple(indices)
+        names = {i - n: i for i in known for n in (0, len(maps))}
+        if not given or any(i not in names for i in given):
+            raise UserError(
+                f'{name}: expected map_indices out of its stages {known} that '
+                f'give maps, got {indices!r}.'
+            )
+        return sorted({names[i] for i in given})
+    if len(known) < len(maps):
+        return []
+    if is_transformer:
+        count = min(_TRANSFORMER_MAPS, len(maps))
+        return [(i + 1) * len(maps) // count - 1 for i in range(count)]
+    sizes = [found.shape[-2:] for found in maps]
+    return [i for i in known if sizes[i] not in sizes[i + 1 :]]
 
 
 def _stages(backbone: nn.Module) -> List[nn.Module]:
@@ -213,7 +228,7 @@ def _stages(backbone: nn.Module) -> List[nn.Module]:
     ):
         # ViT-SAM, whose blocks give (N, h, w, C): nothing tells it from a map.
         return []
-    for name in _STAGES:
+    for name in _STAGES.split():
         found = getattr(backbone, name, None)
         if isinstance(found, (nn.ModuleList, nn.Sequential)):
             return list(found)

@@ -1,9 +1,9 @@
-"""Named taps: what a submodule consumed or returned during a forward."""
+"""Finding a submodule, and what it consumed during a forward."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Dict, Iterator, List
+from typing import Iterator, List
 
 import torch
 import torch.nn as nn
@@ -12,15 +12,12 @@ from ..errors import UserError, nearest
 
 
 def get_module(model: nn.Module, path: str, option: str) -> nn.Module:
-    """Finds a submodule by its dotted path.
+    """Returns a submodule by its dotted path.
 
     Args:
         model (nn.Module): The model to look in.
         path (str): Dotted path, such as ``head.fc``.
         option (str): Name of the configuration option, for the error.
-
-    Returns:
-        nn.Module: The submodule.
 
     Raises:
         UserError: If there is none; the message lists the nearest names.
@@ -30,8 +27,8 @@ def get_module(model: nn.Module, path: str, option: str) -> nn.Module:
     except AttributeError as error:
         known = [name for name, _ in model.named_modules() if name]
         raise UserError(
-            f'{option}={path!r} is no module of {type(model).__name__} '
-            f'({nearest(path, known)}).'
+            f'{option}: expected a module of {type(model).__name__}, got '
+            f'{path!r} ({nearest(path, known)}).'
         ) from error
 
 
@@ -54,37 +51,3 @@ def record_inputs(module: nn.Module) -> Iterator[List[torch.Tensor]]:
         yield calls
     finally:
         handle.remove()
-
-
-@contextmanager
-def record_outputs(
-    modules: Dict[str, nn.Module],
-) -> Iterator[Dict[str, torch.Tensor]]:
-    """Records the last output of each of several modules, in call order.
-
-    Args:
-        modules (dict[str, nn.Module]): The modules to listen to, by name.
-
-    Yields:
-        dict[str, Tensor]: Name to last output; iteration order is the order
-        of the last calls.
-    """
-    outputs: Dict[str, torch.Tensor] = {}
-
-    def listen(name: str):
-
-        def hook(_module, _args, output):
-            outputs.pop(name, None)
-            outputs[name] = output
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(listen(name))
-        for name, module in modules.items()
-    ]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()

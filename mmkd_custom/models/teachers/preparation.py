@@ -14,9 +14,14 @@ from ..batch import send
 ANTIALIASED = ('bilinear', 'bicubic')
 INTERPOLATIONS = ANTIALIASED + ('nearest',)
 
+Numbers = Union[Sequence[float], torch.Tensor]
+
 
 class InputPreparation:
-    """Renormalises and resizes a batch (DESIGN decision 3).
+    """Renormalises and resizes a batch.
+
+    One affine per channel, (x * std + mean - mean_t) / std_t, whose scale and
+    shift are computed in float64; then the resize.
 
     Args:
         mean (Sequence[float]): Means of R, G, B on 0-255 pixels.
@@ -44,59 +49,76 @@ class InputPreparation:
     ) -> None:
         self.mean = _three('mean', mean)
         self.std = _three('std', std)
-        if min(self.std) <= 0:
+        # No image varies by less than one of 255 steps, and most cards state
+        # their numbers for 0-1 pixels.
+        if min(self.std) <= 0 or max(self.std) < 1:
             raise UserError(
-                f'teacher: std={self.std} must be positive on 0-255 pixels.'
-            )
-        if max(self.std) < 1:
-            # No image varies by less than one of 255 steps, and most cards
-            # state their numbers so.
-            raise UserError(
-                f'teacher: mean={self.mean} and std={self.std} are those of '
-                '0-1 pixels, but those of 0-255 pixels are wanted, which are '
-                '255 times as large.'
+                'teacher: expected mean and positive std of 0-255 pixels, got '
+                f'mean={self.mean} and std={self.std}.'
             )
         if interpolation not in INTERPOLATIONS:
             raise UserError(
-                f'teacher: interpolation={interpolation!r} is not one of '
-                f'{", ".join(INTERPOLATIONS)}.'
+                f'teacher: expected interpolation out of '
+                f'{", ".join(INTERPOLATIONS)}, got {interpolation!r}.'
             )
         self.interpolation = interpolation
         self.patch_multiple = patch_multiple
         self.input_size = _pair(input_size, patch_multiple)
         self._told_of_rounding = False
 
+    def __str__(self) -> str:
+        size = "the student's size"
+        if self.input_size is not None:
+            size = '{}x{}'.format(*self.input_size)
+        return f'{size} {self.interpolation}'
+
     @torch.no_grad()
     def __call__(
         self,
         inputs: torch.Tensor,
-        mean: Optional[Sequence[float]] = None,
-        std: Optional[Sequence[float]] = None,
+        mean: Optional[Numbers] = None,
+        std: Optional[Numbers] = None,
         to_rgb: bool = True,
     ) -> torch.Tensor:
-        """Prepares a batch; see :meth:`FrozenTeacher.prepare`."""
+        """Prepares a batch.
+
+        Args:
+            inputs (Tensor): Images (N, 3, H, W), or grey ones (N, 1, H, W),
+                as the student's preprocessor left them.
+            mean (Sequence[float] | Tensor, optional): The student's means on
+                0-255 pixels, in the order of the channels of ``inputs``. None
+                means that none was subtracted. Defaults to None.
+            std (Sequence[float] | Tensor, optional): The student's standard
+                deviations, likewise. Defaults to None.
+            to_rgb (bool): Whether the channels of ``inputs`` are R, G, B;
+                otherwise they are B, G, R. Defaults to True.
+
+        Returns:
+            Tensor: float32 (N, 3, H_t, W_t), RGB.
+
+        Raises:
+            UserError: If ``inputs`` has another shape.
+        """
         if inputs.ndim == 4 and inputs.shape[1] == 1:
             # What is grey is so in each of the three channels.
             inputs = inputs.expand(-1, 3, -1, -1)
         if inputs.ndim != 4 or inputs.shape[1] != 3:
             raise UserError(
-                f"the teacher's inputs have shape {tuple(inputs.shape)}, but "
-                '(N, 3, H, W) or (N, 1, H, W) is wanted.'
+                'teacher: expected inputs (N, 3, H, W) or (N, 1, H, W), got '
+                f'{tuple(inputs.shape)}.'
             )
         # MPS has no float64.
-        host = torch.device('cpu')
-        device = host if inputs.device.type == 'mps' else inputs.device
+        mps = inputs.device.type == 'mps'
+        device = torch.device('cpu') if mps else inputs.device
         own_mean, own_std, student_mean, student_std = (
-            _on(device, values)
+            _on(device, values).expand(3)
             for values in (
                 self.mean,
                 self.std,
-                (0, 0, 0) if mean is None else mean,
-                (1, 1, 1) if std is None else std,
+                (0,) if mean is None else mean,
+                (1,) if std is None else std,
             )
         )
-        student_mean = student_mean.expand(3)
-        student_std = student_std.expand(3)
         if not to_rgb:
             inputs = inputs.flip(1)
             student_mean, student_std = (
@@ -135,27 +157,22 @@ class InputPreparation:
         )
 
 
-def _on(
-    device: torch.device, values: Union[Sequence[float], torch.Tensor]
-) -> torch.Tensor:
-    """Gives numbers in float64 on a device, which is not waited for."""
+def _on(device: torch.device, values: Numbers) -> torch.Tensor:
+    """Returns numbers in float64 on a device, which is not waited for."""
     if torch.is_tensor(values):
-        return values.to(device, torch.float64)
+        return values.to(device, torch.float64).flatten()
     return send(torch.tensor(values, dtype=torch.float64), device)
 
 
 def _three(option: str, values: Sequence[float]) -> Tuple[float, ...]:
     try:
         numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f'teacher: {option}={values!r} must be one number for each of R, '
-            'G, B.'
-        ) from error
+    except (TypeError, ValueError):
+        numbers = ()
     if len(numbers) != 3:
         raise UserError(
-            f'teacher: {option} has {len(numbers)} numbers, but one for each '
-            'of R, G, B is wanted.'
+            f'teacher: expected {option} to be one number for each of R, G, '
+            f'B, got {values!r}.'
         )
     return numbers
 
@@ -170,15 +187,11 @@ def _pair(
         not isinstance(pair, (tuple, list))
         or len(pair) != 2
         or any(
-            not isinstance(edge, int)
-            or isinstance(edge, bool)
-            or edge < 1
-            or edge % step
-            for edge in pair
+            type(edge) is not int or edge < 1 or edge % step for edge in pair
         )
     ):
         raise UserError(
-            f'teacher: input_size={size!r} must be one or two positive '
-            f'multiples of {step}.'
+            'teacher: expected input_size to be one or two positive multiples '
+            f'of {step}, got {size!r}.'
         )
     return tuple(pair)

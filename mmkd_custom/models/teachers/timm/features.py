@@ -15,38 +15,26 @@ POOLED, PROJECTED = 'pooled', 'projected'
 CLS, REGISTERS = 'cls', 'registers'
 PATCHES, CLS_PATCHES = 'patches', 'cls_patches'
 
-#: Every vector that some network has; see :class:`TimmTeacher`.
-VECTORS = (POOLED, PROJECTED, CLS, REGISTERS, PATCHES, CLS_PATCHES)
-
 #: Maps of a network whose blocks all see one grid.
 PLAIN_MAPS = 4
+
+Grid = Tuple[int, int]
 
 
 @dataclass
 class Tokens:
-    """The normalised tokens of N images.
+    """The normalised tokens of N images."""
 
-    Attributes:
-        patches (Tensor): (N, L, D), row by row of the grid.
-        grid (tuple[int, int]): (h, w) with h * w = L.
-        cls (Tensor, optional): (N, D), the class token.
-        registers (Tensor, optional): (N, R, D).
-    """
-
-    patches: torch.Tensor
-    grid: Tuple[int, int]
-    cls: Optional[torch.Tensor] = None
-    registers: Optional[torch.Tensor] = None
+    patches: torch.Tensor  # (N, L, D), row by row of the grid
+    grid: Grid  # (h, w) with h * w = L
+    cls: Optional[torch.Tensor] = None  # (N, D)
+    registers: Optional[torch.Tensor] = None  # (N, R, D)
 
 
 def reductions(model: nn.Module) -> List[int]:
-    """Gives the strides in pixels of the maps that a network can give.
+    """Returns the stride in pixels of each map that a network can give.
 
-    Args:
-        model (nn.Module): Built by timm.
-
-    Returns:
-        list[int]: One for each map; none where timm does not know them.
+    None of them where timm does not know them.
     """
     strides = [
         int(info['reduction']) for info in getattr(model, 'feature_info', ())
@@ -55,31 +43,17 @@ def reductions(model: nn.Module) -> List[int]:
 
 
 def is_plain(model: nn.Module) -> bool:
-    """Says whether every block sees the same grid, as in a plain ViT.
-
-    Args:
-        model (nn.Module): Built by timm.
-
-    Returns:
-        bool: False for a network with stages.
-    """
-    strides = reductions(model)
-    return bool(strides) and len(set(strides)) == 1
+    """Whether every block sees the same grid, as in a plain ViT."""
+    return len(set(reductions(model))) == 1
 
 
 def choose_maps(
     model: nn.Module, indices: Optional[Sequence[int]]
 ) -> Optional[List[int]]:
-    """Chooses the maps a network is to give.
+    """Returns the maps a network is to give, as timm takes them.
 
-    Args:
-        model (nn.Module): Built by timm.
-        indices (Sequence[int], optional): The user's choice; negative ones
-            count from the end. None takes every stage, or
-            :data:`PLAIN_MAPS` evenly spaced blocks of a plain network.
-
-    Returns:
-        list[int], optional: What ``forward_intermediates`` takes.
+    None is every stage. Where the user chose none of a plain network, these
+    are :data:`PLAIN_MAPS` evenly spaced blocks.
 
     Raises:
         UserError: If the network gives no maps, an index does not exist, or
@@ -91,21 +65,17 @@ def choose_maps(
             return None
         return [(i + 1) * count // PLAIN_MAPS - 1 for i in range(PLAIN_MAPS)]
     if not hasattr(model, 'forward_intermediates'):
+        count = 0
+    known = {i: i % count for i in range(-count, count)}
+    given = [] if isinstance(indices, int) else list(indices)
+    places = [known.get(index, -1) for index in given]
+    if not places or -1 in places or places != sorted(set(places)):
         raise UserError(
-            f'teacher: map_indices={indices!r}, but timm gives no maps of '
-            f'{type(model).__name__}.'
+            'teacher: expected map_indices to be increasing indices of the '
+            f'{count} maps of {type(model).__name__}, between {-count} and '
+            f'{count - 1}, got {indices!r}.'
         )
-    try:
-        places = [range(count)[index] for index in indices]
-    except (IndexError, TypeError):
-        places = []
-    if not places or places != sorted(set(places)):
-        raise UserError(
-            f'teacher: map_indices={indices!r}, but increasing indices of '
-            f'the {count} maps of {type(model).__name__} are wanted, between '
-            f'{-count} and {count - 1}.'
-        )
-    return list(indices)
+    return given
 
 
 def read_tokens(
@@ -114,7 +84,7 @@ def read_tokens(
     """Reads the tokens out of what ``forward_features`` returned.
 
     Where the network normalises only after pooling, its normalisation is
-    applied to each token [ours].
+    applied to each token, which is ours.
 
     Args:
         model (nn.Module): Built by timm.
@@ -136,7 +106,7 @@ def read_tokens(
     grid = _grid(model, features.shape[1], size)
     if grid is None:
         return None
-    tokens = _final_norm(model)(features)
+    tokens = final_norm(model)(features)
     prefix = tokens.shape[1] - grid[0] * grid[1]
     cls, registers = (
         _parameter(model, name) for name in ('cls_token', 'reg_token')
@@ -159,12 +129,8 @@ def read_vector(
 ) -> torch.Tensor:
     """Reads one vector an image out of what ``forward_features`` returned.
 
-    Args:
-        name (str): One of :data:`VECTORS`.
-        model (nn.Module): Built by timm.
-        features (Any): What its ``forward_features`` returned.
-        size (tuple[int, int]): Height and width of the images in pixels.
-        projects (bool): Whether its head is a projection.
+    Args as for :func:`read_tokens`; ``projects`` is whether the head is a
+    projection.
 
     Returns:
         Tensor: (N, D).
@@ -176,53 +142,48 @@ def read_vector(
         return model.forward_head(features, pre_logits=True)
     if name == PROJECTED and projects:
         return model.forward_head(features)
-    vectors = _token_vectors(read_tokens(model, features, size))
+    vectors: Dict[str, torch.Tensor] = {}
+    tokens = read_tokens(model, features, size)
+    if tokens is not None:
+        vectors[PATCHES] = mean = tokens.patches.mean(1)
+        if tokens.cls is not None:
+            vectors[CLS] = tokens.cls
+            # (N, D), (N, D) -> (N, 2 * D)
+            vectors[CLS_PATCHES] = torch.cat([tokens.cls, mean], 1)
+        if tokens.registers is not None:
+            vectors[REGISTERS] = tokens.registers.mean(1)
+    # A list, for a name that is no string.
     if name not in list(vectors):
-        known = [POOLED] + [PROJECTED] * projects + list(vectors)
+        known = [POOLED, *[PROJECTED] * projects, *vectors]
         raise UserError(
-            f'teacher: {type(model).__name__} has no feature={name!r}, only '
-            f'{", ".join(known)}.'
+            f'teacher: expected feature of {type(model).__name__} out of '
+            f'{", ".join(known)}, got {name!r}.'
         )
     return vectors[name]
 
 
-def _token_vectors(tokens: Optional[Tokens]) -> Dict[str, torch.Tensor]:
-    if tokens is None:
-        return {}
-    mean = tokens.patches.mean(1)
-    vectors = {PATCHES: mean}
-    if tokens.cls is not None:
-        vectors[CLS] = tokens.cls
-        # (N, D), (N, D) -> (N, 2 * D)
-        vectors[CLS_PATCHES] = torch.cat([tokens.cls, mean], 1)
-    if tokens.registers is not None:
-        vectors[REGISTERS] = tokens.registers.mean(1)
-    return vectors
-
-
-def _grid(
-    model: nn.Module, count: int, size: Tuple[int, int]
-) -> Optional[Tuple[int, int]]:
-    strides = reductions(model)
-    if not strides:
-        return None
-    prefix = getattr(model, 'num_prefix_tokens', None)
-    # Networks differ in whether a stride rounds up or down.
-    for rounded in (math.ceil, math.floor):
-        grid = tuple(rounded(edge / strides[-1]) for edge in size)
-        extra = count - grid[0] * grid[1]
-        if extra == prefix or (prefix is None and extra in (0, 1)):
-            return grid
-    return None
-
-
-def _final_norm(model: nn.Module) -> nn.Module:
+def final_norm(model: nn.Module) -> nn.Module:
+    """Returns what normalises tokens after ``forward_features``, if any."""
     norm, pooled_norm = (
         getattr(model, name, None) for name in ('norm', 'fc_norm')
     )
     if isinstance(norm, nn.Identity) and pooled_norm is not None:
         return pooled_norm
     return nn.Identity()
+
+
+def _grid(
+    model: nn.Module, count: int, size: Tuple[int, int]
+) -> Optional[Grid]:
+    prefix = getattr(model, 'num_prefix_tokens', None)
+    # Networks differ in whether a stride rounds up or down.
+    for rounded in (math.ceil, math.floor):
+        for stride in reductions(model)[-1:]:
+            grid = tuple(rounded(edge / stride) for edge in size)
+            extra = count - grid[0] * grid[1]
+            if extra == prefix or (prefix is None and extra in (0, 1)):
+                return grid
+    return None
 
 
 def _parameter(model: nn.Module, name: str) -> Optional[torch.Tensor]:

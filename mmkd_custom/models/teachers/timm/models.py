@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, Tuple, Union
 
 import timm
-import torch
 import torch.nn as nn
 from mmengine.logging import print_log
 from timm.models import get_pretrained_cfg, is_model
@@ -17,6 +16,8 @@ from .features import is_plain, reductions
 
 #: The input size, and whatever else, that a network's card tells.
 CARD = 'card'
+
+HUB = 'hf-hub:'
 
 #: Names of image towers that were trained against text, and of what they were
 #: trained further on: ImageNet's class sets.
@@ -30,17 +31,7 @@ def build(
     input_size: Union[int, Tuple[int, int], str, None],
     kwargs: Dict[str, Any],
 ) -> nn.Module:
-    """Builds a network of timm.
-
-    Args:
-        name (str): In timm, with or without a tag.
-        pretrained (bool): Whether timm downloads its weights.
-        input_size (int | tuple[int, int] | 'card', optional): Pixels that a
-            network of one input size is built for; 'card' is its card's.
-        kwargs (dict): Further arguments of ``timm.create_model``.
-
-    Returns:
-        nn.Module: With its ``pretrained_cfg``.
+    """Builds a network of timm for the arguments of :class:`TimmTeacher`.
 
     Raises:
         UserError: If timm does not know the name or the arguments, the
@@ -56,36 +47,30 @@ def build(
     ):
         if input_size is None:
             raise UserError(
-                f'teacher {name}: is built for one input size, so '
-                "input_size=None (the student's) is impossible; give 'card' "
-                'or a number of pixels.'
+                f"teacher {name}: expected input_size='card' or a number of "
+                'pixels, since it is built for one input size, got None.'
             )
         model = _create(name, pretrained, dict(img_size=input_size, **kwargs))
     if not hasattr(model, 'forward_head'):
         raise UserError(
-            f'teacher {name}: timm builds a {type(model).__name__} with '
-            f'{kwargs}, which gives maps alone; a whole network is wanted, '
-            'whose maps are offered as well.'
+            f'teacher {name}: expected a whole network, whose maps are '
+            f'offered as well, got a {type(model).__name__} by {kwargs}.'
         )
     own = model.pretrained_cfg.get('num_classes')
     if pretrained and model.num_classes not in (0, own):
         # timm would leave the classifier as it was initialised.
         raise UserError(
-            f'teacher {name}: num_classes={model.num_classes}, but the head '
-            f'of its pretrained weights is {own} wide; leave num_classes out, '
-            'or give 0 and fit a head with tools/probe_teacher.py.'
+            f'teacher {name}: expected num_classes={own}, the width of the '
+            f'head of its pretrained weights, got {model.num_classes}; leave '
+            'it out, or give 0 and fit a head with tools/probe_teacher.py.'
         )
     return model
 
 
 def has_fixed_size(model: nn.Module) -> bool:
-    """Says whether a network takes images of one size alone.
+    """Whether a network takes images of one size alone.
 
-    Args:
-        model (nn.Module): Built by timm.
-
-    Returns:
-        bool: False where position embeddings are resampled on the fly.
+    False where position embeddings are resampled on the fly.
     """
     return bool(model.pretrained_cfg.get('fixed_input_size')) and not getattr(
         model, 'dynamic_img_size', False
@@ -93,13 +78,9 @@ def has_fixed_size(model: nn.Module) -> bool:
 
 
 def patch_multiple(model: nn.Module) -> int:
-    """Gives what height and width of the images must be multiples of.
+    """Returns what height and width of the images must be multiples of.
 
-    Args:
-        model (nn.Module): Built by timm.
-
-    Returns:
-        int: Pixels; 1 for a network without patches.
+    1 for a network without patches.
     """
     embed = getattr(model, 'patch_embed', None)
     # A hybrid's patches are those of the network before it times its own.
@@ -118,13 +99,9 @@ def patch_multiple(model: nn.Module) -> int:
 
 
 def pretrained_file(card: Dict[str, Any]) -> str:
-    """Says which file timm downloads, and whence.
+    """Returns which file timm takes for a ``pretrained_cfg``, and from where.
 
-    Args:
-        card (dict): A ``pretrained_cfg`` of timm.
-
-    Returns:
-        str: A local path, a URL, or a name and a URL.
+    A local path, a URL, or a name and a URL.
     """
     if card.get('file'):
         return str(card['file'])
@@ -135,7 +112,7 @@ def pretrained_file(card: Dict[str, Any]) -> str:
 
 
 def has_projection(card: Dict[str, Any]) -> bool:
-    """Says whether weights have a projection where others have a classifier.
+    """Whether weights have a projection where others have a classifier.
 
     timm keeps the projection of a CLIP image tower as its ``head`` and its
     width as ``num_classes``, so only the name tells it from a classifier:
@@ -145,9 +122,6 @@ def has_projection(card: Dict[str, Any]) -> bool:
 
     Args:
         card (dict): A ``pretrained_cfg`` of timm.
-
-    Returns:
-        bool: True for a projection, False for a classifier and for no head.
     """
     tag = str(card.get('tag') or '')
     name = f'{card.get("architecture")}.{tag} {card.get("hf_hub_id")}'
@@ -160,62 +134,26 @@ def has_projection(card: Dict[str, Any]) -> bool:
     )
 
 
-def is_tower(model: nn.Module, head: Optional[torch.Tensor]) -> bool:
-    """Says whether a head of timm's layout is the projection of a CLIP tower.
-
-    Args:
-        model (nn.Module): Built by timm.
-        head (Tensor, optional): Weights (D, ...) of the last layer.
-
-    Returns:
-        bool: True if the network's own head is not as wide, but that of some
-        CLIP tower of its architecture is.
-    """
-    card = model.pretrained_cfg
-    return (
-        head is not None
-        and len(head) != model.num_classes
-        and len(head)
-        in {
-            get_pretrained_cfg(name).num_classes
-            for name in _projection_names(str(card.get('architecture')))
-        }
-    )
-
-
-def check_tower(model: nn.Module, source: str) -> None:
-    """Refuses CLIP weights for a network that timm gives a classifier.
-
-    Args:
-        model (nn.Module): Built by timm.
-        source (str): What the error calls the weights.
-
-    Raises:
-        UserError: If the network's head is a classifier, though timm has a
-            card of its architecture whose head is the projection.
-    """
-    card = model.pretrained_cfg
-    names = _projection_names(str(card.get('architecture')))
-    if model.num_classes and names and not has_projection(card):
-        raise UserError(
-            f'checkpoint {source}: holds a CLIP model, whose image tower ends '
-            f'in a projection, but {card["architecture"]}.{card.get("tag")} '
-            f'ends in a classifier; name one of {", ".join(names)}.'
-        )
-
-
 def check_activation(card: Dict[str, Any], openai: bool = False) -> None:
     """Warns where the weights were trained with another GELU.
+
+    OpenAI and others trained with x * sigmoid(1.702 x). timm lists their
+    weights both for a network with that and for one with the exact GELU, in
+    which they may be trained further but whose features differ.
 
     Args:
         card (dict): A ``pretrained_cfg`` of timm.
         openai (bool): Whether they are known to be OpenAI's, whatever the
             card says. Defaults to False.
     """
-    name = _quickgelu_name(card, openai)
-    if name is not None:
+    architecture = str(card.get('architecture'))
+    if '_clip_' not in architecture or 'quickgelu' in architecture:
+        return
+    twin = architecture.replace('_clip_', '_clip_quickgelu_')
+    name = f'{twin}.{"openai" if openai else card.get("tag")}'
+    if name in timm.list_pretrained(f'{twin}.*'):
         print_log(
-            f'teacher {card["architecture"]}: its weights were trained with '
+            f'teacher {architecture}: its weights were trained with '
             f'QuickGELU, which timm gives to {name}; name that for the '
             'features of the original.',
             logger='current',
@@ -227,18 +165,14 @@ def _check_name(name: str, pretrained: bool) -> None:
     if ':' in name:
         return
     architecture, _, tag = name.partition('.')
-    if not is_model(architecture):
+    cards = timm.list_pretrained(f'{architecture}.*')
+    if not is_model(architecture) or (tag and name not in cards):
+        known = cards or timm.list_models() + timm.list_pretrained()
         raise UserError(
-            f'teacher: timm knows no model {name!r}; '
-            f'{nearest(name, timm.list_models() + timm.list_pretrained())}.'
+            f'teacher: expected a model of timm, got {name!r}; '
+            f'{nearest(name, known)}.'
         )
-    known = timm.list_pretrained(f'{architecture}.*')
-    if tag and name not in known:
-        raise UserError(
-            f'teacher: timm knows no weights {name!r} of '
-            f'{architecture!r}; {nearest(name, known)}.'
-        )
-    if pretrained and not known:
+    if pretrained and not cards:
         raise UserError(
             f'teacher: timm has no pretrained weights for {name!r}; name a '
             'file of them with checkpoint=<path>.'
@@ -259,47 +193,20 @@ def _create(name: str, pretrained: bool, kwargs: Dict[str, Any]) -> nn.Module:
     except Exception as error:
         # Networks refuse arguments, and the clients that timm downloads with
         # fail, with errors of all kinds.
-        downloads = pretrained or name.startswith('hf-hub:')
-        if isinstance(error, TypeError) or (kwargs and not downloads):
+        reason = f'{type(error).__name__}: {error}'
+        downloads = pretrained or name.startswith(HUB)
+        if downloads and not isinstance(error, TypeError):
+            card = dict(hf_hub_id=name.removeprefix(HUB))
+            if ':' not in name:
+                card = get_pretrained_cfg(name).to_dict()
             raise UserError(
-                f'teacher {name}: timm cannot build it with {kwargs}: {error}.'
+                f'teacher {name}: its pretrained weights could not be '
+                f'downloaded ({reason}); download {pretrained_file(card)} '
+                'elsewhere and name the file with checkpoint=<path> in place '
+                'of pretrained=True.'
             ) from error
-        if ':' in name and not name.startswith('hf-hub:'):
-            raise UserError(
-                f'teacher {name}: timm cannot build it from there '
-                f'({type(error).__name__}: {error}).'
-            ) from error
-        if not downloads:
+        if not kwargs and ':' not in name and not isinstance(error, TypeError):
             raise
         raise UserError(
-            f'teacher {name}: its pretrained weights could not be downloaded '
-            f'({type(error).__name__}: {error}); download '
-            f'{pretrained_file(_card(name))} elsewhere and name the file '
-            'with checkpoint=<path> in place of pretrained=True.'
+            f'teacher {name}: timm cannot build it with {kwargs} ({reason}).'
         ) from error
-
-
-def _card(name: str) -> Dict[str, Any]:
-    if ':' in name:
-        return dict(hf_hub_id=name.partition(':')[2])
-    return get_pretrained_cfg(name).to_dict()
-
-
-def _projection_names(architecture: str) -> List[str]:
-    return [
-        name
-        for name in timm.list_pretrained(f'{architecture}.*')
-        if has_projection(get_pretrained_cfg(name).to_dict())
-    ]
-
-
-def _quickgelu_name(card: Dict[str, Any], openai: bool) -> Optional[str]:
-    # OpenAI and others trained with x * sigmoid(1.702 x). timm lists their
-    # weights both for a network with that and for one with the exact GELU, in
-    # which they may be trained further but whose features differ.
-    architecture = str(card.get('architecture'))
-    if '_clip_' not in architecture or 'quickgelu' in architecture:
-        return None
-    twin = architecture.replace('_clip_', '_clip_quickgelu_')
-    name = f'{twin}.{"openai" if openai else card.get("tag")}'
-    return name if name in timm.list_pretrained(f'{twin}.*') else None

