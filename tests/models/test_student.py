@@ -15,6 +15,12 @@ from tests.helpers import student_config
 import mmpretrain.models  # noqa: F401  isort: skip
 
 
+def said(student, images):
+    """Feature and logits."""
+    output = student.run(images)
+    return output.feature, output.logits
+
+
 def classifier(head, width=8, **backbone):
     """A classifier with a small real backbone and the head under test."""
     return dict(
@@ -141,7 +147,7 @@ def test_split(name):
     assert (student.feature_dim, student.num_classes) == (width, 4)
     inputs = torch.randn(3, 3, 32, 32)
     with torch.no_grad():
-        feature, logits = student.forward(inputs)
+        feature, logits = said(student, inputs)
         torch.testing.assert_close(logits, model(inputs, mode='tensor'))
         assert feature.shape == (3, width)
         # What the last layer consumes, classified by it, are the logits.
@@ -304,7 +310,7 @@ def test_the_loss_is_the_classifiers_own(loss, number, scores, kind):
     twin = copy.deepcopy(model)
     expected = twin(images, samples, mode='loss')
     expected = sum(v for k, v in expected.items() if 'loss' in k)
-    logits = student.forward(images)[1]
+    logits = student.run(images).logits
     torch.testing.assert_close(
         student.supervised_loss(logits, samples), expected
     )
@@ -322,7 +328,7 @@ def test_the_layout_and_the_channels_are_those_it_takes(
     assert student.split.channels_last == channels_last
     channels = 1 if backbone == 'LeNet5' else 3
     images = torch.randn(2, channels, size, size)
-    feature, logits = student.forward(images)
+    feature, logits = said(student, images)
     torch.testing.assert_close(student.classify(feature), logits)
 
 
@@ -367,8 +373,7 @@ def test_the_feature_is_not_dropped_out(name):
     model.load_state_dict(plain.state_dict())
     inputs = torch.randn(8, 3, 32, 32)
     (expected, whole), (feature, logits) = (
-        Student(m.train(), input_size=32).forward(inputs)
-        for m in (plain, model)
+        said(Student(m.train(), input_size=32), inputs) for m in (plain, model)
     )
     assert torch.equal(feature, expected)
     assert not torch.allclose(logits, whole, rtol=0.1)
@@ -382,7 +387,7 @@ def test_the_feature_is_not_dropped_out(name):
     # A named layer is split in the same place.
     path = Student(plain, input_size=32).split.classifier
     named = Student(model, path, input_size=32)
-    assert torch.equal(named.forward(inputs)[0], feature)
+    assert torch.equal(named.run(inputs).feature, feature)
 
 
 def test_a_dropout_that_is_a_function_is_undone_too():
@@ -397,13 +402,13 @@ def test_a_dropout_that_is_a_function_is_undone_too():
     student = Student(model, input_size=32)
     images = torch.randn(4, 3, 32, 32)
     model.eval()
-    wanted, logits = student.forward(images)
+    wanted, logits = said(student, images)
     model.train()
     # Statistics of the batch are another matter.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    feature, dropped = student.forward(images)
+    feature, dropped = said(student, images)
     assert torch.allclose(feature, wanted, atol=1e-6)
     assert not torch.allclose(dropped, logits, atol=1e-3)
     dropped.sum().backward()

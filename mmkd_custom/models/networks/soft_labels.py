@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Optional, Sequence, Union
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ...errors import UserError, naming_files
@@ -40,7 +40,7 @@ class SoftLabels(OwnedNetwork):
             ):
                 table = opened.get_tensor(LOGITS)
                 self.samples_sha256 = (opened.metadata() or {})['samples']
-        except (KeyError, OSError, RuntimeError) as error:
+        except (KeyError, OSError, SafetensorError) as error:
             raise UserError(
                 f'{self.file}: expected a file of save_soft_labels ({error}).'
             ) from error
