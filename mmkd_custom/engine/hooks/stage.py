@@ -142,7 +142,6 @@ class StageHook(Hook):
                 f'Epoch {runner.epoch + 1}/{runner.max_epochs}: {stage}'
             )
 
-
     def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Tells the model the share of the run that is done."""
         if _schedule(runner) is not None:

@@ -312,55 +312,6 @@ def test_losses_stay_finite_in_float32_under_autocast(stage):
     )
 
 
-def test_accumulation_equals_the_mean_of_the_gradients():
-    model = build_customkd()
-    wrapper = optimiser(
-        model,
-        accumulative_counts=2,
-        optimizer=dict(type='SGD', lr=0.1),
-        clip_grad=None,
-    )
-    model.train()
-    model.set_stage(CUSTOMIZATION)
-    wrapper.set_stage(CUSTOMIZATION)
-    parameters = list(model.teacher_projection.parameters())
-    single = []
-    for seed in (0, 1):
-        data = model.data_preprocessor(make_batch(LABELS, seed), True)
-        loss = model.parse_losses(model.loss(**data))[0]
-        single.append(torch.autograd.grad(loss, parameters))
-    mean = [(a + b) / 2 for a, b in zip(*single)]
-    assert not any(torch.allclose(a, b) for a, b in zip(*single))
-
-    stepped = []
-    wrapper[CUSTOMIZATION].optimizer.register_step_pre_hook(
-        lambda *_: stepped.append([p.grad.clone() for p in parameters])
-    )
-    before = digests(model.teacher_projection)
-    model.train_step(make_batch(LABELS, 0), wrapper)
-    assert not stepped and digests(model.teacher_projection) == before
-    model.train_step(make_batch(LABELS, 1), wrapper)
-    assert len(stepped) == 1
-    torch.testing.assert_close(stepped[0], mean)
-    assert digests(model.teacher_projection) != before
-
-
-def test_gradient_clipping_bounds_the_step():
-    model = build_customkd(general_weight=1e4)
-    wrapper = optimiser(
-        model,
-        optimizer=dict(type='SGD', lr=1.0),
-        clip_grad=dict(max_norm=1e-3),
-    )
-    before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    steps(model, wrapper, DISTILLATION, LABELS, count=1)
-    moved = sum(
-        ((p.detach() - before[n]) ** 2).sum()
-        for n, p in model.named_parameters()
-    ).sqrt()
-    assert 0 < moved <= 1.001e-3
-
-
 @pytest.mark.parametrize(
     'options, words',
     [
