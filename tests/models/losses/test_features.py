@@ -4,16 +4,8 @@ import pytest
 import torch
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.losses import MSE, SmoothL1, TokenRelation
+from mmkd_custom.models.losses import MSE, TokenRelation
 from mmkd_custom.models.outputs import Shape
-
-
-@pytest.mark.parametrize(
-    'loss, expected', [(MSE(), 2.0), (SmoothL1(), 0.75), (SmoothL1(0), 1.0)]
-)
-def test_values_by_hand(loss, expected):
-    student = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
-    assert loss(student, torch.tensor([[1.0, 0.0], [0.0, 2.0]])) == expected
 
 
 def test_normalized_mse_ignores_the_scale_of_each_sample():
@@ -43,11 +35,8 @@ def test_relations_do_not_see_a_rotation_within_heads(heads):
     torch.manual_seed(0)
     student = torch.randn(3, 5, 8, dtype=torch.float64)
     teacher = torch.randn(3, 5, 6, dtype=torch.float64)
-    rotation = torch.block_diag(
-        *torch.linalg.qr(torch.randn(heads, 8 // heads, 8 // heads).double())[
-            0
-        ]
-    )
+    parts = torch.randn(heads, 8 // heads, 8 // heads, dtype=torch.float64)
+    rotation = torch.block_diag(*torch.linalg.qr(parts).Q)
     loss = TokenRelation(heads)
     assert loss(student @ rotation, teacher).item() == pytest.approx(
         loss(student, teacher).item(), rel=1e-10
