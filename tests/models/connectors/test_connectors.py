@@ -54,7 +54,7 @@ MAP, TOKENS = Shape((3, 4, 4)), Shape((16, 3), (4, 4))
     'grid, expected',
     [
         ((4, 4), lambda x: x),
-        ((2, 2), lambda x: F.avg_pool2d(x, 2)),
+        ((2, 1), lambda x: F.avg_pool2d(x, (2, 4))),
         ((8, 6), lambda x: F.interpolate(x, (8, 6), mode='bilinear')),
         (
             (2, 8),

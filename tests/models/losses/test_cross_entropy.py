@@ -11,7 +11,9 @@ def test_unlabelled_samples_are_left_out_of_the_mean():
     logits = torch.randn(4, 3)
     index = torch.tensor([2, -1, 0, -7])
     expected = F.cross_entropy(logits[[0, 2]], index[[0, 2]])
-    torch.testing.assert_close(CrossEntropy()(logits, index), expected)
+    for dtype in (torch.int64, torch.int32, torch.int8):
+        loss = CrossEntropy()(logits, index.to(dtype))
+        torch.testing.assert_close(loss, expected)
 
 
 def test_without_a_label_it_is_zero_with_a_graph():
