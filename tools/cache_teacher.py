@@ -60,15 +60,18 @@ def main() -> None:
         validate=False,
         trains=False,
     )
-    report = fill_cache(config, args.batch_size, args.verify)
-    if not is_main_process():
-        return
+    reports = fill_cache(config, args.batch_size, args.verify)
+    for report in reports if is_main_process() else ():
+        _tell(report, bool(args.verify))
+
+
+def _tell(report: dict, verified: bool) -> None:
     print(
         f'{report["folder"]}: {report["entries"]} entries of '
         f'{report["entry_bytes"]} bytes, {report["bytes"] / 1e6:.1f} MB; '
         f'{report["computed"]} computed in {report["seconds"]:.0f} s'
     )
-    if args.verify:
+    if verified:
         print(
             f'{report["verified"]} entries computed anew: largest error '
             f'{report["largest_error"]:.2g} of the largest value of an entry '

@@ -33,9 +33,6 @@ from ..stages import LABELLED, STREAMS
 BOTH = 'both'
 CHOICES = (*STREAMS, BOTH)
 
-#: What a student may see of a sample: key of the batch, name here.
-VIEWS = dict(inputs='student', strong_inputs='student, strong')
-
 #: Pixels between what is drawn, and of a line of text.
 GAP = 6
 LINE = 14
@@ -224,13 +221,15 @@ def _pictures(
         mean, std = preprocessor.mean.flatten(), preprocessor.std.flatten()
     rgb = bool(getattr(preprocessor, 'to_rgb', True))
     pictures = {}
-    for name, who in VIEWS.items():
-        if name in data:
-            own = _denormalised(data[name], mean, std)
+    views = {'student': data['inputs'], **data.get('views', {})}
+    for name, images in views.items():
+        if name != 'teacher':
+            own = _denormalised(images, mean, std)
+            who = name if name == 'student' else f'student, {name}'
             pictures[who] = own if rgb else own[..., ::-1]
     if teacher is None:
         return pictures
-    inputs = data.get('teacher_inputs', data['inputs'])
+    inputs = views.get('teacher', data['inputs'])
     inputs = teacher.prepare(inputs, mean=mean, std=std, to_rgb=rgb)
     for number, (member, images) in enumerate(_prepared(teacher, inputs)):
         name = f'teacher {member.name}'

@@ -1,6 +1,6 @@
 """The teacher's outputs, kept on disk by (sample, view)."""
 
-from .hook import TeacherCacheHook
+from .opening import TeacherCacheHook
 from .teacher import CachedTeacher
 
 __all__ = ['CachedTeacher', 'TeacherCacheHook']

@@ -1,174 +1,226 @@
-"""What cached teacher outputs are a function of."""
+"""What cached teacher outputs are a function of, and comparing it."""
 
 from __future__ import annotations
 
-import enum
-import functools
 import hashlib
-import math
+import json
 import re
-from typing import Any, Dict, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, Tuple
 
 import mmcv
 import mmengine
-import numpy as np
+import mmpretrain
 import torch
+from mmengine.config import Config
 
 from ..datasets import TwoStreamDataset
-from ..datasets.wrappers import leaves
-from ..models.distillers import BaseDistiller
-from ..models.teachers import FrozenTeacher
+from ..datasets.two_stream.keys import TEACHER
+from ..errors import UserError
+from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.base import input_summary
 from ..stages import STREAMS
 from ..version import __version__
-from .store_manifest import MADE_WITH
-from .teacher import CachedTeacher
 
-#: Attributes of a teacher that say where it came from or how it runs, and
-#: not what it computes.
-_NO_MATTER = ('weights', 'max_batch', 'memory_format', 'training', 'dims')
+#: Says who made a store; what differs there makes no other entries.
+MADE_WITH = 'made_with'
+
+#: Options of teachers that say where weights are, of which there is a digest,
+#: or how a network runs.
+_NO_MATTER = (
+    'checkpoint',
+    'pretrained',
+    'probe',
+    'adaptation',
+    'max_batch',
+    'channels_last',
+    'compile',
+)
 
 
 def cache_manifest(
-    model: BaseDistiller, dataset: TwoStreamDataset
+    config: Config,
+    option: str,
+    teacher: FrozenTeacher,
+    preprocessor: Any,
+    dataset: TwoStreamDataset,
 ) -> Dict[str, Any]:
-    """Describes what the teacher's outputs by (sample, view) depend on.
+    """Describes what a teacher's outputs by (sample, view) depend on.
 
-    The teacher's weights, options and dtype, how it and the student prepare
+    The teacher's weights, options and layers, how it and the student prepare
     images, the pipelines that make them, which images there are in which
-    order, and the seed of the views.
+    order, and the seed of the views. Options are those of the config, as the
+    user wrote them.
 
     Args:
-        model (BaseDistiller): With a :class:`CachedTeacher`.
-        dataset (TwoStreamDataset): Its training images.
+        config (Config): Of the run.
+        option (str): Where the teacher is in it, such as
+            'model.teacher.teacher'.
+        teacher (FrozenTeacher): The teacher that is asked.
+        preprocessor (nn.Module): The distiller's data preprocessor.
+        dataset (TwoStreamDataset): The training images.
 
     Returns:
         dict[str, Any]: As JSON holds it.
+
+    Raises:
+        UserError: If the config does not say how teacher or dataset were
+            built.
     """
-    cached = model.teacher
-    assert isinstance(cached, CachedTeacher)
-    teacher = cached.teacher
-    preprocessor = model.data_preprocessor
     normalised = getattr(preprocessor, '_enable_normalize', False)
+    student = dict(
+        mean=preprocessor.mean.flatten().tolist() if normalised else None,
+        std=preprocessor.std.flatten().tolist() if normalised else None,
+        to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
+    )
     divisor = int(getattr(preprocessor, 'pad_size_divisor', 1))
-    return dict(
-        teacher=teacher.name,
-        teacher_sha256=teacher.digest(),
-        teacher_options=_teacher_options(teacher),
-        teacher_layers=_layers(teacher),
-        teacher_input=input_summary(teacher),
-        student_input=dict(
-            mean=preprocessor.mean.flatten().tolist() if normalised else None,
-            std=preprocessor.std.flatten().tolist() if normalised else None,
-            to_rgb=bool(getattr(preprocessor, 'to_rgb', True)),
-            # What was padded for the student, the teacher sees too.
-            **(
-                dict(padding=[divisor, options_of(preprocessor.pad_value)])
-                if divisor > 1
-                else {}
-            ),
+    if divisor > 1:
+        # What was padded for the student, the teacher sees too.
+        student['padding'] = [divisor, _plain('', preprocessor.pad_value)]
+    # Layers without weights, such as activations, are in no digest.
+    layers = re.sub(r' at 0x[0-9a-f]+', '', repr(teacher))
+    return {
+        'teacher': teacher.name,
+        'teacher_sha256': teacher.digest(),
+        'teacher_config': _plain(
+            option, _without(_config_at(config, option), _NO_MATTER)
         ),
-        pipelines=_pipelines(dataset),
-        dataset_sha256=dataset.samples_sha256(),
-        seed=int(dataset.seed),
-        **{
-            MADE_WITH: dict(
-                mmkd_custom=__version__,
-                torch=torch.__version__,
-                mmengine=mmengine.__version__,
-                mmcv=mmcv.__version__,
+        'teacher_layers': hashlib.sha256(layers.encode()).hexdigest(),
+        'teacher_input': input_summary(teacher),
+        'student_input': student,
+        'pipelines': _pipelines(config, dataset),
+        'dataset_sha256': dataset.samples_sha256(),
+        'seed': int(dataset.seed),
+        MADE_WITH: dict(
+            mmkd_custom=__version__,
+            torch=torch.__version__,
+            mmengine=mmengine.__version__,
+            mmcv=mmcv.__version__,
+            mmpretrain=mmpretrain.__version__,
+        ),
+    }
+
+
+def check_manifest(path: Path, wanted: Mapping[str, Any]) -> None:
+    """Refuses a store whose entries are a function of something else.
+
+    Args:
+        path (Path): Its manifest file.
+        wanted (Mapping[str, Any]): What the run at hand would write there,
+            as JSON holds it.
+
+    Raises:
+        UserError: If the file is damaged or a field differs; names the first
+            such field and both values.
+    """
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError(f'it holds a {type(found).__name__}')
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'cache {path}: expected a manifest, got something else '
+            f'({error}); delete the folder.'
+        ) from error
+    theirs, ours = (
+        dict(_flat({k: v for k, v in fields.items() if k != MADE_WITH}))
+        for fields in (found, wanted)
+    )
+    # Ours first: in the order in which a run is described.
+    for field in {**ours, **theirs}:
+        was, now = (
+            repr(fields[field]) if field in fields else 'nothing'
+            for fields in (theirs, ours)
+        )
+        if was != now:
+            raise UserError(
+                f'cache {path.parent}: expected {field}={now}, got a cache '
+                f'made with {was}; give another cache_dir, or delete this '
+                'one.'
             )
-        },
+
+
+def _flat(value: Any, field: str = '') -> Iterator[Tuple[str, Any]]:
+    """Yields the values in dicts and lists with their dotted names."""
+    items = None
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    if not items:
+        yield field, value
+        return
+    for name, item in items:
+        yield from _flat(item, f'{field}.{name}' if field else str(name))
+
+
+def _config_at(config: Config, option: str) -> dict:
+    found = config
+    for name in option.split('.'):
+        found = found.get(name) if isinstance(found, (dict, Config)) else None
+    if not isinstance(found, dict):
+        raise UserError(
+            f'{option}: expected its config, by which a CachedTeacher knows '
+            f'what its cache depends on, got {type(found).__name__}.'
+        )
+    return found
+
+
+def _without(value: Any, names: Tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: _without(v, names) for k, v in value.items() if k not in names
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without(item, names) for item in value]
+    return value
+
+
+def _plain(option: str, value: Any) -> Any:
+    """Returns what a config holds as JSON holds it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {
+            str(name): _plain(f'{option}.{name}', item)
+            for name, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_plain(f'{option}.{i}', item) for i, item in enumerate(value)]
+    if hasattr(value, 'tolist'):
+        # Arrays, tensors and their numbers.
+        return value.tolist()
+    if hasattr(value, '__qualname__'):
+        return f'{value.__module__}.{value.__qualname__}'
+    raise UserError(
+        f'{option}: expected a config, by which a CachedTeacher knows what '
+        f'its cache depends on, got a built {type(value).__name__}.'
     )
 
 
-def options_of(value: Any, within: Tuple[int, ...] = ()) -> Any:
-    """Writes an object's options down as JSON holds them.
-
-    An object counts with the name of its class and its public attributes, so
-    that an option counts however it was given, a default included; what is
-    private, and so a network inside, does not. Arrays count with their bytes.
-
-    Args:
-        value (Any): A transform, say.
-        within (tuple[int]): Ids of the objects that it is part of. Defaults
-            to none.
-
-    Returns:
-        Any: Equal for objects that were built alike.
-    """
-    if isinstance(value, enum.Enum):
-        # Before numbers and texts: it may be one as well.
-        return f'{type(value).__name__}.{value.name}'
-    if value is None or isinstance(value, bool):
-        return value
-    # What derives from these, as NumPy's float64 does, JSON gives back as
-    # the plain type.
-    for kind in (int, str):
-        if isinstance(value, kind):
-            return kind(value)
-    if isinstance(value, float):
-        # NaN would not equal itself.
-        return 'nan' if math.isnan(value) else float(value)
-    if id(value) in within:
-        return '...'
-    below = functools.partial(options_of, within=(*within, id(value)))
-    if isinstance(value, np.generic):
-        return below(value.item())
-    if isinstance(value, dict):
-        return {str(name): below(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [below(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(str(below(item)) for item in value)
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        content = hashlib.sha256(np.ascontiguousarray(value).tobytes())
-        return f'{value.dtype} {value.shape} {content.hexdigest()}'
-    if isinstance(value, functools.partial):
-        return [below(value.func), below(value.args), below(value.keywords)]
-    if isinstance(value, type) or hasattr(value, '__qualname__'):
-        return f'{value.__module__}.{value.__qualname__}'
-    if not hasattr(value, '__dict__'):
-        # Such as a torch.dtype; objects without options of their own.
-        return str(value) if '0x' not in str(value) else type(value).__name__
-    attributes = {
-        name: below(item)
-        for name, item in sorted(vars(value).items())
-        if not name.startswith('_')
-    }
-    return dict(type=type(value).__name__, **attributes)
-
-
-def _teacher_options(teacher: FrozenTeacher) -> Any:
-    """Options of a teacher and of those it is made of."""
-    found = []
-    for module in teacher.modules():
-        if isinstance(module, FrozenTeacher):
-            options = options_of(module)
-            for name in _NO_MATTER:
-                options.pop(name, None)
-            found.append(options)
-    return found
-
-
-def _layers(teacher: FrozenTeacher) -> str:
-    """Digests the layers in order, with what has no weights between them."""
-    text = re.sub(r' at 0x[0-9a-f]+', '', repr(teacher))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _pipelines(dataset: TwoStreamDataset) -> Dict[str, Any]:
-    """The pipelines that make what the teacher sees."""
-    if dataset.teacher_pipeline is not None:
-        return dict(teacher=options_of(dataset.teacher_pipeline.transforms))
+def _pipelines(config: Config, dataset: TwoStreamDataset) -> Dict[str, Any]:
+    """Returns the configs of the pipelines that make what teachers see."""
+    option = 'train_dataloader.dataset'
+    if TEACHER in dataset.pipelines:
+        steps = _config_at(config, f'{option}.pipelines')[TEACHER]
+        return {TEACHER: _plain(f'{option}.pipelines.{TEACHER}', steps)}
     found = {}
     for name in STREAMS:
         if getattr(dataset, name) is not None:
-            options = [
-                options_of(leaf.pipeline.transforms)
-                for leaf in leaves(getattr(dataset, name))
+            at = f'{option}.{name}'
+            steps = [
+                _plain(f'{at}.pipeline', one)
+                for one in _innermost(_config_at(config, at))
             ]
-            found[name] = options if len(options) > 1 else options[0]
+            found[name] = steps if len(steps) > 1 else steps[0]
     return found
+
+
+def _innermost(config: dict) -> Iterator[Any]:
+    """Yields the pipelines of the datasets in a dataset's config."""
+    inner = config.get('datasets') or [config.get('dataset')]
+    if 'pipeline' in config or not isinstance(inner[0], dict):
+        yield config.get('pipeline')
+        return
+    for one in inner:
+        yield from _innermost(one)

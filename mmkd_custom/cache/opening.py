@@ -1,4 +1,4 @@
-"""Opening the cache of a run's teacher, all ranks together."""
+"""Opening the caches of a run's teachers, and reading in place of images."""
 
 from __future__ import annotations
 
@@ -11,22 +11,69 @@ from mmengine.dist import (
     broadcast_object_list,
     is_main_process,
 )
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..datasets import SampleKey, TwoStreamDataset
+from ..datasets import SampleKey
 from ..engine.teacher_pass import distiller_of
 from ..engine.unwrap import unwrapped
 from ..errors import UserError
+from ..models.batch import STUDENT, TEACHER
 from ..models.distillers import BaseDistiller
 from ..models.outputs import FEATURE, LOGITS
+from ..registry import HOOKS
+from .files import CACHE_FOLDER
 from .manifest import cache_manifest
 from .store import FeatureStore
-from .store_files import CACHE_FOLDER
-from .teacher import CachedTeacher
+from .teacher import CachedTeacher, Fetch
 
 
-def open_cache(runner: Runner) -> Optional[FeatureStore]:
-    """Opens, or makes, the cache of a run's teacher and takes it into use.
+@HOOKS.register_module()
+class TeacherCacheHook(Hook):
+    """Takes the cache of every ``CachedTeacher`` into use.
+
+    A batch of which all is known that a teacher will be asked comes without
+    images for it, and without any in a stage where nobody else looks at one,
+    such as CustomKD's customization. Does nothing for a model that has no
+    ``CachedTeacher``.
+    """
+
+    # Before whatever asks the teacher (StandardizeTeacherHook, HIGH).
+    priority = 20
+
+    def before_train(self, runner: Runner) -> None:
+        """Opens the caches.
+
+        Raises:
+            UserError: As :func:`open_caches`.
+        """
+        if not open_caches(runner):
+            return
+        model = unwrapped(runner)
+        batches = runner.train_dataloader.batch_sampler
+
+        def mark(keys: List[SampleKey]) -> List[SampleKey]:
+            pairs = torch.tensor([key[:2] for key in keys])
+            recalled = [
+                name
+                for name, teacher in model.teachers.items()
+                if teacher.holds(pairs, model.asked(name))
+            ]
+            # Of the epoch that the sampler draws, which may be ahead.
+            stage = model.schedule(batches.sampler.epoch).name
+            images = model.images(stage, recalled)
+            return [key._replace(images=images) for key in keys]
+
+        batches.mark = mark
+
+    def after_train(self, runner: Runner) -> None:
+        """Has what was computed written to disk."""
+        for teacher in cached_teachers(runner).values():
+            teacher.store.flush()
+
+
+def open_caches(runner: Runner) -> Dict[str, CachedTeacher]:
+    """Opens, or makes, the caches of a run's teachers; takes them into use.
 
     To be called by all ranks: rank 0 describes what the entries depend on
     and makes the files, and a mistake is every rank's.
@@ -35,25 +82,74 @@ def open_cache(runner: Runner) -> Optional[FeatureStore]:
         runner (Runner): With its model and training loader built.
 
     Returns:
-        FeatureStore: None if the model has no :class:`CachedTeacher`.
+        dict[str, CachedTeacher]: Those of the model's teachers that are
+        cached, by name.
 
     Raises:
-        UserError: If views are not fixed, the cache is one of something
-            else, damaged or cannot be made, or it lacks entries where none
-            can be written.
+        UserError: If views are not fixed, a cache is one of something else,
+            damaged or cannot be made, or it lacks entries where none can be
+            written.
     """
-    if not isinstance(
-        getattr(unwrapped(runner), 'teacher', None), CachedTeacher
-    ):
-        return None
-    model = distiller_of(runner, 'CachedTeacher')
+    found = cached_teachers(runner)
+    for name, teacher in found.items():
+        model = distiller_of(runner, 'CachedTeacher')
+        _open(runner, model, name, teacher)
+    return found
+
+
+def cached_teachers(runner: Runner) -> Dict[str, CachedTeacher]:
+    """Returns those of a run's teachers that are cached, by name.
+
+    Raises:
+        UserError: If one is inside another teacher, which would never read.
+    """
+    found = {}
+    teachers = getattr(unwrapped(runner), 'teachers', None) or {}
+    for name, teacher in teachers.items():
+        for module in teacher.modules():
+            if isinstance(module, CachedTeacher) and module is not teacher:
+                kind = type(teacher).__name__
+                raise UserError(
+                    f'{name}: expected the CachedTeacher around the {kind}, '
+                    'got it inside, where it would never be used.'
+                )
+        if isinstance(teacher, CachedTeacher):
+            found[name] = teacher
+    return found
+
+
+def _open(
+    runner: Runner, model: BaseDistiller, name: str, teacher: CachedTeacher
+) -> None:
     dataset = runner.train_dataloader.dataset
-    views = _views(runner)
-    kept = model.teacher.kept(model.asked('teacher'))
-    folder = model.teacher.cache_dir or Path(runner.work_dir, CACHE_FOLDER)
+    sampler = getattr(runner.train_dataloader.batch_sampler, 'sampler', None)
+    views = getattr(sampler, 'num_views', None)
+    if views is None:
+        raise UserError(
+            'CachedTeacher: expected a fixed number of views, of which the '
+            "teacher's outputs can be kept, got none; set "
+            'train_dataloader.sampler.num_views of a TwoStreamSampler, or '
+            'take the teacher out of its CachedTeacher.'
+        )
+    kept = teacher.kept(model.asked(name))
+    suffix = '' if name == TEACHER else f'_{name}'
+    folder = teacher.cache_dir or Path(
+        runner.work_dir, f'{CACHE_FOLDER}{suffix}'
+    )
+    several = (runner.cfg.get('model') or {}).get('teachers')
+    option = f'model.teachers.{name}' if several else 'model.teacher'
     # Before an image is made: transforms may note what they did.
-    manifest = by_rank_0(lambda: cache_manifest(model, dataset))
-    shapes, grid = together(lambda: _shapes(runner, model, kept))
+    manifest = by_rank_0(
+        lambda: cache_manifest(
+            runner.cfg,
+            f'{option}.teacher',
+            teacher.teacher,
+            model.data_preprocessor,
+            dataset,
+        )
+    )
+    fetch = _fetcher(runner, model, teacher)
+    shapes, grid = together(lambda: _shapes(teacher, kept, fetch))
     if grid is not None:
         manifest['grid'] = list(grid)
 
@@ -64,9 +160,9 @@ def open_cache(runner: Runner) -> Optional[FeatureStore]:
             len(dataset),
             views,
             shapes,
-            model.teacher.cache_dtype,
+            teacher.cache_dtype,
         )
-        missing = int(store.count_missing())
+        missing = store.count_missing()
         if missing and not store.writable:
             raise UserError(
                 f'cache {store.folder}: {missing} of {len(dataset) * views} '
@@ -78,15 +174,14 @@ def open_cache(runner: Runner) -> Optional[FeatureStore]:
     # First rank 0 alone: a hundred ranks need not make a hundred stores.
     by_rank_0(lambda: opened()[1])
     store, missing = together(opened)
-    fetch = _fetcher(runner, model)
-    model.teacher.bind(store, fetch, grid)
+    own = TEACHER in dataset.pipelines
+    teacher.bind(store, fetch, TEACHER if own else STUDENT)
     runner.logger.info(
         f'Teacher: cache {store.folder} ('
         f'{", ".join(kept)}; {store.dtype}; {len(dataset)} samples in '
         f'{views} views; {store.nbytes / 1e6:.1f} MB), '
         + (f'{missing} entries missing.' if missing else 'complete.')
     )
-    return store
 
 
 def together(action: Callable[[], Any]) -> Any:
@@ -140,33 +235,15 @@ def by_rank_0(action: Callable[[], Any]) -> Any:
     return results[0]
 
 
-def _views(runner: Runner) -> int:
-    sampler = getattr(runner.train_dataloader.batch_sampler, 'sampler', None)
-    views = getattr(sampler, 'num_views', None)
-    if views is None:
-        raise UserError(
-            "CachedTeacher: the teacher's outputs can be kept for a fixed "
-            'number of views only; set train_dataloader.sampler.num_views of '
-            'a TwoStreamSampler, or take the teacher out of its '
-            'CachedTeacher.'
-        )
-    return int(views)
-
-
 def _shapes(
-    runner: Runner, model: BaseDistiller, kept: Tuple[str, ...]
+    teacher: CachedTeacher, kept: Tuple[str, ...], fetch: Fetch
 ) -> Tuple[Dict[str, Tuple[int, ...]], Optional[Tuple[int, int]]]:
-    """Gives the shape of one entry of each output, and the tokens' grid."""
-    teacher = model.teacher
-    known = {
-        FEATURE: (teacher.feature_dim,),
-        LOGITS: (teacher.num_classes,),
-    }
+    """Returns the shape of one entry of each array, and the tokens' grid."""
+    known = {FEATURE: (teacher.feature_dim,), LOGITS: (teacher.num_classes,)}
     if set(kept) <= set(known):
         return {name: known[name] for name in kept}, None
     # The number of tokens depends on the size of the images.
-    image = _fetcher(runner, model)([(0, 0)])
-    output = teacher.teacher(image, kept)
+    output = teacher.teacher(fetch([(0, 0)]), kept)
     shapes = {
         name: tuple(values.shape[1:])
         for name, values in output.named_tensors().items()
@@ -175,17 +252,16 @@ def _shapes(
 
 
 def _fetcher(
-    runner: Runner, model: BaseDistiller
-) -> Callable[[List[Tuple[int, int]]], torch.Tensor]:
+    runner: Runner, model: BaseDistiller, teacher: CachedTeacher
+) -> Fetch:
     """Makes images here and now, and prepares them the teacher's way."""
     loader = runner.train_dataloader
-    dataset: TwoStreamDataset = loader.dataset
 
     def fetch(keys: List[Tuple[int, int]]) -> torch.Tensor:
-        items = [dataset[SampleKey(*key)] for key in keys]
+        items = [loader.dataset[SampleKey(*key, (TEACHER,))] for key in keys]
         data = model.data_preprocessor(loader.collate_fn(items), False)
         batch = model.batch(**data)
-        view = 'teacher' if 'teacher' in batch.views else 'student'
-        return model.teacher.prepare(batch.image(view), *batch.pixels)
+        view = TEACHER if TEACHER in batch.views else STUDENT
+        return teacher.prepare(batch.image(view), *batch.pixels)
 
     return fetch

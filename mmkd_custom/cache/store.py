@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 
 from ..errors import UserError
-from .store_files import (
+from ..models.outputs import MAPS
+from .files import (
     CHECKSUMS_FILE,
     DTYPES,
     MANIFEST_FILE,
+    check_dtype,
     create,
     entry_bytes,
     file_name,
     open_array,
 )
-from .store_manifest import check_manifest
+from .manifest import check_manifest
 
-FORMAT = 1
+#: 2: the manifest holds the configs of teacher and pipelines.
+FORMAT = 2
 
 
 class FeatureStore:
@@ -40,11 +43,13 @@ class FeatureStore:
             JSON holds it. A store with another one is refused.
         samples (int): Number of samples n.
         views (int): Number of views K.
-        shapes (Mapping[str, tuple[int]]): Shape of one entry of each output.
+        shapes (Mapping[str, tuple[int]]): Shape of one entry of each array,
+            by the path of the output: ``feature``, ``maps.0``, ``more.kd``.
         dtype (str): 'float16' or 'float32' on disk. Defaults to 'float16'.
 
     Attributes:
         created (bool): Whether it was made anew.
+        outputs (tuple[str]): What it holds, as networks are asked for it.
         writable (bool): Whether entries can be written.
 
     Raises:
@@ -68,6 +73,7 @@ class FeatureStore:
         self.folder = Path(folder).expanduser().resolve()
         self.samples, self.views, self.dtype = samples, views, dtype
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.outputs = tuple(dict.fromkeys(map(output_of, self.shapes)))
         self.manifest = dict(
             format=FORMAT,
             samples=samples,
@@ -101,10 +107,15 @@ class FeatureStore:
         entry = entry_bytes(self.shapes, self.dtype)
         return self.samples * self.views * entry
 
+    @property
+    def grid(self) -> Optional[Tuple[int, int]]:
+        """tuple[int, int]: Of the tokens, if it holds any."""
+        return tuple(self.manifest.get('grid') or ()) or None
+
     def present(
         self, samples: torch.Tensor, views: torch.Tensor
     ) -> torch.Tensor:
-        """Says which entries are there, without reading them.
+        """Whether entries are there, without reading them.
 
         Args:
             samples (Tensor): (B,) long.
@@ -117,12 +128,12 @@ class FeatureStore:
         return torch.from_numpy(np.asarray(found))
 
     def count_missing(self) -> int:
-        """Counts the entries that are not there."""
+        """Returns the number of entries that are not there."""
         entries = self.samples * self.views
         return entries - int(np.count_nonzero(self._checksums))
 
     def missing(self) -> np.ndarray:
-        """Lists the entries that are not there.
+        """Returns the entries that are not there.
 
         Returns:
             np.ndarray: (M, 2) sample and view, views outermost.
@@ -140,7 +151,7 @@ class FeatureStore:
             views (Tensor): (B,) long.
 
         Returns:
-            tuple: Each output (B, ...) in float32, and which entries are
+            tuple: Each array (B, ...) in float32, and which entries are
             right, (B,) bool; the others hold anything.
         """
         rows, columns = samples.numpy(), views.numpy()
@@ -150,11 +161,7 @@ class FeatureStore:
         }
         wanted = np.asarray(self._checksums[rows, columns])
         right = (wanted != 0) & (wanted == _checksums(raw, len(rows)))
-        outputs = {
-            name: torch.from_numpy(values).float()
-            for name, values in raw.items()
-        }
-        return outputs, torch.from_numpy(right)
+        return _float32(raw), torch.from_numpy(right)
 
     def write(
         self,
@@ -167,11 +174,11 @@ class FeatureStore:
         Args:
             samples (Tensor): (B,) long.
             views (Tensor): (B,) long.
-            outputs (Mapping[str, Tensor]): Each output (B, ...).
+            outputs (Mapping[str, Tensor]): Each array (B, ...).
 
         Returns:
-            dict[str, Tensor]: Each output (B, ...) in float32, as
-            :meth:`read` gives it from now on.
+            dict[str, Tensor]: Each array (B, ...) in float32, as
+            :meth:`read` returns it from now on.
 
         Raises:
             UserError: If nothing can be written there, or a value does not
@@ -191,10 +198,7 @@ class FeatureStore:
             self._arrays[name][rows, columns] = values
         # After the entries: one without its checksum is not there.
         self._checksums[rows, columns] = _checksums(raw, len(rows))
-        return {
-            name: torch.from_numpy(values).float()
-            for name, values in raw.items()
-        }
+        return _float32(raw)
 
     def flush(self) -> None:
         """Has the operating system write all entries to disk."""
@@ -206,17 +210,17 @@ class FeatureStore:
         values = values.detach().cpu().float().numpy()
         if values.shape[1:] != self.shapes[name]:
             raise UserError(
-                f'cache {self.folder}: the {name} of an image has shape '
-                f'{values.shape[1:]}, but {self.shapes[name]} is wanted; all '
-                'images must have one size.'
+                f'cache {self.folder}: expected {name} of shape '
+                f'{self.shapes[name]} for an image, got {values.shape[1:]}; '
+                'all images must have one size.'
             )
         with np.errstate(over='ignore'):
             # Row by row in memory, as checksums are computed of it.
             rounded = values.astype(DTYPES[self.dtype], order='C')
         if not np.isfinite(rounded).all():
             raise UserError(
-                f'cache {self.folder}: the {name} of a teacher holds a value '
-                f'that is not finite in {self.dtype}; '
+                f'cache {self.folder}: expected values that are finite in '
+                f'{self.dtype}, but the {name} of the teacher holds another; '
                 + (
                     "set cache_dtype='float32'."
                     if np.isfinite(values).all()
@@ -226,13 +230,13 @@ class FeatureStore:
         return rounded
 
 
-def check_dtype(dtype: str) -> None:
-    """Refuses a dtype that a store cannot have."""
-    if dtype not in DTYPES:
-        raise UserError(
-            f'teacher: cache_dtype={dtype!r} is not one of '
-            f'{", ".join(DTYPES)}.'
-        )
+def output_of(name: str) -> str:
+    """Returns the output that an array is of: 'maps' of 'maps.0'."""
+    return MAPS if name.startswith(f'{MAPS}.') else name
+
+
+def _float32(raw: Mapping[str, np.ndarray]) -> Dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(v).float() for name, v in raw.items()}
 
 
 def _checksums(raw: Mapping[str, np.ndarray], count: int) -> np.ndarray:

@@ -9,15 +9,13 @@ import torch
 from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
-from ..models.batch import send
-from ..models.outputs import FEATURE, LOGITS, TOKENS, Outputs
+from ..models.batch import TEACHER, Batch, send
+from ..models.outputs import TOKENS, Outputs, Shape, from_named
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.base import build_wrapped, mirrored
 from ..registry import MODELS
-from .store import FeatureStore, check_dtype
-
-#: What can be cached: one array of one shape for every image.
-CACHEABLE = (FEATURE, LOGITS, TOKENS)
+from .files import check_dtype
+from .store import FeatureStore, output_of
 
 #: Prepared images (N, 3, H, W) of some samples by (index, view).
 Fetch = Callable[[List[Tuple[int, int]]], torch.Tensor]
@@ -28,10 +26,10 @@ class CachedTeacher(FrozenTeacher):
     """Another teacher, whose outputs are kept on disk by (sample, view).
 
     With seeded views of which there are K, an output is a pure function of
-    (sample, view) (DESIGN decisions 7 and 8): it is computed when it is first
-    wanted and read from then on, in this run and in every other one that has
-    the same cache. What a distiller gets is always the value as stored, so a
-    run that fills the cache and one that reads it compute the same.
+    (sample, view): it is computed when it is first wanted and read from then
+    on, in this run and in every other one that has the same cache. What a
+    distiller gets is always the value as stored, so a run that fills the
+    cache and one that reads it compute the same.
 
     ``TeacherCacheHook`` opens the cache when training starts, and refuses one
     of another teacher, preprocessing, dataset or seed. Asked about images
@@ -42,24 +40,26 @@ class CachedTeacher(FrozenTeacher):
         teacher (dict | FrozenTeacher): The teacher that is asked.
         cache_dir (str, optional): Folder of the cache; runs that share it
             share its entries. None is ``teacher_cache`` in the run's work
-            directory. Defaults to None.
+            directory (``teacher_cache_<name>`` of one among several
+            teachers). Defaults to None.
         cache_dtype (str): 'float16' (relative error at most 2^-11, about
             5e-4, for magnitudes from 6.1e-5 to 65504; absolute error at most
             3e-8 below) or 'float32' (exact), on disk. Defaults to 'float16'.
-        outputs (Sequence[str], optional): What is kept, of 'feature',
-            'logits' and 'tokens' (patch tokens; many times as large). None
+        outputs (Sequence[str], optional): What is kept, of what the teacher
+            offers; tokens and maps are many times as large as a feature. None
             keeps what the distiller asks for; name more to share the cache
             with runs that ask for more. Defaults to None.
 
     Attributes:
         teacher (FrozenTeacher): The teacher that is asked.
         store (FeatureStore, optional): None until training starts.
-        fetch (Callable, optional): Makes prepared images (N, 3, H, W) of
-            samples by (index, view), likewise.
 
     Raises:
         UserError: If an option has no such value.
     """
+
+    #: It asks the teacher inside for what it is asked itself.
+    transparent = True
 
     def __init__(
         self,
@@ -71,26 +71,27 @@ class CachedTeacher(FrozenTeacher):
         check_dtype(cache_dtype)
         if not isinstance(cache_dir, (str, Path, type(None))):
             raise UserError(
-                f'teacher: cache_dir={cache_dir!r}, but the path of a folder '
-                'or None is wanted.'
+                'teacher: expected cache_dir to be the path of a folder or '
+                f'None, got {cache_dir!r}.'
             )
         if not isinstance(outputs, (list, tuple, type(None))):
             raise UserError(
-                f'teacher: outputs={outputs!r}, but a list of names or None '
-                'is wanted.'
+                'teacher: expected outputs to be a list of names or None, got '
+                f'{outputs!r}.'
             )
-        for name in outputs or ():
-            if name not in CACHEABLE:
-                raise UserError(
-                    f'teacher: outputs: {name!r} cannot be cached '
-                    f'({nearest(str(name), CACHEABLE)}).'
-                )
         inner = build_wrapped(teacher, 'teacher.teacher', {})
         if isinstance(inner, CachedTeacher):
             raise UserError(
-                'teacher.teacher: is a CachedTeacher inside a CachedTeacher; '
-                'name the teacher itself.'
+                'teacher.teacher: expected the teacher itself, got a '
+                'CachedTeacher inside a CachedTeacher.'
             )
+        for name in outputs or ():
+            if name not in inner.offers:
+                raise UserError(
+                    f'teacher {inner.name}: expected outputs out of '
+                    f'{", ".join(inner.offers)}, got {name!r} '
+                    f'({nearest(str(name), inner.offers)}).'
+                )
         super().__init__(**mirrored(inner))
         # The very object: it may do more than its options say.
         self.preparation = inner.preparation
@@ -100,15 +101,18 @@ class CachedTeacher(FrozenTeacher):
         self.cache_dir = cache_dir
         self.cache_dtype = cache_dtype
         self.outputs = None if outputs is None else tuple(outputs)
-        self.name = inner.name
-        self.weights = inner.weights
-        self.feature_dim = inner.feature_dim
-        self.num_classes = inner.num_classes
-        self.offers = inner.offers
-        self.dims = inner.dims
+        for name in (
+            'name',
+            'weights',
+            'feature_dim',
+            'num_classes',
+            'offers',
+            'dims',
+        ):
+            setattr(self, name, getattr(inner, name))
         self.store: Optional[FeatureStore] = None
-        self._grid: Optional[Tuple[int, int]] = None
-        self.fetch: Optional[Fetch] = None
+        self._fetch: Optional[Fetch] = None
+        self._view = TEACHER
 
     def __getattr__(self, name: str) -> Any:
         # Whatever else the other teacher has, such as the names of its
@@ -129,53 +133,58 @@ class CachedTeacher(FrozenTeacher):
             wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            Outputs: What it gives.
+            Outputs: What it says.
         """
         return self.teacher(inputs, wants)
 
+    @property
+    def shapes(self) -> Dict[str, Shape]:
+        """dict[str, Shape]: Those of the other teacher."""
+        return self.teacher.shapes
+
+    def resume(
+        self,
+        x: torch.Tensor,
+        after: int,
+        grid: Optional[Tuple[int, int]] = None,
+    ) -> Outputs:
+        """Runs the frozen rest of the other teacher, if that can."""
+        return self.teacher.resume(x, after, grid)
+
     def digest(self) -> str:
-        """Computes the other teacher's digest: the cache is no weight."""
+        """Returns the other teacher's digest: the cache is no weight."""
         return self.teacher.digest()
 
     def kept(self, wants: Sequence[str]) -> Tuple[str, ...]:
-        """Gives what the cache of a distiller keeps.
+        """Returns what the cache of a distiller keeps.
 
         Args:
             wants (Sequence[str]): What the distiller asks for.
 
         Returns:
-            tuple[str]: In the order of :data:`CACHEABLE`.
+            tuple[str]: In the order of ``offers``.
 
         Raises:
-            UserError: If that cannot be cached, or ``outputs`` leaves it out
-                or names what the teacher does not offer.
+            UserError: If ``outputs`` leaves it out, or the teacher does not
+                offer it.
         """
         kept = tuple(wants if self.outputs is None else self.outputs)
-        for name in (*wants, *kept):
-            if name not in CACHEABLE:
-                raise UserError(
-                    f'teacher {self.name}: the distiller asks for {name}, '
-                    f'but only {", ".join(CACHEABLE)} can be cached; take '
-                    'the teacher out of its CachedTeacher.'
-                )
+        for name in wants:
             if name not in kept:
                 raise UserError(
-                    f'teacher {self.name}: the distiller asks for {name}, '
-                    f'but outputs={list(kept)} of its CachedTeacher leaves '
-                    'it out.'
+                    f'teacher {self.name}: expected outputs of its '
+                    f'CachedTeacher to name {name}, which the distiller asks '
+                    f'for, got {list(kept)}.'
                 )
             if name not in self.offers:
                 raise UserError(
-                    f'teacher {self.name}: outputs names {name}, but it '
-                    f'offers only {", ".join(self.offers)}.'
+                    f'teacher {self.name}: expected to be asked for some of '
+                    f'{", ".join(self.offers)}, got {name}.'
                 )
-        return tuple(name for name in CACHEABLE if name in kept)
+        return tuple(name for name in self.offers if name in kept)
 
     def bind(
-        self,
-        store: FeatureStore,
-        fetch: Fetch,
-        grid: Optional[Tuple[int, int]] = None,
+        self, store: FeatureStore, fetch: Fetch, view: str = TEACHER
     ) -> None:
         """Takes a cache into use.
 
@@ -183,58 +192,81 @@ class CachedTeacher(FrozenTeacher):
             store (FeatureStore): Its outputs are those that are kept.
             fetch (Callable): Makes images again for an entry that turns out
                 to be damaged, in a batch that came without them.
-            grid (tuple[int, int], optional): Of the tokens. Defaults to None.
+            view (str): Name of the images that the entries are said of.
+                Defaults to 'teacher'.
         """
-        self.store, self.fetch, self._grid = store, fetch, grid
+        self.store, self._fetch, self._view = store, fetch, view
 
-    def recall(
-        self,
-        samples: List[DataSample],
-        wants: Sequence[str],
-        images: Callable[[List[int]], Optional[torch.Tensor]],
-    ) -> Outputs:
-        """Gives the outputs of a batch: reads, and asks about the rest.
+    def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
+        """Whether all that is wanted of some samples is there.
 
         Args:
-            samples (list[DataSample]): B samples with ``sample_idx`` and
-                ``view`` in their metainfo.
-            wants (Sequence[str]): What is wanted, of what is kept.
-            images (Callable): Images of given positions of the batch,
-                prepared the teacher's way (N, 3, H, W); None if the batch
-                came without.
+            keys (Tensor): Sample and view number of each (B, 2).
+            wants (Sequence[str]): Names out of ``offers``.
 
         Returns:
-            Outputs: Exactly what is wanted, in float32, on the
-            teacher's device.
+            bool: Whether no image is needed.
+        """
+        return self._keeps(wants) and bool(
+            self.store.present(*keys.unbind(1)).all()
+        )
+
+    def _keeps(self, wants: Sequence[str]) -> bool:
+        return self.store is not None and set(wants) <= {*self.store.outputs}
+
+    def ask(
+        self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
+    ) -> Outputs:
+        """Reads what is said of a batch, and asks about the rest.
+
+        Args:
+            batch (Batch): Its samples have ``sample_idx`` and ``view`` in
+                their metainfo; images of what is missing are made anew if it
+                has none.
+            wants (Sequence[str]): Names out of ``offers``. What is not kept
+                is not read: the other teacher is asked.
+            view (str, optional): Which images. Of any but those for teachers
+                nothing is kept. Defaults to None.
+
+        Returns:
+            Outputs: Exactly what is wanted, in float32, on the teacher's
+            device.
 
         Raises:
             UserError: If no cache is open, or the samples are not of a
                 TwoStreamDataset with its number of views.
         """
+        if view not in (None, TEACHER):
+            return super().ask(batch, wants, view)
         if self.store is None:
             raise UserError(
                 'teacher: its cache is not open; add '
                 "dict(type='mmkd_custom.TeacherCacheHook') to custom_hooks."
             )
-        keys = _keys(samples, self.store.views)
-        outputs, right = self.store.read(*keys.unbind(1))
+        if not self._keeps(wants):
+            return super().ask(batch, wants, view)
+        keys = _keys(batch.samples, self.store.views)
+        values, right = self.store.read(*keys.unbind(1))
         if not right.all():
-            self._complete(outputs, keys, right, images)
+            self._complete(values, keys, right, batch)
         device = next(self.parameters()).device
-        output = Outputs(
-            **{name: send(outputs[name], device) for name in wants}
+        output = from_named(
+            {
+                name: send(array, device)
+                for name, array in values.items()
+                if output_of(name) in wants
+            },
+            self.store.grid if TOKENS in wants else None,
         )
-        if TOKENS in wants:
-            output.grid = self._grid
         return self.standardized(output)
 
     @torch.no_grad()
     def _complete(
         self,
-        outputs: Dict[str, torch.Tensor],
+        values: Dict[str, torch.Tensor],
         keys: torch.Tensor,
         right: torch.Tensor,
-        images: Callable[[List[int]], Optional[torch.Tensor]],
+        batch: Batch,
     ) -> None:
         """Computes, stores and fills in what is missing."""
         named = list(map(tuple, keys.tolist()))
@@ -242,31 +274,36 @@ class CachedTeacher(FrozenTeacher):
         # Once each: the same entry twice must not be two values.
         first = {named[position]: position for position in reversed(wrong)}
         asked = sorted(first.values())
-        inputs = images(asked)
-        if inputs is None:
-            inputs = self.fetch([named[position] for position in asked])
-        fresh = self.teacher(inputs, tuple(outputs)).named_tensors()
+        images = batch.views.get(self._view)
+        if images is None:
+            inputs = self._fetch([named[position] for position in asked])
+        else:
+            if len(asked) < len(images):
+                images = images[send(torch.tensor(asked), images.device)]
+            inputs = self.prepare(images, *batch.pixels)
+        fresh = self.teacher(inputs, self.store.outputs).named_tensors()
         stored = self.store.write(*keys[asked].unbind(1), fresh)
         source = {position: row for row, position in enumerate(asked)}
         rows = [source[first[named[position]]] for position in wrong]
-        for name, values in stored.items():
-            outputs[name][wrong] = values[rows]
+        for name, found in stored.items():
+            values[name][wrong] = found[rows]
 
 
 def _keys(samples: List[DataSample], views: int) -> torch.Tensor:
-    """Gives sample and view of each, (B, 2) long."""
+    """Returns sample and view of each, (B, 2) long."""
     try:
         keys = torch.tensor(
             [(s.metainfo['sample_idx'], s.metainfo['view']) for s in samples]
         )
     except KeyError as error:
         raise UserError(
-            f'a sample has no {error.args[0]} in its metainfo, but a '
-            'CachedTeacher wants samples of a TwoStreamDataset.'
+            'CachedTeacher: expected samples of a TwoStreamDataset, got one '
+            f'without {error.args[0]} in its metainfo.'
         ) from error
     if int(keys[:, 1].max()) >= views:
         raise UserError(
-            f'view {int(keys[:, 1].max())} was drawn, but the cache holds '
-            f'{views}; num_views of the sampler must not change during a run.'
+            f'CachedTeacher: expected views below {views}, which the cache '
+            f'holds, got {int(keys[:, 1].max())}; num_views of the sampler '
+            'must not change during a run.'
         )
     return keys

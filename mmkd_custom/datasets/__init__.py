@@ -9,16 +9,16 @@ from .imagenet import ImageNetSubset
 from .images import IMAGE_EXTENSIONS, load_sample
 from .prompt_names import prompt_names
 from .subset import digest, label_subset, split_digest, stratified_subset
+from .two_stream.batch_sampler import TwoStreamBatchSampler
 from .two_stream.dataset import TwoStreamDataset
-from .two_stream.keys import CachedKey, SampleKey
-from .two_stream.sampler import TwoStreamBatchSampler, TwoStreamSampler
+from .two_stream.keys import SampleKey
+from .two_stream.sampler import TwoStreamSampler
 from .two_stream.views import derive_seed, seeded_rng
 
 __all__ = [
     'CIFAR',
     'ELPV',
     'IMAGE_EXTENSIONS',
-    'CachedKey',
     'DomainFolder',
     'DomainList',
     'ImageFolder',

@@ -237,7 +237,7 @@ def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
             # This process has saved none: they are another's, which trains.
             kept = before.union(left_by_run(work_dir))
             for path in set(work_dir.glob('*')) - kept:
-                from ..cache.store_files import holds_entries
+                from ..cache.files import holds_entries
 
                 if path.is_dir() and holds_entries(path):
                     # Nothing in it depends on what was wrong.

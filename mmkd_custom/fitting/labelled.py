@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.subset import stratified_subset
+from ..datasets.two_stream.keys import TEACHER
 from ..datasets.two_stream.views import derive_seed
 from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError
@@ -25,8 +26,8 @@ class LabelledImages:
 
     What is trained on goes through the training pipeline, in another seeded
     view every epoch. What is held out goes through the validation pipeline,
-    as images do when a student is tested; where a ``teacher_pipeline`` makes
-    the teacher's images, it goes through that, in view 0. The unlabelled
+    as images do when a student is tested; where the dataset's ``pipelines``
+    make the teacher's images, it goes through that, in view 0. The unlabelled
     dataset is left out of all this.
 
     Args:
@@ -100,7 +101,7 @@ class LabelledImages:
     def _batches(
         self, dataset: TwoStreamDataset, indices: Sequence[int], view: int
     ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
-        keys = [SampleKey(int(index), view) for index in indices]
+        keys = [SampleKey(int(i), view, (TEACHER,)) for i in indices]
         chunks = [
             keys[start : start + self.batch_size]
             for start in range(0, len(keys), self.batch_size)
@@ -112,7 +113,8 @@ class LabelledImages:
             collate_fn=pseudo_collate,
         ):
             data = self._preprocessor(data, False)
-            inputs = self._prepare(data.get('teacher_inputs', data['inputs']))
+            views = data.get('views', {})
+            inputs = self._prepare(views.get(TEACHER, data['inputs']))
             labels = hard_labels(data['data_samples'])
             yield inputs, labels.to(inputs.device)
 
@@ -134,13 +136,13 @@ def _datasets(
     labelled = given.get('labelled', given)
     options = dict(
         seed=given.get('seed', seed) if 'labelled' in given else seed,
-        teacher_pipeline=given.get('teacher_pipeline')
-        if 'labelled' in given
-        else None,
     )
+    teacher = (given.get('pipelines') or {}).get(TEACHER)
+    if teacher is not None:
+        options['pipelines'] = {TEACHER: teacher}
     views = TwoStreamDataset(labelled=labelled, **options)
     pipeline = _test_pipeline(config)
-    if pipeline is None or options['teacher_pipeline'] is not None:
+    if pipeline is None or teacher is not None:
         return views, views
     still = TwoStreamDataset(labelled=with_pipeline(labelled, pipeline))
     return views, still

@@ -52,7 +52,7 @@ def probe_config(
     Each labelled image is looked at once, through the validation pipeline and
     not through the augmentations: a probe is to tell what is in an image, the
     whole of it is in that view, and the result depends on no draw. Where the
-    dataset makes the teacher's images by a ``teacher_pipeline``, that is
+    dataset makes a view for the teacher, that is
     used, in view 0, because it gives them at the teacher's size. The
     unlabelled dataset is not even built, so no label of the target is read.
 

@@ -11,11 +11,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
+from ..datasets.two_stream.batch_sampler import TwoStreamBatchSampler
 from ..datasets.two_stream.dataset import TwoStreamDataset
-from ..datasets.two_stream.sampler import (
-    TwoStreamBatchSampler,
-    TwoStreamSampler,
-)
+from ..datasets.two_stream.sampler import TwoStreamSampler
 from ..engine.misspelt import naming_misspelt
 from ..errors import UserError
 from ..stages import STREAMS
@@ -37,8 +35,8 @@ def loader_throughput(
     batches, over exactly the same image files. Windows take turns, and so
     does who begins; one of each warms up and is not counted.
 
-    Pipelines for further views (``teacher_pipeline``, ``strong_pipeline``)
-    are left out: a plain loader has none.
+    Further views (``pipelines`` of the dataset) are left out: a plain loader
+    has none.
 
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.prepare`.
@@ -51,7 +49,7 @@ def loader_throughput(
         ``ratio``: the median over the pairs of windows of two-stream to
         plain, with ``ratio_min`` and ``ratio_max``; ``images`` and
         ``batch_size`` of a window, ``workers``, ``repeats``, and ``left_out``:
-        the pipelines that were.
+        the views that were.
 
     Raises:
         UserError: If a number is out of range or the config's training loader
@@ -145,13 +143,7 @@ def two_stream_sampler(loader: DataLoader) -> TwoStreamSampler:
 def _prepare(loader: DataLoader) -> List[str]:
     """Leaves out what a plain loader has not; gives its names."""
     sampler, dataset = two_stream_sampler(loader), loader.dataset
-    left_out = [
-        name
-        for name in ('teacher_pipeline', 'strong_pipeline')
-        if getattr(dataset, name) is not None
-    ]
-    for name in left_out:
-        setattr(dataset, name, None)
+    left_out, dataset.pipelines = list(dataset.pipelines), {}
     sampler.epoch_length = min(sampler.epoch_length, MAX_BATCHES)
     return left_out
 
@@ -183,7 +175,7 @@ def plain_loader(
             offsets[name] = total
             total += len(stream)
     indices = []
-    for index, _ in two_stream.batch_sampler.sampler:
+    for index, *_ in two_stream.batch_sampler.sampler:
         name, position = dataset.locate(index)
         indices.append(offsets[name] + position)
     options = ConfigDict(

@@ -104,7 +104,7 @@ class Outputs:
         Returns:
             Outputs: With the same fields set.
         """
-        return _from_named(
+        return from_named(
             {k: function(v) for k, v in self.named_tensors().items()},
             self.grid,
         )
@@ -143,16 +143,24 @@ def concatenate(outputs: Sequence[Outputs]) -> Outputs:
     if len(outputs) == 1:
         return outputs[0]
     named = [output.named_tensors() for output in outputs]
-    return _from_named(
+    return from_named(
         {k: torch.cat([each[k] for each in named]) for k in named[0]},
         outputs[0].grid,
     )
 
 
-def _from_named(
-    named: Dict[str, torch.Tensor], grid: Optional[Tuple[int, int]]
+def from_named(
+    named: Dict[str, torch.Tensor], grid: Optional[Tuple[int, int]] = None
 ) -> Outputs:
-    """Puts tensors by path together again; maps are in order."""
+    """Puts tensors together again, the reverse of ``named_tensors``.
+
+    Args:
+        named (dict[str, Tensor]): By path; maps in order.
+        grid (tuple[int, int], optional): Of the tokens. Defaults to None.
+
+    Returns:
+        Outputs: With these fields set.
+    """
     given: Dict[str, Any] = dict(grid=grid, more={})
     for path, value in named.items():
         name, _, rest = path.partition('.')

@@ -1,8 +1,5 @@
 """Filling a cache ahead, and computing parts of it anew."""
 
-import os
-import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,36 +7,42 @@ import torch
 
 from mmkd_custom.cache import fill as module
 from mmkd_custom.cache.fill import fill_cache
-from mmkd_custom.engine import launch
+from mmkd_custom.cache.store import FeatureStore
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers import FrozenTeacher
+
+EXACT = {'model.teacher.cache_dtype': 'float32'}
 
 
 @pytest.fixture
 def fill(small_runner, monkeypatch):
     """Fills the cache of the small config, as the tool does."""
 
-    def run(work_dir='work', batch_size=7, verify=0, edit=None, **options):
-        runner = small_runner(
-            work_dir, edit=edit or (lambda config: None), **options
-        )
+    def run(batch_size=7, verify=0, edit=lambda config: None, **options):
+        runner = small_runner('work', edit=edit, **options)
         runner.cfg.work_dir = runner.work_dir
         monkeypatch.setattr(module, 'build_runner', lambda config: runner)
-        return fill_cache(runner.cfg, batch_size, verify), runner
+        (report,) = fill_cache(runner.cfg, batch_size, verify)
+        return report, runner.model.teacher.store
 
     return run
 
 
-def test_every_view_of_every_sample(fill, small_runner, caplog):
-    report, runner = fill(verify=20)
+def test_every_view_of_every_sample(fill, small_runner, tmp_path):
+    report, store = fill(verify=20)
     assert report['entries'] == report['computed'] == 18 * 4
     assert report['entry_bytes'] == 256 * 2 + 4
     assert report['bytes'] == 72 * report['entry_bytes']
-    folder = Path(report['folder'])
-    assert folder == Path(runner.work_dir, 'teacher_cache')
-    assert report['verified'] == 20
+    assert Path(report['folder']) == tmp_path / 'work' / 'teacher_cache'
+    assert (report['verified'], report['damaged']) == (20, 0)
     assert 0 < report['largest_error'] < report['tolerance'] < 1e-3
-    again, _ = fill()
-    assert (again['entries'], again['computed']) == (72, 0)
+    # It goes on where it ended; the same images in another batch.
+    before = store._arrays['feature'].copy()
+    store._checksums[3:5, 1] = 0
+    report, store = fill()
+    assert (report['computed'], report['entries']) == (2, 72)
+    after = store._arrays['feature']
+    assert abs(after - before).max() < 1e-2 * abs(before).max()
     # The run then asks the teacher about nothing but for its report.
     run = small_runner('work', epochs=4)
     asked = []
@@ -50,71 +53,64 @@ def test_every_view_of_every_sample(fill, small_runner, caplog):
     assert asked == [1, 1]
 
 
-def test_it_says_what_it_takes_before_it_starts(fill, tmp_path):
-    fill()
-    log = next((tmp_path / 'work').rglob('*.log')).read_text()
-    assert '72 of 72 entries to compute; 516 bytes each' in log
-    assert re.search(r'GB left free; about \d+:\d\d:\d\d on 1 rank', log)
-
-
-def test_it_goes_on_where_it_ended(fill, monkeypatch):
-    _, runner = fill()
-    store = runner.model.teacher.store
-    before = store._arrays['feature'].copy()
-    store._checksums[3:5, 1] = 0
-    report, _ = fill()
-    assert (report['computed'], report['entries']) == (2, 72)
-    # The same images in another batch.
-    after = store._arrays['feature']
-    assert abs(after - before).max() < 1e-2 * abs(before).max()
-
-
-def test_an_entry_that_is_not_what_the_teacher_says(fill):
-    _, runner = fill()
-    store = runner.model.teacher.store
-    wrong = torch.tensor([4]), torch.tensor([2])
-    values, _ = store.read(*wrong)
-    store.write(*wrong, dict(feature=values['feature'] * 1.05))
-    with pytest.raises(
-        UserError, match=r'feature of .*/art/.* in view 2 differs by 0.0'
-    ):
-        fill(verify=1000)
-
-
 def test_exact_in_single_precision(fill):
-    report, _ = fill(verify=72, **{'model.teacher.cache_dtype': 'float32'})
+    report, _ = fill(verify=1000, **EXACT)
     assert report['verified'] == 72
     assert report['largest_error'] <= report['tolerance'] == 1e-5
 
 
-def test_changed_pixels_are_noticed(fill, tmp_path):
-    fill(verify=72)
-    # One that the digest of the dataset does not look at is too much to ask
-    # of nine images; so the digest is the same by force.
-    image = sorted((tmp_path / 'data' / 'photo').rglob('*.*'))[0]
-    other = sorted((tmp_path / 'data' / 'photo').rglob('*.*'))[-1]
-    image.write_bytes(other.read_bytes())
-    with pytest.raises(UserError, match='dataset_sha256'):
-        fill(verify=72)
+def change(store, key, factor):
+    key = torch.tensor([key[:1]]), torch.tensor([key[1:]])
+    key = [part.flatten() for part in key]
+    values, _ = store.read(*key)
+    store.write(*key, dict(feature=values['feature'] * factor))
 
 
-def test_a_disk_that_is_too_small(fill, monkeypatch, tmp_path):
-    usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
-    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
-    with pytest.raises(UserError, match='takes 0.00 GB, but 0.00 GB of'):
-        fill()
-    # Nothing is left behind.
-    assert not list(tmp_path.rglob('*teacher_cache*'))
+@pytest.mark.parametrize('wrong', [(0, 0), (7, 1), (17, 3)])
+def test_one_wrong_entry_is_found_wherever_it_is(fill, wrong):
+    _, store = fill(**EXACT)
+    change(store, wrong, 1 + 1e-3)
+    with pytest.raises(UserError, match=f'in view {wrong[1]}'):
+        fill(verify=72, **EXACT)
 
 
-def test_a_disk_that_fills_up_while_it_is_made(fill, monkeypatch, tmp_path):
-    def full(*_):
-        raise OSError(28, 'No space left on device')
+def test_damaged_entries_are_counted_and_hide_no_wrong_one(fill):
+    _, store = fill()
+    store._arrays['feature'][4, 1] = float('nan')
+    report, _ = fill(verify=72)
+    assert (report['verified'], report['damaged']) == (71, 1)
+    # In one batch with it.
+    change(store, (5, 0), 2.0)
+    with pytest.raises(UserError, match='in view 0'):
+        fill(batch_size=72, verify=72)
 
-    monkeypatch.setattr(os, 'posix_fallocate', full)
-    with pytest.raises(UserError, match='cannot be made.*No space left'):
-        fill()
-    assert not list(tmp_path.rglob('*teacher_cache*'))
+
+def test_entries_are_drawn_among_those_that_are_there(tmp_path):
+    store = FeatureStore(tmp_path / 'cache', {}, 20, 3, {'feature': (1,)})
+    assert len(module._draw(store, 3)) == 0
+    store._checksums[0, 0] = store._checksums[19, 2] = 1
+    assert sorted(map(tuple, module._draw(store, 5))) == [(0, 0), (19, 2)]
+    store._checksums[:] = 1
+    draws = {tuple(map(tuple, module._draw(store, 5))) for _ in range(5)}
+    assert len(draws) > 1
+    assert all(len(set(draw)) == 5 for draw in draws)
+
+
+class Parts(FrozenTeacher):
+    """Is made of teachers with dtypes of their own."""
+
+    def __init__(self, *parts, dtype='float32'):
+        super().__init__([0.0] * 3, [1.0] * 3, dtype=dtype)
+        self.layer = torch.nn.Linear(1, 1)
+        self.add_module('parts', torch.nn.ModuleList(parts))
+
+
+def test_the_coarsest_part_of_a_teacher_says_what_is_tolerated(tmp_path):
+    shapes = {'feature': (1,)}
+    store = FeatureStore(tmp_path / 'cache', {}, 1, 1, shapes, 'float32')
+    assert module._tolerance(Parts(), store) == 1e-5
+    half = Parts(dtype='float16')
+    assert module._tolerance(Parts(Parts(), half), store) == 5e-3
 
 
 def uncached(config):
@@ -122,24 +118,14 @@ def uncached(config):
 
 
 @pytest.mark.parametrize(
-    'arguments, words',
+    'arguments, word',
     [
-        (dict(batch_size=0), '--batch-size 0: a whole number >= 1'),
-        (dict(verify=-1), '--verify -1'),
-        (
-            dict(edit=uncached),
-            'model.teacher: a CachedTeacher is wanted',
-        ),
-        (
-            {'train_dataloader.sampler.num_views': None},
-            'num_views',
-        ),
+        (dict(batch_size=0), '--batch-size'),
+        (dict(verify=-1), '--verify'),
+        (dict(edit=uncached), 'CachedTeacher'),
+        ({'train_dataloader.sampler.num_views': None}, 'num_views'),
     ],
 )
-def test_what_cannot_be_filled(fill, arguments, words):
-    with pytest.raises(UserError, match=words):
+def test_what_cannot_be_filled(fill, arguments, word):
+    with pytest.raises(UserError, match=word):
         fill(**arguments)
-
-
-def test_the_runner_is_that_of_a_run(monkeypatch):
-    assert module.build_runner is launch.build_runner

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 
+from mmkd_custom.datasets.two_stream import SampleKey
 from mmkd_custom.datasets.two_stream.dataset import TwoStreamDataset
-from mmkd_custom.datasets.two_stream.keys import SampleKey
 from mmkd_custom.datasets.wrappers import (
     innermost,
     leaves,
@@ -156,12 +156,12 @@ def test_grey_images_pass(two_domains):
     dataset = TwoStreamDataset(
         dict(domain(two_domains, 'Art'), pipeline=pipeline),
         dict(domain(two_domains, 'Real World'), pipeline=pipeline),
-        teacher_pipeline=[LOAD, *pipeline[1:]],
+        pipelines=dict(teacher=[LOAD, *pipeline[1:]]),
     )
     for index in (0, 20):
         item = dataset[index]
         assert item['inputs'].shape == (1, 32, 32)
-        assert item['teacher_inputs'].shape == (3, 32, 32)
+        assert item['views']['teacher'].shape == (3, 32, 32)
 
 
 def test_pipelines_of_configs():

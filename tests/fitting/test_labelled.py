@@ -134,7 +134,7 @@ def test_held_out_images_go_through_the_validation_pipeline(config, teacher):
     assert next(images.batches(0))[0].shape[-2:] == (96, 96)
     assert next(images.held_out_batches())[0].shape[-2:] == (48, 32)
     # Unless the teacher has images of its own.
-    options['train_dataloader.dataset.teacher_pipeline'] = [
+    options['train_dataloader.dataset.pipelines.teacher'] = [
         dict(type='LoadImageFromFile'),
         dict(type='RandomResizedCrop', scale=64, crop_ratio_range=(0.5, 1.0)),
         dict(type='RandomFlip', prob=0.5, direction='horizontal'),

@@ -160,16 +160,17 @@ def test_random_weights_are_those_of_the_seed(config, tmp_path):
     assert one.teacher_sha256 == other.teacher_sha256
 
 
-def test_teacher_pipeline_makes_the_images(config, weights):
+def test_teacher_view_makes_the_images(config, weights):
     size = 2 * SIZE
     config.model.teacher.input_size = size
-    config.train_dataloader.dataset.teacher_pipeline = [
+    teacher = [
         dict(type='LoadImageFromFile'),
         dict(type='RandomResizedCrop', scale=size),
         dict(type='PackInputs'),
     ]
+    config.train_dataloader.dataset.pipelines = dict(teacher=teacher)
     with_large, _, _ = probe_config(config)
-    del config.train_dataloader.dataset['teacher_pipeline']
+    del config.train_dataloader.dataset['pipelines']
     # Now they are as small as the student's, and only then enlarged.
     with_small, _, _ = probe_config(config)
     assert with_large.teacher_sha256 == with_small.teacher_sha256

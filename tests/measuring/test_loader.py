@@ -108,10 +108,10 @@ def test_both_loaders_read_the_same_files(config, windows, monkeypatch, limit):
 
 
 def test_other_views_are_left_out(config, windows):
-    config.train_dataloader.dataset.teacher_pipeline = PIPELINE
-    config.train_dataloader.dataset.strong_pipeline = PIPELINE
+    views = dict(teacher=PIPELINE, strong=PIPELINE)
+    config.train_dataloader.dataset.pipelines = views
     found = loader_throughput(config, workers=0, repeats=1)
-    assert found['left_out'] == ['teacher_pipeline', 'strong_pipeline']
+    assert found['left_out'] == ['teacher', 'strong']
     batch = next(iter(windows[1]))
     assert set(batch) == {'inputs', 'data_samples'}
 

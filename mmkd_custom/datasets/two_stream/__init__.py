@@ -1,12 +1,12 @@
 """The two-stream loader and its seeded views."""
 
+from .batch_sampler import TwoStreamBatchSampler
 from .dataset import TwoStreamDataset
-from .keys import CachedKey, SampleKey
-from .sampler import TwoStreamBatchSampler, TwoStreamSampler
+from .keys import SampleKey
+from .sampler import TwoStreamSampler
 from .views import derive_seed, seeded_rng
 
 __all__ = [
-    'CachedKey',
     'SampleKey',
     'TwoStreamBatchSampler',
     'TwoStreamDataset',

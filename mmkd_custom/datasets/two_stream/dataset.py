@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 from mmengine.logging import print_log
-from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
-from ...errors import UserError
+from ...errors import UserError, nearest
 from ...registry import DATASETS
 from ...stages import LABELLED, SYNTHETIC, UNLABELLED
 from ..samples_digest import samples_digest
 from ..subset import split_digest
-from ..wrappers import innermost, leaves
-from .keys import CachedKey, SampleKey
-from .overlap import check_classes, check_distinct, positions_outside
-from .packing import compose, geometry_only, label_only, run_seeded
-from .streams import build_stream, check_labels, stream_info
+from ..wrappers import innermost
+from .keys import STUDENT, TEACHER, SampleKey
+from .streams import (
+    build_stream,
+    check_classes,
+    check_distinct,
+    check_labels,
+    positions_outside,
+    stream_info,
+)
 from .view_checks import check_views
-from .views import kept_rng
+from .views import (
+    compose_views,
+    geometry_only,
+    kept_rng,
+    label_only,
+    run_seeded,
+)
 
 
 class _Part(NamedTuple):
@@ -39,19 +57,18 @@ class TwoStreamDataset(Dataset):
     An item is a function of (``seed``, index, view) alone: the pipeline runs
     with all global random generators seeded from these, see
     :func:`~mmkd_custom.datasets.two_stream.views.seed_rng`. An item of the
-    unlabelled
-    or the synthetic stream never had a label: every key with ``gt_`` or
-    ``label`` in its name is taken away before the pipeline runs, and its data
-    sample is made anew with nothing but its geometry.
+    unlabelled or the synthetic stream never had a label: every key with
+    ``gt_`` or ``label`` in its name is taken away before the pipeline runs,
+    and its data sample is made anew with nothing but its geometry.
 
-    With ``teacher_pipeline`` an item also holds the same crop prepared for
-    the teacher, from the original image. It runs under the same seed, so the
+    The stream's own pipeline makes the student's view of a sample; each of
+    ``pipelines`` makes a further one from the original image, such as the
+    same crop at the teacher's size. It runs under the same seed, so the
     transforms that draw geometry (crop, flip) must come first and in the same
     order in both pipelines; transforms that draw anything else follow them.
-    The same holds for ``strong_pipeline``, the strong view of methods that
-    compare a weak and a strong one. All this is looked at once, on a few
-    samples: a view that comes out in several ways, and pipelines that clearly
-    crop or flip on their own, are refused, see
+    All this is looked at once, on a few samples: a view that comes out in
+    several ways, and pipelines that clearly crop or flip on their own, are
+    refused, see
     :func:`~mmkd_custom.datasets.two_stream.view_checks.check_views`.
 
     A dataset is any of MMPretrain's, or a ``ConcatDataset``,
@@ -64,23 +81,21 @@ class TwoStreamDataset(Dataset):
         unlabelled (dict | BaseDataset, optional): The dataset whose labels,
             if it has any, are not. Defaults to None.
         seed (int): Seed of the views. Defaults to 0.
-        teacher_pipeline (Sequence[dict], optional): Transforms, ending in
-            ``PackInputs``, for the teacher's input. Defaults to None.
+        pipelines (dict[str, Sequence[dict]], optional): Transforms, ending in
+            ``PackInputs``, of further views by name: 'teacher' is what
+            teachers look at, any other what a method asks for by that name,
+            such as 'strong'. Defaults to None.
         synthetic (dict | BaseDataset, optional): More images without labels,
             which only distillation terms see, such as an
             :class:`~mmkd_custom.datasets.image_folder.ImageFolder`. Their
             classes may be others or none. Defaults to None.
         exclude_labelled (bool): Whether the images that the labelled dataset
             holds are taken out of the unlabelled one; see
-            :func:`~mmkd_custom.datasets.two_stream.overlap.positions_outside`.
-            Defaults
-            to False: unlabelled images include the labelled ones.
-        strong_pipeline (Sequence[dict], optional): Transforms, ending in
-            ``PackInputs``, for a strong view of the same sample. Defaults to
-            None.
-        share_geometry (bool): Whether ``strong_pipeline`` runs under the same
-            seed as the sample's own pipeline; False draws independently.
-            Defaults to True.
+            :func:`~mmkd_custom.datasets.two_stream.streams.positions_outside`.
+            Defaults to False: unlabelled images include the labelled ones.
+        independent (Sequence[str]): Those of ``pipelines`` that draw on their
+            own instead of under the seed of the student's view. Defaults to
+            none.
 
     Attributes:
         num_labelled (int): Number of labelled samples.
@@ -101,37 +116,29 @@ class TwoStreamDataset(Dataset):
         labelled: Union[dict, Any],
         unlabelled: Union[dict, Any, None] = None,
         seed: int = 0,
-        teacher_pipeline: Optional[Sequence] = None,
+        pipelines: Optional[Mapping[str, Sequence]] = None,
         synthetic: Union[dict, Any, None] = None,
         exclude_labelled: bool = False,
-        strong_pipeline: Optional[Sequence] = None,
-        share_geometry: bool = True,
+        independent: Sequence[str] = (),
     ) -> None:
         self.labelled = build_stream(LABELLED, labelled)
         self.unlabelled = build_stream(UNLABELLED, unlabelled)
         self.synthetic = build_stream(SYNTHETIC, synthetic)
         self.seed = seed
         self.exclude_labelled = exclude_labelled
-        self.teacher_pipeline = compose(teacher_pipeline)
-        self.strong_pipeline = compose(strong_pipeline)
-        self.share_geometry = share_geometry
+        self.pipelines = compose_views(pipelines)
+        for name in independent:
+            if name not in self.pipelines:
+                raise UserError(
+                    'independent: expected names out of pipelines, got '
+                    f'{name!r} ({nearest(str(name), self.pipelines)}).'
+                )
+        self.independent = tuple(independent)
         if exclude_labelled and self.unlabelled is None:
             raise UserError(
-                'exclude_labelled=True: there is no unlabelled dataset to '
-                'take images out of; give one or drop it.'
+                'exclude_labelled=True: expected an unlabelled dataset to '
+                'take images out of, got none; give one or drop it.'
             )
-        if not share_geometry and strong_pipeline is None:
-            raise UserError(
-                'share_geometry=False: tells how strong_pipeline draws, but '
-                'none is given; give one or drop it.'
-            )
-        self._fully_initialized = False
-        self.full_init()
-
-    def full_init(self) -> None:
-        """Loads both sample lists, checks them and logs what they hold."""
-        if self._fully_initialized:
-            return
         self._parts: List[_Part] = []
         self._add_part(LABELLED, self.labelled)
         check_labels(self.labelled)
@@ -147,7 +154,6 @@ class TwoStreamDataset(Dataset):
         self.num_synthetic = sizes.get(SYNTHETIC, 0)
         self.metainfo = self.labelled.metainfo
         self.split_sha256 = split_digest(self.labelled)
-        self._fully_initialized = True
         more = ''
         if self.exclude_labelled:
             left_out = len(self.unlabelled) - self.num_unlabelled
@@ -161,7 +167,8 @@ class TwoStreamDataset(Dataset):
             f'{self.split_sha256}',
             logger='current',
         )
-        self._check_views()
+        with kept_rng():
+            check_views(self._parts, self.pipelines, self.independent, seed)
 
     def _add_part(self, name: str, dataset: Any) -> None:
         dataset.full_init()
@@ -183,103 +190,99 @@ class TwoStreamDataset(Dataset):
     def __len__(self) -> int:
         return self.num_labelled + self.num_unlabelled + self.num_synthetic
 
-    def __getitem__(self, key: Union[SampleKey, CachedKey, int]) -> dict:
-        """Gives one view of one sample.
+    def __getitem__(self, key: Union[SampleKey, int]) -> dict:
+        """Returns one view of one sample.
 
         Args:
-            key (SampleKey | CachedKey | int): The sample and its view; an
-                int means view 0.
+            key (SampleKey | int): The sample, its view and the images to
+                make; an int means view 0 and all images.
 
         Returns:
-            dict: ``inputs`` as the stream's pipeline packs it, the
-            ``data_samples`` (whose metainfo holds ``sample_idx``, ``view``
-            and ``stream``: 'labelled', 'unlabelled' or 'synthetic') and,
-            with their pipelines, ``teacher_inputs`` and ``strong_inputs``.
-            By a :class:`CachedKey` the metainfo holds ``cached=True`` as
-            well, there are no ``teacher_inputs``, and without its ``image``
-            there are ``data_samples`` alone.
+            dict: The ``data_samples`` (whose metainfo holds ``sample_idx``,
+            ``view`` and ``stream``: 'labelled', 'unlabelled' or 'synthetic');
+            ``inputs``, the student's image as the stream's pipeline packs it,
+            if the key names it; and ``views``, the other images by name, if
+            it names any. Without the student's image, of the sample there is
+            but its label.
 
         Raises:
-            UserError: If the image cannot be read or a pipeline does not
-                pack it.
+            UserError: If the image cannot be read, a pipeline does not pack
+                it, or the key names an image that no pipeline makes.
         """
         with kept_rng():
             return self._item(key)
 
-    def __getitems__(
-        self, keys: Sequence[Union[SampleKey, CachedKey, int]]
-    ) -> List:
-        """Gives the items of a batch, as a DataLoader asks for them."""
+    def __getitems__(self, keys: Sequence[Union[SampleKey, int]]) -> List:
+        """Returns the items of a batch, as a DataLoader asks for them."""
         with kept_rng():
             return [self._item(key) for key in keys]
 
-    def _item(self, key: Union[SampleKey, CachedKey, int]) -> dict:
+    def _item(self, key: Union[SampleKey, int]) -> dict:
         """Makes an item; leaves the random generators seeded."""
-        if not isinstance(key, tuple):
-            key = SampleKey(key, 0)
-        index, view = int(key[0]), int(key[1])
+        key = SampleKey(*key) if isinstance(key, tuple) else SampleKey(key, 0)
+        index, view = int(key.index), int(key.view)
         part, position = self._locate(index)
-        cached = isinstance(key, CachedKey)
-        item = {}
-        if cached and not key.image:
-            sample = DataSample()
-            if part.name == LABELLED:
-                sample = label_only(part.dataset.get_data_info(position))
-            item['data_samples'] = sample
-        else:
-            item = self._images(part, position, index, view, cached)
+        item, views = {}, {}
+        for name in self._images(key.images):
+            # Its draws are the student's, unless it draws on its own.
+            own = (name,) if name in self.independent else ()
+            packed = self._packed(
+                part, position, name, self.seed, index, view, *own
+            )
+            if name != STUDENT:
+                views[name] = packed['inputs']
+                continue
+            sample = packed['data_samples']
+            if part.name != LABELLED:
+                sample = geometry_only(sample)
+            item.update(inputs=packed['inputs'], data_samples=sample)
+        if 'inputs' not in item:
+            info = stream_info(part.name, part.dataset, position)
+            item['data_samples'] = label_only(info)
+        if views:
+            item['views'] = views
         about = dict(sample_idx=index, view=view, stream=part.name)
-        if cached:
-            about['cached'] = True
         for name, value in about.items():
             # What set_metainfo does, less a deep copy.
             item['data_samples'].set_field(value, name, field_type='metainfo')
         return item
 
-    def _images(
-        self, part: _Part, position: int, index: int, view: int, cached: bool
-    ) -> dict:
-        key = (self.seed, index, view)
-        own = innermost(part.dataset, position)[0].pipeline
-        packed = self._packed(part, position, own, *key)
-        sample = packed['data_samples']
-        if part.name != LABELLED:
-            sample = geometry_only(sample)
-        item = dict(inputs=packed['inputs'], data_samples=sample)
-        if self.teacher_pipeline is not None and not cached:
-            item['teacher_inputs'] = self._packed(
-                part, position, self.teacher_pipeline, *key
-            )['inputs']
-        if self.strong_pipeline is not None:
-            if not self.share_geometry:
-                key = (*key, 'strong')
-            item['strong_inputs'] = self._packed(
-                part, position, self.strong_pipeline, *key
-            )['inputs']
-        return item
+    def _images(self, wanted: Optional[Sequence[str]]) -> Sequence[str]:
+        """Returns the names of the images to make, the student's first."""
+        if wanted is None:
+            return (STUDENT, *self.pipelines)
+        # A teacher without images of its own looks at the student's.
+        shared = TEACHER not in self.pipelines
+        names = {STUDENT if n == TEACHER and shared else n for n in wanted}
+        known = (STUDENT, *self.pipelines)
+        for name in names.difference(known):
+            raise UserError(
+                f'images: expected a view out of {", ".join(known)}, got '
+                f'{name!r}; give TwoStreamDataset a pipeline of that name.'
+            )
+        return [name for name in known if name in names]
 
     def _packed(
-        self,
-        part: _Part,
-        position: int,
-        pipeline: Any,
-        *key: Union[int, str],
+        self, part: _Part, position: int, name: str, *key: Union[int, str]
     ) -> dict:
+        if name == STUDENT:
+            pipeline = innermost(part.dataset, position)[0].pipeline
+        else:
+            pipeline = self.pipelines[name]
         # Got anew for each pipeline: they write into it, and into its image.
         info = stream_info(part.name, part.dataset, position)
         info.update(sample_idx=key[1], view=key[2])
         return run_seeded(pipeline, info, *key)
 
     def locate(self, index: int) -> Tuple[str, int]:
-        """Finds where a sample comes from.
+        """Returns where a sample comes from.
 
         Args:
             index (int): Index within this dataset.
 
         Returns:
-            tuple[str, int]: Its stream ('labelled', 'unlabelled' or
-            'synthetic', the attribute that holds the stream's dataset) and
-            its position there.
+            tuple[str, int]: Its stream, which is the name of the attribute
+            that holds the stream's dataset, and its position there.
 
         Raises:
             IndexError: If there is no such sample.
@@ -288,11 +291,7 @@ class TwoStreamDataset(Dataset):
         return part.name, position
 
     def samples_sha256(self) -> str:
-        """Computes :func:`samples_digest` of all streams.
-
-        Returns:
-            str: 64 hexadecimal digits.
-        """
+        """Returns the :func:`samples_digest` of all streams, 64 digits."""
         return samples_digest(self._parts)
 
     def _locate(self, index: int) -> Tuple[_Part, int]:
@@ -302,27 +301,3 @@ class TwoStreamDataset(Dataset):
                 return part, int(part.positions[within])
             within -= len(part.positions)
         raise IndexError(f'sample {index} of {len(self)}')
-
-    def _check_views(self) -> None:
-        others = {
-            'teacher_pipeline': self.teacher_pipeline,
-            'strong_pipeline': self.strong_pipeline,
-        }
-        others = {k: v for k, v in others.items() if v is not None}
-        paired = [k for k in others if k[0] == 't' or self.share_geometry]
-        with kept_rng():
-            for part in self._parts:
-                for leaf in leaves(part.dataset):
-                    check_views(
-                        {part.name: leaf.pipeline, **others},
-                        paired,
-                        partial(_described, part.name, leaf),
-                        len(leaf),
-                        self.seed,
-                    )
-
-
-def _described(stream: str, dataset: Any, position: int) -> dict:
-    """Gives what a pipeline is told of a sample, were this its place."""
-    info = stream_info(stream, dataset, position)
-    return dict(info, sample_idx=position, view=0)

@@ -1,33 +1,28 @@
-"""What a sampler names of a dataset: samples, and what of them is wanted."""
+"""What a sampler names of a dataset: a sample, its view, its images."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional, Tuple
+
+#: The view that the stream's own pipeline makes.
+STUDENT = 'student'
+#: The view for the teacher; the student's where the dataset makes none.
+TEACHER = 'teacher'
 
 
 class SampleKey(NamedTuple):
-    """Names one view of one sample.
+    """Names one view of one sample, and which images of it to make.
 
     Args:
         index (int): Index within the :class:`TwoStreamDataset`: labelled
             samples first, then unlabelled, then synthetic ones.
         view (int): Which of the sample's random augmentations.
+        images (tuple[str], optional): Names of the images to make, such as
+            'student', 'teacher' or 'strong'. Without any, an item is its
+            label and no file is opened. Defaults to None, all that the
+            dataset makes.
     """
 
     index: int
     view: int
-
-
-class CachedKey(NamedTuple):
-    """Names one view of one sample that the teacher need not see again.
-
-    Args:
-        index (int): As of a :class:`SampleKey`.
-        view (int): Likewise.
-        image (bool): Whether anybody else looks at the image. Without it, an
-            item is its label, and no file is opened.
-    """
-
-    index: int
-    view: int
-    image: bool
+    images: Optional[Tuple[str, ...]] = None

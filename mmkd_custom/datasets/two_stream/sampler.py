@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import (
-    Any,
-    Callable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Any, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -23,11 +14,9 @@ from ...stages import (
     DISTILLATION,
     LABELLED,
     STREAMS,
-    SYNTHETIC,
     UNLABELLED,
     Stage,
     StageSchedule,
-    draws,
 )
 from .keys import SampleKey
 from .views import derive_seed
@@ -50,15 +39,11 @@ class TwoStreamSampler(Sampler):
 
     All epochs have the same number of batches, whatever their stage, and all
     batches are full. Of a stream of n samples, of which all ranks together
-    draw c a batch, the first k epochs of a stage, b batches each, show every
-    sample k b c / n times, rounded down or up. An epoch of the length of a
-    stream has ceil(n / c) batches: its last one is filled up from the next
-    pass, with which the next epoch goes on, so a later epoch may show a
-    sample twice and another one not at all. With ``drop_last`` it has
-    floor(n / c) batches and is a pass of its own: it shows no sample of that
-    stream twice, and n mod c of them, others in every epoch, not at all. The
-    other streams are repeated, or go on in the next epoch, by their walk:
-    neither restarts a worker.
+    draw c a batch, an epoch of the length of the stream has ceil(n / c)
+    batches: its last one is filled up from the next pass, with which the next
+    epoch goes on. With ``drop_last`` it has floor(n / c) batches and is a
+    pass of its own: it shows no sample of that stream twice, and n mod c of
+    them, others in every epoch, not at all.
 
     Args:
         dataset (TwoStreamDataset): The dataset.
@@ -68,8 +53,8 @@ class TwoStreamSampler(Sampler):
         epoch_length (int | str): Batches an epoch. 'labelled' or
             'unlabelled': as many as go once through that stream. 'longer':
             the larger number of these two; synthetic images do not count, so
-            a run with them has epochs as long as one without [ours].
-            Defaults to 'longer'.
+            a run with them has epochs as long as one without. Defaults to
+            'longer'.
         num_views (int, optional): Cycle through this many views of every
             sample, one a pass. Defaults to None: a new view every time.
         streams (Sequence[str]): Streams that are drawn from until a schedule
@@ -104,26 +89,20 @@ class TwoStreamSampler(Sampler):
         drop_last: bool = False,
     ) -> None:
         self.sizes = {
-            LABELLED: dataset.num_labelled,
-            UNLABELLED: dataset.num_unlabelled,
-            SYNTHETIC: getattr(dataset, 'num_synthetic', 0),
+            stream: getattr(dataset, f'num_{stream}', 0) for stream in STREAMS
         }
-        self.counts = {
-            LABELLED: labelled,
-            UNLABELLED: unlabelled,
-            SYNTHETIC: synthetic,
-        }
+        self.counts = dict(zip(STREAMS, (labelled, unlabelled, synthetic)))
         self._check_counts()
         if num_views is not None and not _is_positive(num_views):
             raise UserError(
-                'num_views: a whole number >= 1 or None is '
-                f'wanted, but got {num_views!r}.'
+                'num_views: expected a whole number >= 1 or None, got '
+                f'{num_views!r}.'
             )
         for name in streams:
             if name not in STREAMS:
                 raise UserError(
-                    f'streams: there is no stream {name!r} '
-                    f'({nearest(str(name), STREAMS)}).'
+                    f'streams: expected names out of {", ".join(STREAMS)}, '
+                    f'got {name!r} ({nearest(str(name), STREAMS)}).'
                 )
         self.rank, self.world_size = get_dist_info()
         self.drop_last = drop_last
@@ -184,11 +163,9 @@ class TwoStreamSampler(Sampler):
         ]
         for number in range(self.epoch_length):
             yield [
-                SampleKey(index, view)
-                for indices, views in drawn
-                for index, view in zip(
-                    indices[number].tolist(), views[number].tolist()
-                )
+                SampleKey(*key)
+                for stream in drawn
+                for key in stream[number].tolist()
             ]
 
     def __iter__(self) -> Iterator[SampleKey]:
@@ -203,13 +180,13 @@ class TwoStreamSampler(Sampler):
         )
 
     def _resolve_length(self, wanted: Union[int, str]) -> int:
-        """Gives the number of batches of an epoch."""
+        """Returns the number of batches of an epoch."""
         if _is_positive(wanted):
             return int(wanted)
         if wanted not in POLICIES:
             raise UserError(
-                f'epoch_length: a number of batches >= 1 or one of {POLICIES} '
-                f'is wanted, but got {wanted!r}.'
+                'epoch_length: expected a number of batches >= 1 or one of '
+                f'{", ".join(POLICIES)}, got {wanted!r}.'
             )
         lengths = {}
         for stream in (LABELLED, UNLABELLED):
@@ -219,7 +196,8 @@ class TwoStreamSampler(Sampler):
                 lengths[stream] = whole + bool(rest and not self.drop_last)
         if not lengths:
             raise UserError(
-                f'epoch_length={wanted!r}: the dataset has no such stream.'
+                f'epoch_length={wanted!r}: expected a stream that the dataset '
+                'has, but it has no such one.'
             )
         length = max(lengths.values())
         if length == 0:
@@ -235,8 +213,8 @@ class TwoStreamSampler(Sampler):
             ]
         return length
 
-    def _draw(self, stage: str, stream: str) -> Tuple[np.ndarray, np.ndarray]:
-        """Gives indices and views, both (epoch_length, count)."""
+    def _draw(self, stage: str, stream: str) -> np.ndarray:
+        """Draws indices and views of a stream, (epoch_length, count, 2)."""
         size, count = self.sizes[stream], self.counts[stream]
         shape = (self.epoch_length, self.world_size, count)
         total = int(np.prod(shape))
@@ -258,10 +236,7 @@ class TwoStreamSampler(Sampler):
             views = passes * len(self._stage_names) + self._stage_names.index(
                 stage
             )
-        return (
-            indices.reshape(shape)[:, self.rank],
-            views.reshape(shape)[:, self.rank],
-        )
+        return np.stack([indices, views], 1).reshape(*shape, 2)[:, self.rank]
 
     def _order(self, stage: str, stream: str, number: int) -> np.ndarray:
         if not self.shuffle:
@@ -277,74 +252,15 @@ class TwoStreamSampler(Sampler):
                 continue
             if not _is_positive(count):
                 raise UserError(
-                    f'batch size: {stream}={count!r} of the sampler is no '
-                    f'whole number >= 1, but the dataset has {size} '
-                    f'{stream} images.'
+                    f'batch size: expected a whole number >= 1 of {stream} '
+                    f'images, of which the dataset has {size}, got '
+                    f'{stream}={count!r} of the sampler.'
                 )
             if size == 0:
                 raise UserError(
-                    f'batch size: {stream}={count} of the sampler asks for '
-                    f'{stream} images, but the dataset has none.'
+                    f'batch size: expected {stream}=0 of the sampler, because '
+                    f'the dataset has no {stream} images, got {count}.'
                 )
-
-
-@DATA_SAMPLERS.register_module()
-class TwoStreamBatchSampler:
-    """Hands the batches of a :class:`TwoStreamSampler` to a DataLoader.
-
-    Args:
-        sampler (TwoStreamSampler): The sampler; MMEngine reaches its
-            ``set_epoch`` through the attribute of this name.
-        batch_size (int): What the sampler draws for one, all its streams
-            together.
-        drop_last (bool, optional): As the sampler has it, which decides the
-            length of an epoch. Defaults to None, which asks for nothing.
-
-    Attributes:
-        mark (Callable, optional): Takes the keys of a batch and gives those
-            that the dataset is asked for: ``TeacherCacheHook`` has it name
-            samples that the teacher need not see. Defaults to None.
-
-    Raises:
-        UserError: If either is another one.
-    """
-
-    def __init__(
-        self,
-        sampler: TwoStreamSampler,
-        batch_size: int,
-        drop_last: Optional[bool] = None,
-    ) -> None:
-        wanted = sum(
-            count
-            for stream, count in sampler.counts.items()
-            if draws(sampler.streams, stream)
-        )
-        if batch_size != wanted:
-            counts = ', '.join(
-                f'{stream}={count}' for stream, count in sampler.counts.items()
-            )
-            raise UserError(
-                f'batch_size: {wanted} is wanted, the sampler drawing '
-                f'{" and ".join(sampler.streams)} with {counts}, but got '
-                f'{batch_size!r}.'
-            )
-        if drop_last is not None and drop_last != sampler.drop_last:
-            raise UserError(
-                f'drop_last={drop_last} of the batch_sampler: the sampler has '
-                f'drop_last={sampler.drop_last}, which counts; set it there.'
-            )
-        self.sampler = sampler
-        self.batch_size = batch_size
-        self.drop_last = sampler.drop_last
-        self.mark: Optional[Callable[[List[SampleKey]], List[tuple]]] = None
-
-    def __iter__(self) -> Iterator[List[tuple]]:
-        batches = self.sampler.batches()
-        return batches if self.mark is None else map(self.mark, batches)
-
-    def __len__(self) -> int:
-        return self.sampler.epoch_length
 
 
 def _is_positive(value: Any) -> bool:

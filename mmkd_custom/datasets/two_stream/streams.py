@@ -1,8 +1,9 @@
-"""One stream of a training run: its dataset, and what it tells of a sample."""
+"""The streams of one training run: what each holds, and what they share."""
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Union
+import os
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import ClassBalancedDataset
@@ -11,8 +12,12 @@ from mmpretrain.datasets import KFoldDataset
 from ...errors import UserError
 from ...registry import DATASETS
 from ...stages import LABELLED
+from ...utils.class_names import class_difference
+from ..domain_folder import DomainFolder
+from ..domain_list import DomainList
+from ..elpv import ELPV
 from ..wrappers import leaves, wrapped
-from .packing import without_label
+from .views import without_label
 
 
 def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
@@ -27,7 +32,8 @@ def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
         BaseDataset | None: The dataset.
 
     Raises:
-        UserError: If it is none, or goes by labels that it must not use.
+        UserError: If it is no dataset, or goes by labels that it must not
+            use.
     """
     if isinstance(dataset, dict):
         dataset = DATASETS.build(dataset)
@@ -40,49 +46,20 @@ def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
             or (wrapped(one) and hasattr(one, '_get_ori_dataset_idx'))
         ):
             raise UserError(
-                f'{stream}: a dataset with get_data_info and a pipeline (any '
-                f'MMPretrain dataset) is wanted, but got {type(one).__name__}.'
+                f'{stream}: expected a dataset with get_data_info and a '
+                'pipeline (any MMPretrain dataset), got '
+                f'{type(one).__name__}.'
             )
         if stream != LABELLED and isinstance(one, ClassBalancedDataset):
             raise UserError(
-                f'{stream}: a ClassBalancedDataset repeats images by their '
-                'labels, which no stream but the labelled one may use; give '
-                'the dataset inside.'
+                f'{stream}: expected a dataset that does not go by labels, '
+                'got a ClassBalancedDataset; give the dataset inside.'
             )
     return dataset
 
 
-def check_labels(dataset: Any) -> None:
-    """Checks that a dataset gives one class a sample.
-
-    Args:
-        dataset (BaseDataset): Of the labelled stream.
-
-    Raises:
-        UserError: If it gives none, or several.
-    """
-    for leaf in filter(len, leaves(dataset)):
-        _check_label(leaf)
-
-
-def _check_label(dataset: Any) -> None:
-    info = dataset.get_data_info(0)
-    if 'gt_label' not in info and 'gt_score' not in info:
-        raise UserError(
-            'labelled: samples with gt_label or gt_score are wanted, but '
-            f'{type(dataset).__name__} gives only {sorted(info)}.'
-        )
-    label = info.get('gt_label', 0)
-    if isinstance(label, dict) or np.ndim(label):
-        raise UserError(
-            'labelled: images of one class each are wanted, but '
-            f'{type(dataset).__name__} gives gt_label={label}: multi-label '
-            'and multi-task data are not supported.'
-        )
-
-
 def stream_info(stream: str, dataset: Any, position: int) -> dict:
-    """Gives what a dataset says of a sample, in its stream.
+    """Returns what a dataset says of a sample, in its stream.
 
     Args:
         stream (str): All but 'labelled' are without labels.
@@ -96,7 +73,178 @@ def stream_info(stream: str, dataset: Any, position: int) -> dict:
     return info if stream == LABELLED else without_label(info)
 
 
+def check_labels(dataset: Any) -> None:
+    """Checks that a dataset gives one class a sample.
+
+    Args:
+        dataset (BaseDataset): Of the labelled stream.
+
+    Raises:
+        UserError: If it gives none, or several.
+    """
+    for leaf in filter(len, leaves(dataset)):
+        info, name = leaf.get_data_info(0), type(leaf).__name__
+        if 'gt_label' not in info and 'gt_score' not in info:
+            raise UserError(
+                'labelled: expected samples with gt_label or gt_score, but '
+                f'{name} gives only {sorted(info)}.'
+            )
+        label = info.get('gt_label', 0)
+        if isinstance(label, dict) or np.ndim(label):
+            raise UserError(
+                'labelled: expected images of one class each, but '
+                f'{name} gives gt_label={label}: multi-label and multi-task '
+                'data are not supported.'
+            )
+
+
+def check_classes(
+    ours: Any,
+    theirs: Any,
+    places: Tuple[str, str] = ('the labelled stream', 'the unlabelled stream'),
+) -> None:
+    """Checks that two datasets have the same classes in the same order.
+
+    Args:
+        ours (BaseDataset): A dataset. One without classes fits any.
+        theirs (BaseDataset): Another.
+        places (tuple[str, str]): What they are called. Defaults to the
+            streams of a training dataset.
+
+    Raises:
+        UserError: If they differ.
+    """
+    first, *rest = leaves(ours)
+    # What is around others may have told their differences to be ignored.
+    pairs = [(ours, theirs)]
+    pairs += [(first, leaf) for leaf in rest + leaves(theirs)]
+    for pair in pairs:
+        # Names, and class folders where they are others: MMPretrain counts
+        # the sorted folders, whatever names they are given.
+        for names in (
+            [
+                (getattr(d, 'metainfo', None) or {}).get('classes')
+                for d in pair
+            ],
+            [getattr(d, 'folder_to_idx', None) for d in pair],
+        ):
+            differs = None not in names and class_difference(*names, places)
+            if differs:
+                raise UserError(
+                    f'{differs}; both must have the same classes in the same '
+                    'order.'
+                )
+
+
+def check_distinct(labelled: Any, unlabelled: Any) -> None:
+    """Checks that source and target are not the same images.
+
+    Args:
+        labelled (BaseDataset): The labelled dataset.
+        unlabelled (BaseDataset): The unlabelled dataset.
+
+    Raises:
+        UserError: If they are.
+    """
+    for ours in _whole(labelled):
+        if not isinstance(ours, (DomainFolder, DomainList, ELPV)):
+            continue
+        for theirs in leaves(unlabelled):
+            origin = getattr(theirs, 'origin', None) or ()
+            # One of several sources may be the target.
+            shared = [one for one in ours.origin if one in origin]
+            if isinstance(ours, ELPV) and ours.origin != origin:
+                shared = []
+            if shared and ours.subset_indices is None:
+                raise UserError(
+                    f'source = target: the labelled stream ({ours.domain!r}) '
+                    f'and the unlabelled one both hold the images of '
+                    f'{shared[0]}; give another target domain, or a label '
+                    'subset of the source (fraction or labels_per_class).'
+                )
+
+
+def positions_outside(unlabelled: Any, labelled: Any) -> np.ndarray:
+    """Finds the images of one dataset that another does not hold.
+
+    Images are told apart by their files (``img_path``, symbolic links of
+    folders resolved). Those held in memory are told apart by their indices,
+    if both datasets draw from the same data: equal ``origin``, and
+    ``subset_indices`` or none for all of it.
+
+    Args:
+        unlabelled (BaseDataset): The dataset to look through.
+        labelled (BaseDataset): The dataset whose images are left out.
+
+    Returns:
+        np.ndarray: Sorted positions in ``unlabelled``, int64.
+
+    Raises:
+        UserError: If it cannot be told which images are the same, or none is
+            left.
+    """
+    theirs = _files(unlabelled)
+    ours = _files(labelled) if theirs is not None else None
+    if ours is None:
+        theirs, ours = _indices(unlabelled, labelled)
+    taken = set(ours)
+    outside = [one not in taken for one in theirs]
+    positions = np.flatnonzero(outside).astype(np.int64)
+    if not len(positions):
+        raise UserError(
+            f'exclude_labelled=True: all {len(unlabelled)} unlabelled images '
+            'are labelled ones, so none is left; lower the number of labels '
+            'or drop it.'
+        )
+    return positions
+
+
 def _all(dataset: Any) -> Iterator[Any]:
     yield dataset
     for one in wrapped(dataset):
         yield from _all(one)
+
+
+def _whole(dataset: Any) -> List[Any]:
+    """Lists the innermost datasets; of a fold itself: it is not the whole."""
+    inner = () if isinstance(dataset, KFoldDataset) else wrapped(dataset)
+    return [one for other in inner for one in _whole(other)] or [dataset]
+
+
+def _files(dataset: Any) -> Optional[List[str]]:
+    """Returns the file of every image, or None if they have none."""
+    folders: Dict[str, str] = {}
+    files = []
+    for index in range(len(dataset)):
+        path = dataset.get_data_info(index).get('img_path')
+        if path is None:
+            return None
+        folder, name = os.path.split(path)
+        # Resolving every file of a large dataset would take minutes.
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        files.append(os.path.join(folders[folder], name))
+    return files
+
+
+def _indices(*datasets: Any) -> List[List[int]]:
+    """Returns the indices of each within the data they are drawn from."""
+    origins = [getattr(one, 'origin', None) for one in datasets]
+    found, cut = [], False
+    for dataset in datasets:
+        indices = getattr(dataset, 'subset_indices', None)
+        if indices is None:
+            indices = np.arange(len(dataset))
+        found.append(np.asarray(indices).tolist())
+        # MMEngine's own `indices` option cuts a dataset without telling it.
+        cut |= len(indices) != len(dataset)
+        cut |= getattr(dataset, '_indices', None) is not None
+    if origins[0] is None or origins[0] != origins[1] or cut:
+        names = [type(one).__name__ for one in datasets]
+        raise UserError(
+            f'exclude_labelled=True: the images of {names[0]} (unlabelled) '
+            f'and {names[1]} (labelled) have no img_path and are not drawn '
+            'from the same data, so it cannot be told which are the same; '
+            'drop it, or give complement=True to the unlabelled dataset.'
+        )
+    return found

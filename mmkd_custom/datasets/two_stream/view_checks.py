@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import copy
 import logging
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import cv2
 import numpy as np
@@ -12,6 +21,8 @@ import torch
 from mmengine.logging import print_log
 
 from ...errors import UserError
+from ..wrappers import leaves
+from .streams import stream_info
 from .views import seed_rng
 
 #: How often a view is drawn again.
@@ -37,40 +48,45 @@ Loaded = Tuple[dict, List[Callable]]
 
 
 def check_views(
+    streams: Iterable[Tuple[str, Any, Any]],
     pipelines: Mapping[str, Any],
-    paired: Sequence[str],
-    info: Callable[[int], dict],
-    size: int,
+    independent: Sequence[str],
     seed: int,
 ) -> None:
-    """Checks the pipelines of one dataset on a few of its samples.
+    """Checks how the views of a dataset are made, on a few of its samples.
 
     The global random generators stay seeded: see
     :func:`~mmkd_custom.datasets.two_stream.views.kept_rng`.
 
     Args:
-        pipelines (Mapping[str, Callable]): By the option that names each, the
-            dataset's own first. All end in ``PackInputs``.
-        paired (Sequence[str]): Those that draw the same crop as the first.
-        info (Callable): Gives what the dataset knows of a sample, anew each
-            time.
-        size (int): Number of samples.
+        streams (Iterable[tuple]): Name and dataset of each, and anything.
+        pipelines (Mapping[str, Callable]): Those of further views, by name.
+            All end in ``PackInputs``.
+        independent (Sequence[str]): Those that draw a crop of their own.
         seed (int): Of the views.
 
     Raises:
         UserError: As :func:`check_repeatable` and :func:`check_geometry` do.
     """
-    if not size:
-        return
-    positions = np.linspace(0, size - 1, _SAMPLES).astype(int).tolist()
-    for position in dict.fromkeys(positions):
-        for option, pipeline in pipelines.items():
-            key = (seed, position)
-            check_repeatable(option, pipeline, info(position), key)
-    own = next(iter(pipelines.values()))
-    for option in paired:
-        infos = info(0), info(0)
-        check_geometry(option, own, pipelines[option], infos, seed)
+    others = {f'pipelines.{name}': one for name, one in pipelines.items()}
+    free = {f'pipelines.{name}' for name in independent}
+    for stream, dataset, _ in streams:
+        for leaf in filter(len, leaves(dataset)):
+
+            def info(position: int) -> dict:
+                told = stream_info(stream, leaf, position)  # noqa: B023
+                return dict(told, sample_idx=position, view=0)
+
+            places = np.linspace(0, len(leaf) - 1, _SAMPLES).astype(int)
+            for position in dict.fromkeys(places.tolist()):
+                for option, one in {stream: leaf.pipeline, **others}.items():
+                    check_repeatable(
+                        option, one, info(position), (seed, position)
+                    )
+            for option, one in others.items():
+                if option not in free:
+                    infos = info(0), info(0)
+                    check_geometry(option, leaf.pipeline, one, infos, seed)
 
 
 def check_repeatable(
@@ -106,9 +122,9 @@ def check_repeatable(
     except Exception:
         culprit = f'one of {", ".join(type(step).__name__ for step in steps)}'
     raise UserError(
-        f'{option}: the transform {culprit} gives one view in several ways, '
-        'but its draws are to come from the global generators of random, '
-        'NumPy or torch, which are seeded for each view.'
+        f'{option}: expected draws from the global generators of random, '
+        'NumPy or torch, which are seeded for each view, but the transform '
+        f'{culprit} gives one view in several ways.'
     )
 
 
@@ -157,11 +173,11 @@ def check_geometry(
     )
     share = np.mean([direct >= _SAME_CROP for direct, _ in found])
     sentence = (
-        f'{option}: shows the crop of the own pipeline of the stream in '
-        f'{share:.0%} of {len(found)} views drawn'
-        + (', in others it is flipped' if flipped else '')
-        + '; the transforms that draw crop and flip are wanted in both, '
-        'first, alike and in the same order'
+        f"{option}: expected the crop of the stream's own pipeline, but shows "
+        f'it in {share:.0%} of {len(found)} views drawn'
+        + (', flipped in others' if flipped else '')
+        + '; put the transforms that draw crop and flip first in both, alike '
+        'and in the same order, or name the view in independent'
     )
     # One that draws nothing shows what its user chose.
     drawn = [
@@ -174,7 +190,7 @@ def check_geometry(
 
 
 def _loaded(pipeline: Any, info: dict) -> Loaded:
-    """Gives the sample with its image, and the transforms that follow."""
+    """Returns the sample with its image, and the transforms that follow."""
     steps = list(pipeline.transforms)
     while 'img' not in info:
         info = steps.pop(0)(info)
@@ -182,7 +198,7 @@ def _loaded(pipeline: Any, info: dict) -> Loaded:
 
 
 def _run(results: dict, steps: Sequence[Callable], key: Sequence) -> Any:
-    """Gives the image, packed or not, after some transforms."""
+    """Returns the image, packed or not, after some transforms."""
     seed_rng(*key)
     results = copy.deepcopy(results)
     for step in steps:
@@ -234,7 +250,7 @@ def _mirrors(grid: np.ndarray) -> Tuple[np.ndarray, ...]:
 
 
 def _agreement(left: np.ndarray, right: np.ndarray) -> Optional[float]:
-    """Gives the share of blocks that show the same; None without any."""
+    """Returns the share of blocks that show the same; None without any."""
     left, right = _blocks(left), _blocks(right)
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     shown = norms > 1e-3

@@ -1,14 +1,31 @@
-"""A scope in which every global random generator follows from a key."""
+"""One view of one sample: seeded draws, a pipeline, and no unwanted label."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 from contextlib import contextmanager
-from typing import Iterator, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import torch
+from mmcv.transforms import Compose
+from mmpretrain.structures import DataSample
+
+from ...errors import UserError
+from ...registry import TRANSFORMS
+from ..images import load_sample
+from .keys import STUDENT
+
+# What an unlabelled sample may say of itself. Paths are not among it: a
+# path holds the class folder's name.
+UNLABELLED_META = (
+    'ori_shape',
+    'img_shape',
+    'scale_factor',
+    'flip',
+    'flip_direction',
+)
 
 
 def derive_seed(*key: Union[int, str]) -> int:
@@ -27,14 +44,10 @@ def derive_seed(*key: Union[int, str]) -> int:
 
 
 def seed_rng(*key: Union[int, str]) -> None:
-    """Seeds the global random generators from a key.
-
-    Python's ``random``, NumPy's legacy global generator and torch's CPU
-    generator.
+    """Seeds Python's, NumPy's and torch's global CPU generators from a key.
 
     Args:
-        *key (int | str): What the draws shall depend on, such as (seed,
-            sample index, view number).
+        *key (int | str): As of :func:`derive_seed`.
     """
     seed = derive_seed(*key)
     random.seed(seed)
@@ -46,11 +59,10 @@ def seed_rng(*key: Union[int, str]) -> None:
 
 @contextmanager
 def kept_rng() -> Iterator[None]:
-    """Gives the generators that :func:`seed_rng` seeds their states back.
+    """Restores the generators that :func:`seed_rng` seeds, on the way out.
 
-    On the way out of a ``with`` block, exceptions included. Getting and
-    setting the states takes ten times as long as seeding, so whoever makes
-    many views puts one block around all of them.
+    Getting and setting the states takes ten times as long as seeding, so
+    whoever makes many views puts one block around all of them.
     """
     python_state = random.getstate()
     numpy_state = np.random.get_state()
@@ -67,16 +79,148 @@ def kept_rng() -> Iterator[None]:
 def seeded_rng(*key: Union[int, str]) -> Iterator[None]:
     """Seeds the global random generators for the length of a ``with`` block.
 
-    Python's ``random``, NumPy's legacy global generator and torch's CPU
-    generator are seeded from the key, and get their former states back on the
-    way out, exceptions included. So an augmentation that draws from them is a
-    function of the key alone: not of the worker, the rank or a resume.
-    Transforms that keep a generator of their own are out of its reach.
+    So an augmentation that draws from them is a function of the key alone:
+    not of the worker, the rank or a resume. Transforms that keep a generator
+    of their own are out of its reach.
 
     Args:
-        *key (int | str): What the draws shall depend on, such as (seed,
-            sample index, view number).
+        *key (int | str): As of :func:`derive_seed`.
     """
     with kept_rng():
         seed_rng(*key)
         yield
+
+
+def compose(option: str, pipeline: Sequence) -> Compose:
+    """Builds a pipeline.
+
+    Args:
+        option (str): Whose pipeline this is, for the error.
+        pipeline (Sequence[dict | Callable]): Its transforms.
+
+    Returns:
+        Compose: The pipeline.
+
+    Raises:
+        UserError: If it is no list of transforms.
+    """
+    if not isinstance(pipeline, (list, tuple)):
+        raise UserError(
+            f'{option}: expected a list of transforms, got {pipeline!r}.'
+        )
+    for step in pipeline:
+        if not isinstance(step, dict) and not callable(step):
+            raise UserError(
+                f'{option}: expected transforms, dict(type=...) each, got '
+                f'{step!r}.'
+            )
+    return Compose(
+        [
+            TRANSFORMS.build(step) if isinstance(step, dict) else step
+            for step in pipeline
+        ]
+    )
+
+
+def compose_views(
+    pipelines: Optional[Mapping[str, Sequence]],
+) -> Dict[str, Compose]:
+    """Builds the pipelines of further views.
+
+    Args:
+        pipelines (Mapping[str, Sequence], optional): Transforms by the name
+            of the view.
+
+    Returns:
+        dict[str, Compose]: Likewise.
+
+    Raises:
+        UserError: If a name cannot be that of a further view, or
+            :func:`compose` refuses what it names.
+    """
+    if not isinstance(pipelines, (Mapping, type(None))):
+        raise UserError(
+            'pipelines: expected lists of transforms by the name of the view, '
+            f'got {pipelines!r}.'
+        )
+    for name in pipelines or ():
+        if name in (STUDENT, 'inputs') or not str(name).isidentifier():
+            raise UserError(
+                "pipelines: expected names of further views ('teacher', "
+                f"'strong', ...), got {name!r}; the student's view is made by "
+                "the stream's own pipeline."
+            )
+    return {
+        name: compose(f'pipelines.{name}', steps)
+        for name, steps in (pipelines or {}).items()
+    }
+
+
+def run_seeded(pipeline: Any, info: dict, *key: Union[int, str]) -> dict:
+    """Runs a pipeline, its random draws being those of a key.
+
+    The global random generators stay seeded: see :func:`kept_rng`.
+
+    Args:
+        pipeline (Callable): Transforms that end in ``PackInputs``.
+        info (dict): What the dataset knows of the sample, with
+            ``sample_idx``. The pipeline writes into it.
+        *key (int | str): What the draws depend on.
+
+    Returns:
+        dict: With ``inputs`` and ``data_samples``.
+
+    Raises:
+        UserError: If the image cannot be read or is not packed.
+    """
+    name = info.get('img_path', f'sample {info["sample_idx"]}')
+    seed_rng(*key)
+    packed = load_sample(pipeline, info)
+    if packed is None:
+        raise UserError(
+            f'{name}: expected a packed sample, but the pipeline dropped this '
+            'image (returned None).'
+        )
+    if 'inputs' not in packed or 'data_samples' not in packed:
+        raise UserError(
+            f"{name}: expected 'inputs' and 'data_samples' of the pipeline, "
+            f'got {sorted(packed)}; end it in PackInputs.'
+        )
+    return packed
+
+
+def without_label(info: dict) -> dict:
+    """Takes every key with ``gt_`` or ``label`` in its name away."""
+    return {
+        name: value
+        for name, value in info.items()
+        if 'gt_' not in name and 'label' not in name
+    }
+
+
+def geometry_only(sample: DataSample) -> DataSample:
+    """Makes a sample anew that says nothing but :data:`UNLABELLED_META`."""
+    kept = DataSample()
+    known = sample.metainfo
+    for name in UNLABELLED_META:
+        if name in known:
+            # What set_metainfo does, less a deep copy.
+            kept.set_field(known[name], name, field_type='metainfo')
+    return kept
+
+
+def label_only(info: dict) -> DataSample:
+    """Makes a sample that says nothing but the label, as a pipeline packs it.
+
+    Args:
+        info (dict): What its dataset says of it.
+
+    Returns:
+        DataSample: With ``gt_label`` or ``gt_score`` if ``info`` has one.
+    """
+    sample = DataSample()
+    if 'gt_label' in info:
+        sample.set_gt_label(info['gt_label'])
+    if 'gt_score' in info:
+        sample.set_gt_score(info['gt_score'])
+    return sample

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from ...datasets.prompt_names import prompt_names
-from ...datasets.two_stream.overlap import check_classes
+from ...datasets.two_stream.streams import check_classes
 from ...datasets.wrappers import leaves
 from ...errors import UserError
 from ...models.distillers import BaseDistiller

@@ -126,8 +126,8 @@ def _members(
     inner = getattr(teacher, 'teacher', None)
     if inner is None:
         return [(m, wants) for m in getattr(teacher, 'teachers', ())]
-    if not hasattr(teacher, 'recall'):
-        # No cache: its own head makes logits of the other's feature.
+    if not getattr(teacher, 'transparent', False):
+        # Its own head makes logits of the other's feature.
         wants = [FEATURE if name == LOGITS else name for name in wants]
     return _members(inner, wants)
 

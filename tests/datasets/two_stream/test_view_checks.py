@@ -7,15 +7,14 @@ import pytest
 import torch
 
 from mmkd_custom.datasets.two_stream.dataset import TwoStreamDataset
-from mmkd_custom.datasets.two_stream.packing import compose
 from mmkd_custom.datasets.two_stream.view_checks import (
     check_geometry,
     check_repeatable,
 )
+from mmkd_custom.datasets.two_stream.views import compose
 from mmkd_custom.errors import UserError
+from tests.datasets.two_stream.helpers import FLIP, LOAD, PACK, crop, domain
 
-PACK = dict(type='PackInputs')
-FLIP = dict(type='RandomFlip', prob=0.5, direction='horizontal')
 UPSIDE_DOWN = dict(FLIP, direction='vertical')
 JITTER = dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4)
 SHIFT = dict(type='RandomCrop', crop_size=32, padding=4)
@@ -34,12 +33,6 @@ NORMALIZE = dict(type='Normalize', mean=[123.0] * 3, std=[58.0] * 3)
 BGR = dict(type='PILToNumpy', to_bgr=True)
 
 
-def crop(scale, least=0.08):
-    return dict(
-        type='RandomResizedCrop', scale=scale, crop_ratio_range=(least, 1.0)
-    )
-
-
 def image(*shape):
     return dict(
         img=np.random.RandomState(0).randint(0, 256, shape, np.uint8),
@@ -48,10 +41,10 @@ def image(*shape):
     )
 
 
-def compare(own, other, shape=(227, 260, 3), option='teacher_pipeline'):
-    pipelines = [compose([*steps, PACK]) for steps in (own, other)]
+def compare(own, other, shape=(227, 260, 3)):
+    pipelines = [compose('x', [*steps, PACK]) for steps in (own, other)]
     infos = image(*shape), image(*shape)
-    check_geometry(option, *pipelines, infos, seed=5)
+    check_geometry('pipelines.teacher', *pipelines, infos, seed=5)
 
 
 #: As in the shipped configs, and what is done to images elsewhere.
@@ -135,9 +128,8 @@ APART = {
 @pytest.mark.parametrize('case', APART.values(), ids=APART)
 @pytest.mark.filterwarnings('ignore')
 def test_other_crops_and_flips_are_refused(case):
-    for option in ('teacher_pipeline', 'strong_pipeline'):
-        with pytest.raises(UserError, match=f'{option}: shows the crop'):
-            compare(*case, option=option)
+    with pytest.raises(UserError, match='pipelines.teacher'):
+        compare(*case)
 
 
 class Noise:
@@ -165,65 +157,51 @@ class Noise:
 
 @pytest.mark.parametrize('kind', ['numpy', 'new', 'random', 'torch'])
 def test_a_generator_of_its_own_is_named(kind):
-    pipeline = compose([crop(32), Noise(kind), FLIP, PACK])
-    with pytest.raises(UserError, match='strong_pipeline: .* Noise '):
-        check_repeatable('strong_pipeline', pipeline, image(40, 40, 3), (0, 1))
+    pipeline = compose('x', [crop(32), Noise(kind), FLIP, PACK])
+    with pytest.raises(UserError, match='labelled: .* Noise '):
+        check_repeatable('labelled', pipeline, image(40, 40, 3), (0, 1))
 
 
 def test_global_generators_and_broken_images_pass():
-    pipeline = compose([crop(32), Noise('global'), FLIP, JITTER, PACK])
+    pipeline = compose('x', [crop(32), Noise('global'), FLIP, JITTER, PACK])
     check_repeatable('labelled', pipeline, image(40, 40, 3), (0, 1))
     # Whoever asks for the sample says why it cannot be read.
-    loading = compose([dict(type='LoadImageFromFile'), PACK])
+    loading = compose('x', [dict(type='LoadImageFromFile'), PACK])
     check_repeatable('labelled', loading, dict(img_path='nothing'), (0, 1))
-    check_geometry(
-        'teacher_pipeline',
-        loading,
-        loading,
-        (dict(img_path='nothing'), dict(img_path='nothing')),
-        0,
-    )
-
-
-def of(root, name, *steps):
-    load = dict(type='LoadImageFromFile')
-    return dict(
-        type='mmkd_custom.DomainFolder',
-        data_root=root,
-        domain=name,
-        pipeline=[load, *steps, PACK],
-    )
+    infos = dict(img_path='nothing'), dict(img_path='nothing')
+    check_geometry('pipelines.teacher', loading, loading, infos, 0)
 
 
 def test_a_dataset_looks_at_all_its_pipelines(two_domains):
-    load = dict(type='LoadImageFromFile')
+    def of(name, *steps):
+        return domain(two_domains, name, [LOAD, *steps, PACK])
+
     steps = crop(32), FLIP
-    art, real = (of(two_domains, n, *steps) for n in ('Art', 'Real World'))
+    art, real = (of(name, *steps) for name in ('Art', 'Real World'))
+    teacher = [LOAD, crop(48), FLIP, PACK]
+    apart = [LOAD, FLIP, crop(48), PACK]
     states = random.getstate(), np.random.get_state()[1].tolist()
     torch_state = torch.get_rng_state()
-    TwoStreamDataset(
-        art,
-        real,
-        teacher_pipeline=[load, crop(48), FLIP, PACK],
-        strong_pipeline=[load, *steps, JITTER, PACK],
-    )
+    views = dict(teacher=teacher, strong=[LOAD, *steps, JITTER, PACK])
+    TwoStreamDataset(art, real, pipelines=views)
+    free = dict(pipelines=dict(strong=apart), independent=('strong',))
+    TwoStreamDataset(art, real, **free)
     assert states == (random.getstate(), np.random.get_state()[1].tolist())
     assert torch.equal(torch_state, torch.get_rng_state())
-    apart = [load, FLIP, crop(48), PACK]
-    with pytest.raises(UserError, match='teacher_pipeline'):
-        TwoStreamDataset(art, real, teacher_pipeline=apart)
-    with pytest.raises(UserError, match='strong_pipeline'):
-        TwoStreamDataset(art, real, strong_pipeline=apart)
-    TwoStreamDataset(art, strong_pipeline=apart, share_geometry=False)
-    with pytest.raises(UserError, match='teacher_pipeline'):
-        TwoStreamDataset(
-            art,
-            of(two_domains, 'Real World', *steps[::-1]),
-            teacher_pipeline=[load, crop(48), FLIP, PACK],
-        )
-    noisy = Noise('new')
-    with pytest.raises(UserError, match='unlabelled: .* Noise '):
-        TwoStreamDataset(art, of(two_domains, 'Real World', noisy))
-    for option in ('teacher_pipeline', 'strong_pipeline'):
-        with pytest.raises(UserError, match=f'{option}: .* Noise '):
-            TwoStreamDataset(art, **{option: [load, *steps, noisy, PACK]})
+    for parts, pipelines, words in (
+        ((art, real), dict(teacher=apart), 'pipelines.teacher'),
+        ((art, real), dict(strong=apart), 'pipelines.strong'),
+        (
+            (art, of('Real World', *steps[::-1])),
+            dict(teacher=teacher),
+            'pipelines.teacher',
+        ),
+        ((art, of('Real World', Noise('new'))), {}, 'unlabelled: .* Noise '),
+        (
+            (art, real),
+            dict(strong=[LOAD, *steps, Noise('new'), PACK]),
+            'pipelines.strong: .* Noise ',
+        ),
+    ):
+        with pytest.raises(UserError, match=words):
+            TwoStreamDataset(*parts, pipelines=pipelines)

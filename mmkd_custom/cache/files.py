@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -24,14 +23,14 @@ CHECKSUMS_FILE = 'checksums.u32'
 DTYPES = {'float16': np.float16, 'float32': np.float32}
 _SUFFIXES = {'float16': 'f16', 'float32': 'f32'}
 
-#: What says that nothing can be made beside a folder, or moved over it.
-_NOT_BESIDE = (
-    errno.EACCES,
-    errno.EBUSY,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EXDEV,
-)
+
+def check_dtype(dtype: str) -> None:
+    """Refuses a dtype that a store cannot have."""
+    if dtype not in DTYPES:
+        raise UserError(
+            f'teacher: expected cache_dtype to be one of {", ".join(DTYPES)}, '
+            f'got {dtype!r}.'
+        )
 
 
 def file_name(output: str, dtype: str) -> str:
@@ -87,12 +86,9 @@ def create(
             if (folder / MANIFEST_FILE).is_file():
                 return False
             raise UserError(
-                f'cache {folder}: holds files but no {MANIFEST_FILE}; give '
-                'an empty or a new folder.'
+                f'cache {folder}: expected an empty folder or one with a '
+                f'{MANIFEST_FILE}, got other files; give a new folder.'
             )
-        if os.path.ismount(folder):
-            # Beside it is another disk.
-            raise OSError(errno.EBUSY, 'it is a mount point')
         _check_space(folder, entries * entry_bytes(shapes, dtype))
         making = Path(tempfile.mkdtemp(dir=parent, prefix=_beside(folder)))
         try:
@@ -115,14 +111,9 @@ def create(
         finally:
             shutil.rmtree(making, ignore_errors=True)
     except OSError as error:
-        inside = (
-            error.errno in _NOT_BESIDE
-            and folder.is_dir()
-            and os.access(folder, os.W_OK)
-        )
         raise UserError(
-            f'cache {folder}: cannot be made ({type(error).__name__}: {error})'
-            + (f'; try {folder / CACHE_FOLDER} inside it.' if inside else '.')
+            f'cache {folder}: cannot be made ({type(error).__name__}: '
+            f'{error}); give another cache_dir, such as a new folder inside.'
         ) from error
 
 
@@ -146,17 +137,16 @@ def open_array(
     if path.is_symlink():
         # What it leads to would be written over.
         raise UserError(
-            f'cache {path}: is a link, but a file is wanted; delete the '
-            'folder, or make that a link as a whole.'
+            f'cache {path}: expected a file, got a link; delete the folder, '
+            'or make that a link as a whole.'
         )
     wanted = math.prod(shape) * np.dtype(kind).itemsize
     size = path.stat().st_size if path.is_file() else None
     if size != wanted:
         raise UserError(
-            f'cache {path}: '
-            + ('is missing' if size is None else f'has {size} bytes')
-            + f', but {wanted} are wanted; it was truncated or is no part of '
-            'this cache: delete the folder.'
+            f'cache {path}: expected {wanted} bytes, got '
+            f'{"no file" if size is None else size}; it was truncated or is '
+            'not part of this cache: delete the folder.'
         )
     try:
         return np.memmap(path, kind, 'r+', shape=shape), True
@@ -170,7 +160,7 @@ def open_array(
 
 
 def holds_entries(folder: Path) -> bool:
-    """Says whether a folder is a cache that has something in it."""
+    """Whether a folder is a cache that has something in it."""
     path = folder / CHECKSUMS_FILE
     if not path.is_file() or path.stat().st_size == 0:
         return False
@@ -178,35 +168,21 @@ def holds_entries(folder: Path) -> bool:
     return bool(np.memmap(path, np.uint8, 'r').any())
 
 
-def free_bytes(folder: Path) -> int:
-    """Gives the free bytes of the disk that a folder is on, or would be."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
 def _check_space(folder: Path, wanted: int) -> None:
-    free = free_bytes(folder.parent)
+    free = shutil.disk_usage(folder.parent).free
     if wanted > free:
-        left = sorted(
-            path.name
-            for path in folder.parent.iterdir()
-            if path.name.startswith(_beside(folder))
-        )
+        made = folder.parent.glob(f'{_beside(folder)}*')
+        left = ', '.join(sorted(path.name for path in made))
         raise UserError(
-            f'cache {folder}: takes {wanted / 1e9:.2f} GB, but '
-            f'{free / 1e9:.2f} GB of the disk are free; lower num_views, '
-            'take fewer outputs or another cache_dir'
-            + (
-                f', or delete what a killed run left: {", ".join(left)}.'
-                if left
-                else '.'
-            )
+            f'cache {folder}: expected {wanted / 1e9:.2f} GB of free disk, '
+            f'got {free / 1e9:.2f}; lower num_views, take fewer outputs or '
+            'another cache_dir'
+            + (f', or delete what a killed run left: {left}.' if left else '.')
         )
 
 
 def _beside(folder: Path) -> str:
-    """Gives how the name of a cache in the making begins."""
+    """Returns how the name of a cache in the making begins."""
     return f'.{folder.name}.making.'
 
 

@@ -1,0 +1,373 @@
+"""A cached run is the run that it saves the teacher's work of."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmkd_custom.cache import opening
+from mmkd_custom.cache.files import CHECKSUMS_FILE
+from mmkd_custom.cache.opening import by_rank_0, open_caches, together
+from mmkd_custom.errors import UserError
+from tests.two_ranks import TwoRanks
+
+STANDARDIZE = dict(type='StandardizeTeacherHook')
+
+
+def live(config):
+    """Has the teacher asked every time."""
+    config.model.teacher = config.model.teacher.teacher
+
+
+def exact(config):
+    config.model.teacher.cache_dtype = 'float32'
+
+
+def teacher_view(config, size=96):
+    dataset = config.train_dataloader.dataset
+    load, crop, flip, *_, pack = dataset.labelled.pipeline
+    steps = [load, dict(crop, scale=size), flip, pack]
+    dataset.pipelines = dict(teacher=steps)
+
+
+def asked_of(runner):
+    """Numbers of images of the passes of the teacher's network."""
+    asked = []
+    runner.model.teacher.teacher.register_forward_pre_hook(
+        lambda _, args: asked.append(len(args[0]))
+    )
+    return asked
+
+
+def weights(runner):
+    return {k: v.clone() for k, v in runner.model.state_dict().items()}
+
+
+def test_filling_reading_and_live_runs_are_alike(small_runner, tmp_path):
+    def shared(config):
+        exact(config)
+        config.model.teacher.cache_dir = str(tmp_path / 'cache')
+
+    filling = small_runner('filling', edit=shared, epochs=4)
+    filled = asked_of(filling)
+    filling.train()
+    assert filling.model.teacher.store.shapes == {'feature': (256,)}
+    assert sum(filled) > 2
+    reading = small_runner('reading', edit=shared, epochs=4)
+    read = asked_of(reading)
+    reading.train()
+    # The report at the start asks about one image, twice.
+    assert read == [1, 1]
+    ours, theirs = weights(filling), weights(reading)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    lively = small_runner('live', edit=live, epochs=4)
+    lively.train()
+    losses = [
+        runner.message_hub.get_scalar('train/loss').data[0]
+        for runner in (filling, lively)
+    ]
+    # The same images went through the teacher in other batches.
+    assert len(losses[0]) == len(losses[1]) > 4
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize('own', [False, True])
+def test_images_are_made_for_whom_they_are_needed(small_runner, own):
+    edit = teacher_view if own else lambda config: None
+    runner = small_runner(epochs=10, edit=edit)
+    keys = {}
+    preprocess = runner.model.data_preprocessor.forward
+
+    def watched(data, training=False):
+        if training:
+            names = {*data, *data.get('views', ())} - {'views'}
+            keys.setdefault(runner.epoch, set()).add(frozenset(names))
+        return preprocess(data, training)
+
+    runner.model.data_preprocessor.forward = watched
+    student = []
+    runner.model.student.backbone.register_forward_pre_hook(
+        lambda *_: student.append(runner.epoch)
+    )
+    runner.train()
+    label, both = {'data_samples'}, {'data_samples', 'inputs'}
+    # Five batches of two labelled images are one view of nine and a bit. The
+    # cache holds all four once both stages have been through them.
+    for epoch in (0, 1):
+        first = both | {'teacher'} if own else both
+        assert first in keys[epoch]
+    assert keys[8] == {frozenset(label)} and keys[9] == {frozenset(both)}
+    assert set(student) == {1, 3, 5, 7, 9}
+
+
+def damage(store):
+    """Changes a byte of every entry, as a torn write might."""
+    array = store._arrays['feature'].view('uint8')
+    array[..., 0] ^= 1
+    store.flush()
+
+
+@pytest.mark.parametrize('own', [False, True])
+def test_damaged_entries_are_made_again(small_runner, tmp_path, own):
+    def edit(config):
+        config.model.teacher.cache_dir = str(tmp_path / 'cache')
+        if own:
+            teacher_view(config, size=64)
+
+    first = small_runner('first', edit=edit)
+    first.train()
+    before = weights(first)
+    damage(first.model.teacher.store)
+    second = small_runner('second', edit=edit)
+    asked = asked_of(second)
+    second.train()
+    assert sum(asked) > 2
+    for name, value in weights(second).items():
+        torch.testing.assert_close(value, before[name], rtol=1e-2, atol=1e-2)
+
+
+def test_standardised_features_are_stored_as_they_were(small_runner):
+    def edit(config):
+        config.custom_hooks.append(STANDARDIZE)
+
+    runner = small_runner(edit=edit)
+    runner.train()
+    teacher = runner.model.teacher
+    stored = torch.from_numpy(teacher.store._arrays['feature'][:, 0]).float()
+    assert teacher.store._checksums[:, 0].all()
+    assert torch.allclose(teacher.feature_mean, stored.mean(0), atol=1e-5)
+
+
+def test_tokens_and_maps_are_cached(small_runner):
+    def edit(config):
+        config.model.teacher.outputs = ['feature', 'logits', 'tokens', 'maps']
+
+    runner = small_runner(edit=edit)
+    runner.train()
+    teacher = runner.model.teacher
+    shapes = dict(teacher.store.shapes)
+    stages = [name for name in shapes if name.startswith('maps.')]
+    assert len(stages) > 1
+    assert [len(shapes.pop(name)) for name in stages] == [3] * len(stages)
+    assert shapes == dict(feature=(256,), logits=(1000,), tokens=(9, 256))
+    assert teacher.store.manifest['grid'] == [3, 3]
+    assert teacher.store.grid == (3, 3)
+
+
+def test_nothing_for_a_teacher_that_is_not_cached(small_runner, tmp_path):
+    small_runner('live', edit=live).train()
+    small_runner(
+        'none',
+        name='baselines/source_only_mbv3_domain_folder.py',
+        **{'train_dataloader.batch_size': 2, 'train_cfg.max_epochs': 1},
+    ).train()
+    assert not list(tmp_path.rglob('teacher_cache'))
+
+
+def option(name, value):
+    return lambda config: config.merge_from_dict({name: value})
+
+
+def first_image(config):
+    folder = Path(config.data_root, 'photo', 'cat')
+    return sorted(folder.iterdir())[0]
+
+
+def other_pixels(config):
+    image = first_image(config)
+    image.write_bytes(sorted(image.parent.iterdir())[1].read_bytes())
+
+
+def other_name(config):
+    image = first_image(config)
+    image.rename(image.with_name('another' + image.suffix))
+
+
+def other_crop(config):
+    for stream in ('labelled', 'unlabelled'):
+        dataset = config.train_dataloader.dataset[stream]
+        dataset.pipeline[1].crop_ratio_range = (0.25, 1.0)
+
+
+INNER = 'model.teacher.teacher'
+OTHER = [
+    (option(f'{INNER}.model_name', 'test_efficientnet_ln'), ['teacher=']),
+    (option(f'{INNER}.input_size', 64), ['teacher_config.input_size=64']),
+    (option(f'{INNER}.dtype', 'bfloat16'), ['teacher_sha256']),
+    (option(f'{INNER}.interpolation', 'bilinear'), ['interpolation']),
+    (option(f'{INNER}.global_pool', 'max'), ['global_pool']),
+    (option('data_preprocessor.mean', [0.0] * 3), ['student_input.mean.0']),
+    (option('data_preprocessor.to_rgb', False), ['student_input.to_rgb']),
+    (option('data_preprocessor.pad_size_divisor', 64), ['padding.0=64']),
+    (other_crop, ['pipelines.labelled.1.crop_ratio_range.0=0.25', '0.5']),
+    (teacher_view, ['pipelines.teacher.0']),
+    (option('train_dataloader.dataset.seed', 1), ['seed=1']),
+    (option('train_dataloader.sampler.num_views', 3), ['views=3', '4']),
+    (exact, ["dtype='float32'", "'float16'"]),
+    # These two change the files themselves, so they come last.
+    (other_pixels, ['dataset_sha256']),
+    (other_name, ['dataset_sha256']),
+]
+
+
+def test_a_cache_of_something_else_is_refused(small_runner, tmp_path):
+    def shared(config):
+        config.model.teacher.cache_dir = str(tmp_path / 'cache')
+
+    open_caches(small_runner('first', edit=shared))
+    # How a teacher runs, and how long the run is, make no other outputs.
+    alike = {
+        f'{INNER}.max_batch': 2,
+        f'{INNER}.channels_last': False,
+        'model.general_weight': 7.0,
+        'train_dataloader.sampler.labelled': 3,
+        'train_dataloader.sampler.unlabelled': 1,
+    }
+    open_caches(small_runner('second', edit=shared, epochs=6, **alike))
+    for change, words in OTHER:
+
+        def other(config, change=change):
+            shared(config)
+            change(config)
+
+        with pytest.raises(UserError) as error:
+            open_caches(small_runner('second', edit=other))
+        assert all(word in str(error.value) for word in words), words
+
+
+@pytest.mark.parametrize('field', ['teacher_sha256', 'teacher_layers'])
+def test_another_network_is_another_teacher(small_runner, field):
+    open_caches(small_runner('first'))
+    runner = small_runner('first')
+    network = runner.model.teacher.teacher.model
+    if field == 'teacher_sha256':
+        next(network.parameters()).data[0] += 1
+    else:
+        for name, layer in list(network.named_modules()):
+            if isinstance(layer, torch.nn.SiLU):
+                network.set_submodule(name, torch.nn.ReLU())
+    with pytest.raises(UserError, match=field):
+        open_caches(runner)
+
+
+def test_a_manifest_says_what_it_depends_on(small_runner, tmp_path):
+    runner = small_runner('first')
+    open_caches(runner)
+    text = (tmp_path / 'first/teacher_cache/manifest.json').read_text()
+    manifest = json.loads(text)
+    # As the user wrote it, but for what makes no other outputs.
+    dataset = runner.cfg.train_dataloader.dataset
+    for stream, steps in manifest['pipelines'].items():
+        given = dataset[stream].pipeline
+        assert steps == json.loads(json.dumps(given))
+    teacher = manifest['teacher_config']
+    assert teacher['model_name'] == 'test_efficientnet'
+    assert 'checkpoint' not in teacher
+    assert manifest['teacher_sha256'] == runner.model.teacher.digest()
+    assert {'torch', 'mmcv', 'mmpretrain'} < set(manifest['made_with'])
+
+
+@pytest.mark.parametrize(
+    'options, word',
+    [
+        ({'train_dataloader.sampler.num_views': None}, 'num_views'),
+        ({'model.teacher.outputs': ['logits']}, 'outputs'),
+        ({'model.teacher.cache_dir': '/dev/null/cache'}, '/dev/null/cache'),
+        (
+            {
+                'data_preprocessor.batch_augments': dict(
+                    augments=dict(type='Mixup', alpha=1.0)
+                )
+            },
+            'augments',
+        ),
+    ],
+)
+def test_what_cannot_be_cached_is_refused(small_runner, options, word):
+    with pytest.raises(UserError, match=word):
+        open_caches(small_runner(**options))
+
+
+def test_other_datasets_and_runs_without_the_hook_are_refused(small_runner):
+    def plain(config):
+        loader = config.train_dataloader
+        loader.dataset = loader.dataset.labelled
+        loader.sampler = dict(type='DefaultSampler', shuffle=True)
+        loader.pop('batch_sampler')
+
+    def without_hook(config):
+        kept = [h for h in config.custom_hooks if 'Cache' not in h.type]
+        config.custom_hooks = kept
+
+    with pytest.raises(UserError, match='TwoStreamDataset'):
+        open_caches(small_runner(edit=plain))
+    with pytest.raises(UserError, match='TeacherCacheHook'):
+        small_runner(edit=without_hook).train()
+
+
+def test_a_place_where_nothing_can_be_written(small_runner, read_only):
+    runner = small_runner('first')
+    runner.train()
+    store = runner.model.teacher.store
+    missing = store.count_missing()
+    assert missing > 0
+    with read_only():
+        with pytest.raises(UserError, match=f'{missing} of 72'):
+            open_caches(small_runner('first'))
+        # A finished one needs nothing written.
+        path = store.folder / CHECKSUMS_FILE
+        path.write_bytes(b'\1' * path.stat().st_size)
+        (teacher,) = open_caches(small_runner('first')).values()
+        assert not teacher.store.writable
+
+
+@pytest.mark.parametrize('own', [None, KeyError('disk'), UserError('b.')])
+@pytest.mark.parametrize(
+    'other, kind, word',
+    [
+        ((True, 'rank 1 is wrong.'), UserError, 'rank 1'),
+        ((False, "KeyError('x')"), RuntimeError, 'rank 1'),
+        (None, None, ''),
+    ],
+)
+def test_whatever_a_rank_meets_the_others_go_on(
+    monkeypatch, own, other, kind, word
+):
+    monkeypatch.setattr(
+        opening, 'all_gather_object', lambda mine: [mine, other]
+    )
+
+    def action():
+        if own is not None:
+            raise own
+        return 'fine'
+
+    if own is None and kind is None:
+        assert together(action) == 'fine'
+        return
+    if kind is not UserError and own is not None:
+        kind, word = type(own), str(own)
+    elif isinstance(own, UserError):
+        word = 'b.'
+    with pytest.raises(kind, match=word):
+        together(action)
+
+
+@pytest.mark.slow
+class TestRanks(TwoRanks):
+    """Runs each test in two gloo processes."""
+
+    def test_a_mistake_of_one_rank_is_every_ranks(self):
+        self.join_group()
+
+        def action():
+            if self.rank == 1:
+                raise UserError('rank 1 has no disk.')
+            return 'fine'
+
+        with pytest.raises(UserError, match='rank 1'):
+            together(action)
+        assert together(lambda: self.rank) == self.rank
+        assert by_rank_0(lambda: f'of {self.rank}') == 'of 0'
