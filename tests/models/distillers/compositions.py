@@ -138,11 +138,7 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
     own = config.model
     model = dict(COMPOSITIONS[name])
     model.setdefault('student', own.student)
-    config.model = dict(
-        model,
-        input_size=32,
-        data_preprocessor=own.data_preprocessor,
-    )
+    config.model = dict(model, input_size=32)
     dataset = config.train_dataloader.dataset
     for stream in (dataset.labelled, dataset.unlabelled):
         stream.pipeline = _pipeline()
