@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
@@ -12,8 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, barrier, get_world_size
 from mmengine.runner import Runner
 
-from ..engine.launch import build_runner, untouched_on_error
-from ..engine.misspelt import naming_misspelt
+from ..engine.launch import build_runner
 from ..engine.teacher_pass import ask_about
 from ..engine.unwrap import unwrapped
 from ..errors import UserError, naming_files
@@ -62,11 +60,7 @@ def fill_cache(
             raise UserError(
                 f'{option} {value}: a whole number >= {least} is wanted.'
             )
-    with (
-        untouched_on_error(Path(config.work_dir)) as done,
-        naming_misspelt(),
-        naming_files(),
-    ):
+    with naming_files():
         runner = build_runner(config)
         store = open_cache(runner)
         if store is None:
@@ -81,7 +75,6 @@ def fill_cache(
         missing = by_rank_0(store.missing)
         if len(missing):
             _estimate(runner, model, store, missing, batch_size)
-            done.append(0)
             _fill(runner, model, missing, batch_size)
         store.flush()
         barrier()

@@ -9,8 +9,6 @@ from typing import Optional, Sequence
 
 from mmengine.config import DictAction
 
-from .distributed import VARIABLES
-
 
 class _Options(DictAction):
     """Says which option has no value."""
@@ -69,7 +67,7 @@ def parse_launched(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """
     parser.add_argument(
         '--launcher',
-        choices=['none', *VARIABLES],
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='job launcher',
     )

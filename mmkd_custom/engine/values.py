@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import types
 from numbers import Integral, Real
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterable,
-    Iterator,
     Optional,
     Tuple,
     Union,
@@ -20,28 +21,10 @@ from typing import (
 )
 
 from mmengine.config import Config
-from mmengine.registry import (
-    HOOKS,
-    LOG_PROCESSORS,
-    LOOPS,
-    METRICS,
-    PARAM_SCHEDULERS,
-    DefaultScope,
-    Registry,
-)
-from mmengine.runner import (
-    EpochBasedTrainLoop,
-    IterBasedTrainLoop,
-    Runner,
-    TestLoop,
-    ValLoop,
-)
-from torch.utils.data import DataLoader
+from mmengine.runner import Runner
 
 from ..errors import UserError, nearest
-from ..registry import DATASETS
-
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+from .building import LOADERS, parts_of
 
 _RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 #: What else is read at a config's top: by the runner, by MMPretrain's tools
@@ -78,24 +61,27 @@ _DICTS = (
     'randomness',
 )
 
-#: The least of the options that nothing refuses before they are used.
-_LEAST = {
-    'train_cfg.max_epochs': 1,
-    'train_cfg.max_iters': 1,
-    'train_cfg.val_interval': 1,
-    'auto_scale_lr.base_batch_size': 1,
-    'default_hooks.visualization.interval': 1,
-    'log_processor.window_size': 1,
-    'randomness.seed': 0,
-    **{f'{name}.batch_size': 1 for name in LOADERS},
-    **{f'{name}.num_workers': 0 for name in LOADERS},
+#: Least and, if there is one, largest value of the options that nothing
+#: refuses before they are used. NumPy's generators take no larger seed.
+_RANGES: Dict[str, Tuple[int, Optional[int]]] = {
+    'train_cfg.max_epochs': (1, None),
+    'train_cfg.max_iters': (1, None),
+    'train_cfg.val_interval': (1, None),
+    'auto_scale_lr.base_batch_size': (1, None),
+    'default_hooks.visualization.interval': (1, None),
+    'log_processor.window_size': (1, None),
+    'randomness.seed': (0, 2**32 - 1),
+    **{f'{name}.batch_size': (1, None) for name in LOADERS},
+    **{f'{name}.num_workers': (0, None) for name in LOADERS},
 }
+#: Where the numbers of a class are compared with its hints.
+_COUNTED = re.compile(
+    r'(train|val|test)_cfg|(custom|default)_hooks\.\w+|log_processor|'
+    r'param_scheduler.*|(val|test)_evaluator.*|(\w+_dataloader)(\.dataset)?'
+)
 _NUMBERS = {int, float, bool, type(None)}
 # X | Y is of a type of its own, from Python 3.10 on.
 _UNIONS = (Union, getattr(types, 'UnionType', Union))
-
-#: NumPy's generators take no larger seed.
-_MOST = {'randomness.seed': 2**32 - 1}
 
 
 def check_option_names(names: Iterable[str], config: Config) -> None:
@@ -158,89 +144,37 @@ def check_values(config: Config) -> None:
             range; the sentence names the option.
     """
     for name in _DICTS:
-        value = config.get(name)
-        if value is not None and not isinstance(value, dict):
-            # What a program builds may hold the objects themselves.
-            if isinstance(value, (str, int, float)):
-                raise UserError(f'{name}={value!r}, but a dict is wanted.')
-    with DefaultScope.overwrite_default_scope(
-        config.get('default_scope', 'mmkd_custom')
-    ):
-        for option, part, kind in _typed(config):
-            for name, wanted in _numbers(kind).items():
-                if name in part and not _fits(part[name], wanted):
-                    raise UserError(
-                        f'{option}{name}={part[name]!r}, but '
-                        f'{kind.__name__} wants '
-                        f'{" or ".join(t.__name__ for t in wanted)}.'
-                    )
-    for option, least in _LEAST.items():
+        # What a program builds may hold the objects themselves.
+        if isinstance(config.get(name), (str, int, float)):
+            raise UserError(f'{name}: expected a dict, got {config[name]!r}.')
+    for option, part, kind in parts_of(config):
+        if option and not _COUNTED.fullmatch(option):
+            continue
+        for name, types_ in _numbers(kind).items():
+            if name in part and not _fits(part[name], types_):
+                raise UserError(
+                    f'{f"{option}." if option else ""}{name}: {kind.__name__} '
+                    f'expected {" or ".join(t.__name__ for t in types_)}, got '
+                    f'{part[name]!r}.'
+                )
+    for option, (least, most) in _RANGES.items():
         value: Any = config._cfg_dict
         for key in option.split('.'):
             value = value.get(key) if isinstance(value, dict) else None
-        most = _MOST.get(option)
-        if value is None:
-            continue
-        if (
-            not isinstance(value, Integral)
-            or value < least
-            or (most is not None and value > most)
+        if value is not None and not (
+            isinstance(value, Integral)
+            and least <= value <= (value if most is None else most)
         ):
             raise UserError(
-                f'{option}={value!r}, but a whole number >= {least}'
-                + ('' if most is None else f' and <= {most}')
-                + ' is wanted.'
+                f'{option}: expected a whole number >= {least}'
+                f'{"" if most is None else f" and <= {most}"}, got {value!r}.'
             )
 
 
-def _typed(config: Config) -> Iterator[Tuple[str, dict, type]]:
-    """Gives each part that it is clear what becomes of, with its option."""
-    yield '', config._cfg_dict, Runner
-    loops = dict(train_cfg=EpochBasedTrainLoop, val_cfg=ValLoop)
-    if not (config.get('train_cfg') or {}).get('by_epoch', True):
-        loops['train_cfg'] = IterBasedTrainLoop
-    for name, kind in dict(loops, test_cfg=TestLoop).items():
-        yield from _parts(config.get(name), name, LOOPS, kind)
-    for name in LOADERS:
-        loader = config.get(name) or {}
-        yield from _parts(loader, name, None, DataLoader)
-        yield from _parts(loader.get('dataset'), f'{name}.dataset', DATASETS)
-    for name, registry in (
-        ('custom_hooks', HOOKS),
-        ('param_scheduler', PARAM_SCHEDULERS),
-        ('val_evaluator', METRICS),
-        ('test_evaluator', METRICS),
-        ('log_processor', LOG_PROCESSORS),
-    ):
-        yield from _parts(config.get(name), name, registry)
-    for name, part in (config.get('default_hooks') or {}).items():
-        yield from _parts(part, f'default_hooks.{name}', HOOKS)
-
-
-def _parts(
-    node: Any,
-    option: str,
-    registry: Optional[Registry],
-    kind: Optional[type] = None,
-) -> Iterator[Tuple[str, dict, type]]:
-    if isinstance(node, (list, tuple)):
-        for i, part in enumerate(node):
-            yield from _parts(part, f'{option}.{i}', registry, kind)
-    elif isinstance(node, dict):
-        named = node.get('type')
-        if registry is not None and isinstance(named, str):
-            kind = registry.get(named)
-        elif named is not None:
-            kind = named
-        # What is of no known type is told where it is built.
-        if inspect.isclass(kind):
-            yield f'{option}.', node, kind
-
-
-def _numbers(kind: type) -> Dict[str, Tuple[type, ...]]:
-    """Gives the arguments that a class says are numbers, and of which type."""
+def _numbers(kind: Callable) -> Dict[str, Tuple[type, ...]]:
+    """Finds the arguments that a class says are numbers, and of which type."""
     found: Dict[str, Tuple[type, ...]] = {}
-    for owner in reversed(kind.__mro__):
+    for owner in reversed(getattr(kind, '__mro__', ())):
         takes = vars(owner).get('__init__')
         try:
             hints = get_type_hints(takes)
@@ -259,7 +193,7 @@ def _numbers(kind: type) -> Dict[str, Tuple[type, ...]]:
     return found
 
 
-def _fits(value: Any, wanted: Tuple[type, ...]) -> bool:
+def _fits(value: Any, allowed: Tuple[type, ...]) -> bool:
     if value is None:
-        return bool in wanted or type(None) in wanted
-    return isinstance(value, Real if float in wanted else Integral)
+        return bool in allowed or type(None) in allowed
+    return isinstance(value, Real if float in allowed else Integral)

@@ -16,7 +16,7 @@ from ..datasets.two_stream.sampler import (
     TwoStreamBatchSampler,
     TwoStreamSampler,
 )
-from ..engine.misspelt import naming_misspelt
+from ..engine.building import naming_misspelt
 from ..errors import UserError
 from ..stages import STREAMS
 from ..utils.progress import progress_bar
@@ -63,7 +63,7 @@ def loader_throughput(
     scope = DefaultScope.overwrite_default_scope(
         config.get('default_scope', 'mmkd_custom')
     )
-    with scope, naming_misspelt():
+    with scope, naming_misspelt(config):
         two_stream = Runner.build_dataloader(options, seed=0)
         left_out = _prepare(two_stream)
         plain = plain_loader(two_stream, options)
