@@ -61,7 +61,7 @@ def fill_cache(
                 f'{option} {value}: a whole number >= {least} is wanted.'
             )
     with naming_files():
-        runner = build_runner(config)
+        runner = build_runner(config, 'train')
         store = open_cache(runner)
         if store is None:
             raise UserError(

@@ -6,7 +6,7 @@ import copy
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, Union
+from typing import Dict, Iterator, Optional, Union
 from urllib.error import URLError
 
 import torch
@@ -52,7 +52,7 @@ def train(config: Config) -> Dict[str, float]:
     # Datasets, optimisers and schedules are built by runner.train() only.
     with naming_misspelt(config, lambda: not built.reached):
         with naming_files(), _naming_downloads(config):
-            runner = build_runner(config)
+            runner = build_runner(config, 'train')
             runner.register_hook(built)
             if overwrite:
                 runner.register_hook(OverwriteHook())
@@ -130,7 +130,7 @@ def _augment(config: Config) -> None:
     config.test_dataloader.dataset = with_pipeline(dataset, augmented)
 
 
-def build_runner(config: Config, loop: str = 'train') -> Runner:
+def build_runner(config: Config, loop: Optional[str] = None) -> Runner:
     """Builds the runner, or the registered ``runner_type`` of the config.
 
     Whatever the config's hooks are, the classes are compared, no run goes on
@@ -139,14 +139,14 @@ def build_runner(config: Config, loop: str = 'train') -> Runner:
 
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.prepare`.
-        loop (str): Which loop is built with it: 'train' or 'test'. Defaults
-            to 'train'.
+        loop (str, optional): The loop that is to be run, 'train' or 'test':
+            it is built too. Defaults to None.
 
     Returns:
-        Runner: With its model, its hooks and that loop.
+        Runner: With its model and its hooks.
 
     Raises:
-        UserError: If it cannot be built.
+        UserError: If it cannot be built, or has no such loop.
     """
     with naming_misspelt(config):
         _distribute(config)
@@ -161,7 +161,7 @@ def build_runner(config: Config, loop: str = 'train') -> Runner:
             StorableHook,
         ):
             ensure_hook(runner, kind)
-        if getattr(runner, f'{loop}_loop') is None:
+        if loop and getattr(runner, f'{loop}_loop') is None:
             raise UserError(
                 f'config: expected {loop}_dataloader and {loop}_cfg, got none.'
             )
@@ -233,7 +233,8 @@ def _check_start(config: Config, overwrite: bool) -> None:
 class _Built(Hook):
     """Notes that all is built: what then goes wrong is a defect."""
 
-    priority = 'VERY_HIGH'
+    # Before any hook of the config.
+    priority = 'HIGHEST'
     reached = False
 
     def before_run(self, runner: Runner) -> None:
