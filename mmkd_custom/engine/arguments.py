@@ -11,7 +11,7 @@ from mmengine.config import DictAction
 
 
 class _Options(DictAction):
-    """Says which option has no value."""
+    """Names the option that has no value."""
 
     def __call__(
         self,
@@ -23,7 +23,7 @@ class _Options(DictAction):
         for value in values:
             if '=' not in value:
                 raise argparse.ArgumentError(
-                    self, f'{value!r}: key=value is wanted'
+                    self, f'expected key=value, got {value!r}'
                 )
         super().__call__(parser, namespace, values, option_string)
 

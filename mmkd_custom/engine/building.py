@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
 import traceback
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ _NAMED = (
 def naming_misspelt(
     config: dict, building: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
-    """Says what of a config MMEngine cannot build by.
+    """Names what of a config MMEngine cannot build by.
 
     Args:
         config (dict): What is built.
@@ -65,23 +66,41 @@ def naming_misspelt(
         sentence = _misspelt(error, config)
         if sentence is None and not building():
             raise
-        raise UserError(sentence or _unbuilt(error)) from error
+        raise UserError(sentence or _unbuilt(error, config)) from error
     except Exception as error:
         # What a rank meets that has lost another is nothing of the config's.
         lost = isinstance(error, RuntimeError) and get_world_size() > 1
         if lost or not building():
             raise
-        raise UserError(_unbuilt(error)) from error
+        raise UserError(_unbuilt(error, config)) from error
 
 
-def _unbuilt(error: Exception) -> str:
-    """Tells an exception in short: there will be no traceback."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    message = textwrap.shorten(str(error) or last.line or '', 300)
-    return (
-        f'config: cannot be built ({type(error).__name__} in '
-        f'{Path(last.filename).name}:{last.lineno}: {message}).'
+def _unbuilt(error: Exception, config: dict) -> str:
+    """Writes an exception in short: there will be no traceback.
+
+    The part of the config is the one whose class lies in the innermost file.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    message = textwrap.shorten(str(error) or frames[-1].line or '', 300)
+    said = (
+        f'({type(error).__name__} in {Path(frames[-1].filename).name}:'
+        f'{frames[-1].lineno}: {message})'
     )
+    files = [frame.filename for frame in frames]
+    what, best = 'config: cannot be built', -1
+    for option, part, kind in parts_of(config):
+        owner = inspect.isclass(kind) and sys.modules.get(kind.__module__)
+        file = getattr(owner, '__file__', None)
+        depth = len(files) - files[::-1].index(file) if file in files else -1
+        if option and depth > best:
+            values = ', '.join(
+                f'{name}={value!r:.60}'
+                for name, value in part.items()
+                if name != 'type' and isinstance(value, (str, int, float))
+            )
+            what = f'{option}: {kind.__name__} cannot be built of {values}'
+            best = depth
+    return f'{what} {said}.'
 
 
 def _misspelt(error: Exception, config: dict) -> Optional[str]:
@@ -102,7 +121,8 @@ def _misspelt(error: Exception, config: dict) -> Optional[str]:
     found = re.search(r"unexpected keyword argument '(\w+)'", message)
     for option, part, kind in parts_of(config) if found else ():
         known = _parameters(kind)
-        if found[1] in part and found[1] not in known:
+        # A variable at the top is nobody's argument.
+        if option and found[1] in part and found[1] not in known:
             return (
                 f'{option}.{found[1]}: {kind.__name__} takes no argument '
                 f'{found[1]!r} ({nearest(found[1], known)}).'
@@ -121,7 +141,7 @@ def _misspelt(error: Exception, config: dict) -> Optional[str]:
 
 
 def _unknown(option: str, name: str, what: str) -> str:
-    """Says which types of a kind there are."""
+    """Names the nearest types of a kind."""
     known: Set[str] = set()
     for one in vars(registries).values():
         while isinstance(one, Registry) and one.name == what:

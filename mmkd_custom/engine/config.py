@@ -58,7 +58,7 @@ def read_config(path: Union[str, Path]) -> Config:
 
 
 def _quoted(value: str) -> str:
-    """Gives the replacement that puts a value into a quoted text."""
+    """Returns the replacement that puts a value into a quoted text."""
     inside = re.sub(r'([\\\'"])', r'\\\1', value).replace('\n', r'\n')
     return inside.replace('\\', r'\\')
 

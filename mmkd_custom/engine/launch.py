@@ -243,7 +243,7 @@ class _Built(Hook):
 
 @contextmanager
 def _naming_downloads(config: Config) -> Iterator[None]:
-    """Says what to fetch by hand when a download fails."""
+    """Names what to fetch by hand when a download fails."""
     try:
         yield
     except URLError as error:

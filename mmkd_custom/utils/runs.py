@@ -175,7 +175,7 @@ def check_work_dir(
 
 
 def run_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
-    """Gives what a checkpoint says about the run that wrote it.
+    """Returns what a checkpoint says about the run that wrote it.
 
     Args:
         checkpoint (Mapping): Content of a checkpoint.
