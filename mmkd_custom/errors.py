@@ -64,23 +64,13 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
 
 
 #: What the place of a file is to blame for.
-_PLACES = (
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-)
-
-
+_PLACES = {
+    getattr(errno, name)
+    for name in (
+        'EACCES EDQUOT EEXIST EFBIG EINVAL EISDIR ELOOP ENAMETOOLONG ENOENT '
+        'ENOSPC ENOTDIR EPERM EROFS'
+    ).split()
+}
 #: ... without knowing of which file.
 _FULL = (errno.EDQUOT, errno.EFBIG, errno.ENOSPC)
 

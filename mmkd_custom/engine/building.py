@@ -29,6 +29,26 @@ from ..errors import UserError, nearest
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
+#: What a runner takes of a config's top.
+RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+#: What else is read at a config's top: by the runner, by MMPretrain's tools
+#: and by this project.
+ALSO = {
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'initial_weights',
+    'model_wrapper_cfg',
+    'runner_type',
+    'strategy',
+    'sync_bn',
+    'task',
+    'tta_model',
+    'tta_pipeline',
+}
+
 #: What the sections without a type become.
 _UNTYPED = {
     'val_cfg': ValLoop,
@@ -92,7 +112,7 @@ def _unbuilt(error: Exception, config: dict) -> str:
         owner = inspect.isclass(kind) and sys.modules.get(kind.__module__)
         file = getattr(owner, '__file__', None)
         depth = len(files) - files[::-1].index(file) if file in files else -1
-        if option and depth > best:
+        if kind is not Runner and depth > best:
             values = ', '.join(
                 f'{name}={value!r:.60}'
                 for name, value in part.items()
@@ -108,11 +128,11 @@ def _misspelt(error: Exception, config: dict) -> Optional[str]:
     message = str(error.args[0]) if error.args else ''
     found = re.match(r'(\S+) is not in the .*?(\w[\w ]*) registry', message)
     if isinstance(error, KeyError) and found:
-        for option, part in _dicts(config):
+        for option, part in dicts_of(config):
             for key in ('type', 'constructor', 'runner_type'):
                 if part.get(key) == found[1]:
                     return _unknown(f'{option}{key}', *found.groups())
-    for option, part in _dicts(config):
+    for option, part in dicts_of(config):
         # MMEngine goes on with what the registry does not know.
         kind = part.get('type')
         if option.endswith('optimizer.') and isinstance(kind, str):
@@ -122,7 +142,7 @@ def _misspelt(error: Exception, config: dict) -> Optional[str]:
     for option, part, kind in parts_of(config) if found else ():
         known = _parameters(kind)
         # A variable at the top is nobody's argument.
-        if option and found[1] in part and found[1] not in known:
+        if kind is not Runner and found[1] in {*part} - known:
             return (
                 f'{option}.{found[1]}: {kind.__name__} takes no argument '
                 f'{found[1]!r} ({nearest(found[1], known)}).'
@@ -153,17 +173,27 @@ def _unknown(option: str, name: str, what: str) -> str:
     )
 
 
-def _dicts(node: Any, option: str = '') -> Iterator[Tuple[str, dict]]:
-    """Yields each dict of a config after the option that it is at."""
+def dicts_of(node: Any, option: str = '') -> Iterator[Tuple[str, dict]]:
+    """Finds each dict of a config that a runner reads.
+
+    Args:
+        node (Any): A config, or a part of one.
+        option (str): Where the part is, with a dot. Defaults to ''.
+
+    Yields:
+        tuple[str, dict]: The option it is at, with a dot; the dict.
+    """
     if isinstance(node, Config):
-        node = node._cfg_dict
+        # Else a variable, of which the file has made other options.
+        top = node._cfg_dict.items()
+        node = {k: v for k, v in top if k in RUNNER or k in ALSO}
     if isinstance(node, dict):
         yield option, node
     pairs = node.items() if isinstance(node, dict) else ()
     if isinstance(node, (list, tuple)):
         pairs = enumerate(node)
     for key, value in pairs:
-        yield from _dicts(value, f'{option}{key}.')
+        yield from dicts_of(value, f'{option}{key}.')
 
 
 def parts_of(config: dict) -> Iterator[Tuple[str, dict, Callable]]:
@@ -182,7 +212,7 @@ def parts_of(config: dict) -> Iterator[Tuple[str, dict, Callable]]:
     )
     if isinstance(config, Config):
         untyped[''] = Runner
-    for option, part in _dicts(config):
+    for option, part in dicts_of(config):
         option = option.rstrip('.')
         kind = part.get('type', untyped.get(option))
         kind = _class(kind) if isinstance(kind, str) else kind

@@ -92,12 +92,6 @@ def test_variable_that_breaks_the_config_is_named(data, monkeypatch):
     assert all(w in str(error.value) for w in (SHIPPED.name, 'abc', 'SEED'))
 
 
-def test_options_are_merged(plain):
-    config = plain(**{'train_dataloader.num_workers': 7})
-    assert config.train_dataloader.num_workers == 7
-    assert config.train_dataloader.batch_size == 4
-
-
 @pytest.mark.parametrize(
     'key, value, words',
     [
