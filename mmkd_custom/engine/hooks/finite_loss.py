@@ -59,8 +59,7 @@ class FiniteLossHook(Hook):
         if max(counts) > 1:
             raise UserError(
                 'FiniteLossHook: expected optim_wrapper.accumulative_counts=1 '
-                f"with action='skip', got {max(counts)}: what a batch left "
-                'out adds to gradients that others share cannot be taken back.'
+                f"with action='skip', got {max(counts)}."
             )
         update = wrapper.update_params
 
@@ -81,9 +80,7 @@ class FiniteLossHook(Hook):
 
         wrapper.update_params = update_if_finite
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Remembers statistics that a forward pass may spoil."""
         if self.action == 'skip':
             self._buffers = [b.clone() for b in unwrapped(runner).buffers()]

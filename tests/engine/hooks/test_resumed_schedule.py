@@ -225,9 +225,7 @@ def test_every_scheduler(tmp_path, name):
 
 
 WARM_UP = [
-    dict(
-        type='LinearLR', start_factor=0.1, end=2, convert_to_iter_based=True
-    ),
+    dict(type='LinearLR', start_factor=0.1, end=2, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=2, convert_to_iter_based=True),
     dict(ARGUMENTS['ReduceOnPlateau'], type='ReduceOnPlateauLR'),
 ]
