@@ -59,7 +59,7 @@ class ClassesHook(Hook):
             if name != 'train':
                 _check_evaluation(runner, name, dataset)
         if first == 'train':
-            _check_teacher(unwrapped(runner), datasets[first])
+            _check_teachers(unwrapped(runner), datasets[first])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks what the checkpoint says its classes are.
@@ -158,28 +158,29 @@ def _check_evaluation(runner: Runner, name: str, dataset: Any) -> None:
     )
 
 
-def _check_teacher(model: Any, dataset: Any) -> None:
+def _check_teachers(model: Any, dataset: Any) -> None:
     classes = _classes(dataset)
-    if (
-        not isinstance(model, BaseDistiller)
-        or LOGITS not in model.teacher_wants
-        or classes is None
-    ):
+    if not isinstance(model, BaseDistiller) or classes is None:
         return
-    check_teacher(model.teacher, classes)
     known = list(dataset.metainfo.get('class_names') or prompt_names(classes))
-    members = getattr(model.teacher, 'teachers', ())
-    for teacher in (model.teacher, *members):
-        # Prompts may name a class otherwise: only their order can be told.
-        names = prompt_names(getattr(teacher, 'class_names', None) or ())
-        for number, name in enumerate(names):
-            if name in known and name not in known[number : number + 1]:
-                raise UserError(
-                    f'teacher {teacher.name}: class_names[{number}] is '
-                    f'{name!r}, which is class {known.index(name)} of the '
-                    "labelled dataset; give them in the dataset's order "
-                    "(class_names='auto')."
-                )
+    for name, teacher in model.teachers.items():
+        if LOGITS not in model.asked(name):
+            continue
+        check_teacher(teacher, classes)
+        for member in (teacher, *getattr(teacher, 'teachers', ())):
+            _check_prompts(member, known)
+
+
+def _check_prompts(teacher: Any, known: Sequence[str]) -> None:
+    """Prompts may name a class otherwise: only their order can be told."""
+    names = prompt_names(getattr(teacher, 'class_names', None) or ())
+    for number, name in enumerate(names):
+        if name in known and name not in known[number : number + 1]:
+            raise UserError(
+                f'teacher {teacher.name}: expected class_names in the order '
+                f'of the labelled dataset, got {name!r}, its class '
+                f"{known.index(name)}, as class {number}; give 'auto'."
+            )
 
 
 def _check_counts(runner: Runner) -> None:
