@@ -11,6 +11,12 @@ from mmkd_custom.stages import DISTILLATION
 from tests.cli import REPOSITORY
 from tests.helpers import forget_instances, make_domains
 
+#: A short run without a teacher, which takes half the time.
+PLAIN = {
+    'name': 'baselines/source_only_mbv3_domain_folder.py',
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.sampler.epoch_length': 1,
+}
 #: Batches of 2 + 2 from 3 x 3 images a domain: five an epoch.
 EPOCH_LENGTH = 5
 

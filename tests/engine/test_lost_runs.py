@@ -14,14 +14,7 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.registry import HOOKS
 from mmkd_custom.utils.files import load_checkpoint
 from mmkd_custom.utils.runs import left_by_run
-
-PLAIN = dict(
-    name='baselines/source_only_mbv3_domain_folder.py',
-    **{
-        'train_dataloader.sampler.labelled': 4,
-        'train_dataloader.sampler.epoch_length': 1,
-    },
-)
+from tests.runners import PLAIN
 
 
 class Noting(Hook):

@@ -11,6 +11,7 @@ from mmkd_custom.engine.hooks.classes import ClassesHook
 from mmkd_custom.engine.launch import test as run_test
 from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import UserError
+from tests.runners import PLAIN
 
 
 @pytest.fixture
@@ -110,26 +111,25 @@ def test_fewer_classes_than_the_model_has_are_refused(small_runner, tmp_path):
 def test_a_checkpoint_of_other_classes_is_refused(
     small_config, small_runner, tmp_path
 ):
-    short = {'train_dataloader.sampler.epoch_length': 1}
-    small_runner(epochs=2, **short).train()
+    small_runner(**PLAIN).train()
     student = tmp_path / 'work' / 'student.pth'
     last = tmp_path / 'work' / 'epoch_2.pth'
     for path in (student, last):
-        assert run_test(small_config('test'), path)
+        assert run_test(small_config('test', **PLAIN), path)
         content = torch.load(path, weights_only=False)
         meta = content['meta']
         names = meta.get('dataset_meta', meta)
         names['classes'] = ['cat', 'owl', 'dog']
         torch.save(content, path)
         with pytest.raises(UserError, match=f"{path.name}: .* 'owl'"):
-            run_test(small_config(path.stem), path)
-    config = small_config('resume', epochs=3, **short)
+            run_test(small_config(path.stem, **PLAIN), path)
+    config = small_config('resume', epochs=3, **PLAIN)
     config.resume, config.load_from = True, str(last)
     with pytest.raises(UserError, match="epoch_2.pth: .* 'owl'"):
         train(config)
     assert not (tmp_path / 'resume' / 'student.pth').exists()
     # What starts from weights may have another task.
-    config = small_config('start', **short)
+    config = small_config('start', **PLAIN)
     config.load_from = str(last)
     train(config)
     assert (tmp_path / 'start' / 'student.pth').exists()
@@ -148,10 +148,11 @@ def test_without_labels_there_are_predictions_only(
             dict(type='PackInputs'),
         ],
     )
-    runner = small_runner()
+    runner = small_runner(**PLAIN)
     weights = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=runner.model.state_dict()), weights)
     options = {
+        **PLAIN,
         'test_dataloader.dataset': unlabelled,
     }
     with pytest.raises(UserError, match='test_evaluator.*--out'):
@@ -183,16 +184,13 @@ def test_logits_of_other_classes_are_refused(check, monkeypatch):
         hook.before_run(runner)
 
 
-PLAIN = 'baselines/source_only_mbv3_domain_folder.py'
-
-
 @pytest.fixture
 def refused(small_runner):
     """Starts a plain classifier on three classes; gives the sentence."""
 
     def run(edit=lambda config: None, **options):
-        options['train_dataloader.batch_size'] = 2
-        runner = small_runner(name=PLAIN, validate=True, edit=edit, **options)
+        options = {**PLAIN, **options}
+        runner = small_runner(validate=True, edit=edit, **options)
         with pytest.raises(UserError) as error:
             runner.train()
         assert runner.iter == 0

@@ -249,7 +249,7 @@ def test_a_loop_by_iterations(tmp_path, name):
     cfg = [dict(scheduler(name))]
     if name == 'PolyLR':
         cfg[0]['by_epoch'] = False
-    compare(tmp_path, cfg, 12, 18, 10, staged=False, by_iter=True)
+    compare(tmp_path, cfg, 6, 9, 5, staged=False, by_iter=True)
 
 
 def test_unchanged_length_takes_what_the_checkpoint_says(tmp_path):
