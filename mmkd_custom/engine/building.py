@@ -216,7 +216,8 @@ def parts_of(config: dict) -> Iterator[Tuple[str, dict, Callable]]:
         option = option.rstrip('.')
         kind = part.get('type', untyped.get(option))
         kind = _class(kind) if isinstance(kind, str) else kind
-        if callable(kind):
+        # A partial function, say, has no name to be told by.
+        if callable(kind) and hasattr(kind, '__name__'):
             yield option, part, kind
 
 
