@@ -181,7 +181,8 @@ def test_student_holds_the_averaged_weights(small_runner, tmp_path):
 
 
 def test_a_lost_evaluation_is_made_up_for(small_runner, tmp_path):
-    options = dict(epochs=4, validate=True, **PLAIN)
+    options = {'epochs': 4, 'validate': True, **PLAIN}
+    options['train_cfg.val_interval'] = 2
     small_runner('whole', **options).train()
     whole = results(tmp_path / 'whole')
     assert [entry['epoch'] for entry in whole['history']] == [2, 4]
