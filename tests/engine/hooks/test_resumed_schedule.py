@@ -206,7 +206,6 @@ def compare(tmp_path, cfg, old, new, at, **options):
     by_iter = options.get('by_iter')
     name = f'iter_{at}.pth' if by_iter else f'epoch_{at}.pth'
     file = tmp_path / 'short' / name
-    # As `--resume auto` asks.
     assert load_checkpoint(file)['param_schedulers']
     resumed = run(tmp_path / 'resumed', cfg, new, resume=file, **options)
     assert same(resumed, straight, at if by_iter else at * LENGTH)
