@@ -48,16 +48,7 @@ class AtomicBackend(LocalBackend):
 def load_local(filename: str, map_location: Any = None) -> dict:
     """Loads a file for MMEngine, which does not look at checksums.
 
-    Args:
-        filename (str): The file.
-        map_location (Any): Where tensors go, as for ``torch.load``. Defaults
-            to None.
-
-    Returns:
-        dict: Its content.
-
-    Raises:
-        UserError: As :func:`~mmkd_custom.utils.files.load_checkpoint`.
+    As :func:`~mmkd_custom.utils.files.load_checkpoint`.
     """
     return load_checkpoint(Path(filename).expanduser(), map_location)
 
