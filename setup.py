@@ -1,19 +1,9 @@
 """Package metadata.
 
-Two distributions provide the package ``mmcv``: ``mmcv`` (with compiled
-operators, no wheel for many versions of torch) and ``mmcv-lite`` (pure
-Python, enough for this package). A requirement cannot say "either", so it is
-decided here: where ``mmcv`` is installed already, nothing is asked for;
-otherwise ``mmcv-lite`` is. The decision is taken when the metadata is built,
-so a wheel keeps that of the machine that built it, and an environment that
-gets ``mmcv`` later holds both: the tools then say so. A
-compiled ``mmcv`` belongs to one version of torch: install torch >= 2.6 before
-it, else pip replaces torch under it.
+The package ``mmcv`` comes from ``mmcv-lite`` (pure Python, enough here). Who
+has ``mmcv``, which provides the same files, installs with ``--no-deps``.
 """
 
-import sys
-import sysconfig
-from importlib import metadata
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -30,17 +20,6 @@ def version() -> str:
 def long_description() -> str:
     readme = HERE / 'README.md'
     return readme.read_text(encoding='utf-8') if readme.is_file() else ''
-
-
-def mmcv_requirement() -> list:
-    # pip's isolated build hides the environment from sys.path, but not where
-    # its packages lie.
-    folders = {*sys.path, *map(sysconfig.get_path, ('purelib', 'platlib'))}
-    names = {
-        (found.metadata['Name'] or '').lower()
-        for found in metadata.distributions(path=sorted(folders))
-    }
-    return [] if 'mmcv' in names else ['mmcv-lite>=2.0.0,<2.4']
 
 
 # LoRA for teachers that are adapted.
@@ -77,10 +56,9 @@ setup(
     install_requires=[
         'mmengine>=0.10.7,<1.0',
         'mmpretrain>=1.2.0,<2.0',
-        *mmcv_requirement(),
+        'mmcv-lite>=2.0.0,<2.4',
         'numpy>=1.22',
         'open_clip_torch>=2.24.0',
-        'packaging>=21.0',
         'pillow>=9.0',
         'rich>=13.0',
         'safetensors>=0.4.0',

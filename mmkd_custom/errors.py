@@ -22,8 +22,8 @@ EXIT_CLOSED_PIPE = 141
 class UserError(Exception):
     """The user's input is wrong.
 
-    The message is one sentence that names the file, option or tensor, says
-    what came and what was wanted. Tools print it without a traceback and end
+    The message is one sentence that names the file, option or tensor:
+    "expected X, got Y". Tools print it without a traceback and end
     with exit code 2; anything else that escapes is a defect.
     """
 
@@ -37,7 +37,7 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Says which of the known names are nearest to an unknown one.
+    """Names which of the known names are nearest to an unknown one.
 
     Args:
         name (str): The name that was not found.
@@ -64,35 +64,25 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
 
 
 #: What the place of a file is to blame for.
-_PLACES = (
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-)
-
-
+_PLACES = {
+    getattr(errno, name)
+    for name in (
+        'EACCES EDQUOT EEXIST EFBIG EINVAL EISDIR ELOOP ENAMETOOLONG ENOENT '
+        'ENOSPC ENOTDIR EPERM EROFS'
+    ).split()
+}
 #: ... without knowing of which file.
 _FULL = (errno.EDQUOT, errno.EFBIG, errno.ENOSPC)
 
 
 @contextmanager
 def naming_files() -> Iterator[None]:
-    """Says which file cannot be read or written because of where it is.
+    """Names which file cannot be read or written because of where it is.
 
     Raises:
         UserError: In place of the system's error about a file's place: a
-            missing folder or permission, a folder where a file is wanted, a
-            full disk.
+            missing folder or permission, a folder in place of a file, a full
+            disk.
     """
     try:
         yield

@@ -35,12 +35,12 @@ class Stage:
     streams: Tuple[str, ...] = (LABELLED, UNLABELLED)
 
     def draws(self, stream: str) -> bool:
-        """Says whether the stage's batches hold images of a stream."""
+        """Whether the stage's batches hold images of a stream."""
         return draws(self.streams, stream)
 
 
 def draws(streams: Sequence[str], stream: str) -> bool:
-    """Says whether a choice of streams takes in a stream.
+    """Whether a choice of streams takes in a stream.
 
     Synthetic images go wherever unlabelled ones go: to a distiller both are
     images without a label.
@@ -77,20 +77,20 @@ class StageSchedule:
                 or stage.epochs < 0
             ):
                 raise UserError(
-                    f'schedule: the length of stage {stage.name!r} must be a '
-                    f'whole number of epochs >= 0, but got {stage.epochs!r}.'
+                    f'schedule.{stage.name}: expected a whole number of '
+                    f'epochs >= 0, got {stage.epochs!r}.'
                 )
         self.stages = tuple(stage for stage in stages if stage.epochs > 0)
         if DISTILLATION not in {stage.name for stage in self.stages}:
             lengths = {stage.name: stage.epochs for stage in stages}
             raise UserError(
-                f'schedule: {lengths} holds no distillation epoch, but at '
-                f"least one epoch of stage '{DISTILLATION}' is wanted."
+                'schedule: expected at least one epoch of stage '
+                f"'{DISTILLATION}', got {lengths}."
             )
         self.period = sum(stage.epochs for stage in self.stages)
 
     def __call__(self, epoch: int) -> Stage:
-        """Gives the stage of an epoch, counted from 0."""
+        """Returns the stage of an epoch, counted from 0."""
         position = epoch % self.period
         for stage in self.stages:
             if position < stage.epochs:

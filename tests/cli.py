@@ -1,10 +1,11 @@
-"""Runs the tools as a user does: in a process of their own."""
+"""Runs the tools, as a user does in processes of their own, or here."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import random
+import runpy
 import signal
 import socket
 import subprocess
@@ -12,6 +13,9 @@ import sys
 import time
 from pathlib import Path
 from typing import Callable, Optional, Sequence
+from unittest import mock
+
+from tests.helpers import forget_instances
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -77,6 +81,23 @@ def run_tool(
         text=True,
         timeout=timeout,
     )
+
+
+def call_tool(tool: str, *arguments: object) -> int:
+    """Runs a tool in this process, which takes a tenth of the time.
+
+    Returns:
+        int: Its exit code.
+    """
+    # Runners made within one second share their name.
+    forget_instances()
+    path = str(REPOSITORY / 'tools' / tool)
+    with mock.patch.object(sys, 'argv', [path, *map(str, arguments)]):
+        try:
+            runpy.run_path(path, run_name='__main__')
+        except SystemExit as left:
+            return left.code or 0
+    return 0
 
 
 def kill_when(

@@ -11,6 +11,12 @@ from mmkd_custom.stages import DISTILLATION
 from tests.cli import REPOSITORY
 from tests.helpers import forget_instances, make_domains
 
+#: A short run without a teacher, which takes half the time.
+PLAIN = {
+    'name': 'baselines/source_only_mbv3_domain_folder.py',
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.sampler.epoch_length': 1,
+}
 #: Batches of 2 + 2 from 3 x 3 images a domain: five an epoch.
 EPOCH_LENGTH = 5
 
@@ -35,8 +41,8 @@ class Average(Hook):
 
 
 @pytest.fixture
-def small_runner(tmp_path, monkeypatch):
-    """Builds a runner of a shipped domain-folder config, made small."""
+def small_config(tmp_path, monkeypatch):
+    """Prepares a shipped domain-folder config, made small."""
     root = make_domains(tmp_path / 'data', per_class=3)
     for name, value in dict(
         DATA_ROOT=str(root), SOURCE='art', TARGET='photo'
@@ -52,6 +58,7 @@ def small_runner(tmp_path, monkeypatch):
         seed=0,
         epochs=2,
         edit=lambda config: None,
+        overwrite=False,
         **options,
     ):
         monkeypatch.setenv('SEED', str(seed))
@@ -69,6 +76,7 @@ def small_runner(tmp_path, monkeypatch):
                 'train_dataloader.sampler.labelled': 2,
                 'train_dataloader.sampler.unlabelled': 2,
                 'val_dataloader.num_workers': 0,
+                'test_dataloader.num_workers': 0,
                 'train_cfg.max_epochs': epochs,
                 'default_hooks.checkpoint.max_keep_ckpts': -1,
                 **options,
@@ -79,12 +87,23 @@ def small_runner(tmp_path, monkeypatch):
             config,
             config_path=path,
             work_dir=str(tmp_path / Path(work_dir)),
-            resume=None if resume is None else str(tmp_path / resume),
+            resume=resume
+            if resume in (None, 'auto')
+            else str(tmp_path / resume),
             validate=validate,
+            overwrite=overwrite,
         )
         # Runners made within one second share their name, and with it what
         # MMEngine keeps by name.
         forget_instances()
-        return build_runner(config)
+        return config
 
     return make
+
+
+@pytest.fixture
+def small_runner(small_config):
+    """Builds a runner of a shipped domain-folder config, made small."""
+    return lambda *args, **options: build_runner(
+        small_config(*args, **options)
+    )

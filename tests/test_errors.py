@@ -1,3 +1,5 @@
+"""Mistakes of the user: one sentence, and the exit codes of a tool."""
+
 import os
 import subprocess
 import sys
@@ -8,25 +10,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmkd_custom.errors import UserError, nearest, run_cli
 
+SENTENCE = 'image /a/b.jpg: expected a JPEG, got text.'
+
 
 class _Broken(Dataset):
     def __len__(self):
         return 1
 
     def __getitem__(self, index):
-        raise UserError(
-            'image /a/b.jpg: cannot be read, but a JPEG is wanted.'
-        )
-
-
-def _run(body, repo):
-    code = f'from mmkd_custom.errors import UserError, run_cli\n{body}'
-    return subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=repo,
-        capture_output=True,
-        text=True,
-    )
+        raise UserError(SENTENCE)
 
 
 def test_message_is_one_line():
@@ -37,109 +29,113 @@ def test_worker_keeps_only_the_sentence():
     """torch rebuilds a worker's exception from its formatted traceback."""
     with pytest.raises(UserError) as caught:
         list(DataLoader(_Broken(), num_workers=1))
-    assert str(caught.value) == (
-        'image /a/b.jpg: cannot be read, but a JPEG is wanted.'
-    )
+    assert str(caught.value) == SENTENCE
 
 
-def test_run_cli_user_error_is_one_line_and_code_2(repo):
-    done = _run(
-        "def main():\n    raise UserError('x: got 1, wanted 2.')\n"
-        'run_cli(main)',
-        repo,
-    )
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1] == (
-        'error: x: got 1, wanted 2.'
-    )
-    assert 'Traceback' not in done.stderr
-
-
-@pytest.mark.parametrize('result, code', [('None', 0), ('0', 0), ('3', 3)])
-def test_run_cli_returns_the_code_of_main(result, code, repo):
-    assert _run(f'run_cli(lambda: {result})', repo).returncode == code
-
-
-def test_run_cli_lets_defects_through(repo):
-    done = _run('run_cli(lambda: 1 / 0)', repo)
-    assert done.returncode == 1
-    assert 'ZeroDivisionError' in done.stderr
-
-
-def _closed_pipe(body, repo, both=False):
-    """Runs with a stdout that nobody reads; gives (exit code, stderr)."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    env = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
-    try:
-        done = subprocess.run(
-            [
-                sys.executable,
-                '-c',
-                f'from mmkd_custom.errors import UserError, run_cli\n{body}',
-            ],
-            cwd=repo,
-            env=env,
-            stdout=writer,
-            stderr=writer if both else subprocess.PIPE,
-            text=True,
-        )
-    finally:
-        os.close(writer)
-    return done.returncode, done.stderr
+def refuse():
+    raise UserError('x: expected 2, got 1.')
 
 
 @pytest.mark.parametrize(
-    'body',
+    'main, code, said',
     [
-        # Shown when the buffer is written, at the end or before.
-        "run_cli(lambda: print('a'))",
-        "run_cli(lambda: [print('a' * 100) for _ in range(10_000)] and 0)",
-        # Also when the tool exits by itself, as argparse does.
-        'import argparse\n'
-        'parse = argparse.ArgumentParser().parse_args\n'
-        "run_cli(lambda: parse(['--help']))",
-        'import logging, sys\n'
-        'logging.basicConfig(stream=sys.stdout)\n'
-        "run_cli(lambda: logging.error('x'))",
-        # What takes every error for the user's.
-        'def main():\n'
-        '    try:\n'
-        "        print('x', flush=True)\n"
-        '    except Exception as error:\n'
-        "        raise UserError('x') from error\n"
-        'run_cli(main)',
+        (lambda: None, 0, ''),
+        (lambda: 3, 3, ''),
+        (refuse, 2, 'error: x: expected 2, got 1.\n'),
+        (
+            lambda: open('no/such/file'),
+            2,
+            'error: no/such/file: cannot be read or written '
+            '(No such file or directory).\n',
+        ),
     ],
 )
-def test_a_closed_pipe_is_quiet(body, repo):
-    assert _closed_pipe(body, repo) == (141, '')
+def test_exit_codes(main, code, said, capsys):
+    with pytest.raises(SystemExit) as left:
+        run_cli(main)
+    assert left.value.code == code
+    assert capsys.readouterr().err == said
 
 
-def test_a_mistake_is_told_although_nobody_reads_stdout(repo):
-    body = "def main():\n    raise UserError('x')\nrun_cli(main)"
-    assert _closed_pipe(body, repo) == (2, 'error: x\n')
-    assert _closed_pipe(body, repo, both=True)[0] == 141
+def test_defects_pass():
+    with pytest.raises(ZeroDivisionError):
+        run_cli(lambda: 1 / 0)
+
+    def write():
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.write(writer, b'x')
+
+    with pytest.raises(BrokenPipeError):
+        run_cli(write)
 
 
-def test_another_broken_pipe_is_a_defect(repo):
-    done = _run(
-        'import os\n'
-        'def main():\n'
-        '    reader, writer = os.pipe()\n'
-        '    os.close(reader)\n'
-        "    os.write(writer, b'x')\n"
-        'run_cli(main)',
-        repo,
-    )
-    assert done.returncode == 1
-    assert 'BrokenPipeError' in done.stderr
-
-
-@pytest.mark.parametrize('rank, said', [(None, 'interrupted\n'), ('1', '')])
-def test_an_interruption_is_one_line_and_code_130(rank, said, repo):
+def python(body, repo, **options):
+    """Runs a tool of which the main function is given."""
     code = (
-        'import os, signal\n'
-        'from mmkd_custom.errors import run_cli\n'
+        'import argparse, logging, os, signal, sys\n'
+        f'from mmkd_custom.errors import UserError, run_cli\n{body}'
+    )
+    return subprocess.run(
+        [sys.executable, '-c', code], cwd=repo, text=True, **options
+    )
+
+
+@pytest.mark.parametrize(
+    'body, code, said',
+    [
+        # Shown when the buffer is written, at the end or before.
+        ("run_cli(lambda: print('a'))", 141, ''),
+        (
+            "run_cli(lambda: [print('a' * 99) for _ in range(9999)])",
+            141,
+            '',
+        ),
+        # Also when the tool exits by itself, as argparse does.
+        (
+            "run_cli(lambda: argparse.ArgumentParser().parse_args(['-h']))",
+            141,
+            '',
+        ),
+        (
+            'logging.basicConfig(stream=sys.stdout)\n'
+            "run_cli(lambda: logging.error('x'))",
+            141,
+            '',
+        ),
+        # What takes every error for the user's.
+        (
+            'def main():\n'
+            '    try:\n'
+            "        print('x', flush=True)\n"
+            '    except Exception as error:\n'
+            "        raise UserError('x') from error\n"
+            'run_cli(main)',
+            141,
+            '',
+        ),
+        # A mistake is told although nobody reads the rest.
+        (
+            "def main():\n    raise UserError('x')\nrun_cli(main)",
+            2,
+            'error: x\n',
+        ),
+    ],
+)
+def test_closed_pipe_is_quiet(body, code, said, repo, monkeypatch):
+    monkeypatch.delenv('PYTHONUNBUFFERED', raising=False)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = python(body, repo, stdout=writer, stderr=subprocess.PIPE)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize('rank, said', [('0', 'interrupted\n'), ('1', '')])
+def test_interruption_is_one_line_and_code_130(rank, said, repo):
+    body = (
         'class HalfMade:\n'
         '    def __del__(self):\n'
         '        self.missing\n'
@@ -149,32 +145,22 @@ def test_an_interruption_is_one_line_and_code_130(rank, said, repo):
         'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
         'run_cli(main)'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=repo,
-        env={**os.environ, **({} if rank is None else dict(RANK=rank))},
-        capture_output=True,
-        text=True,
-    )
+    env = {**os.environ, 'RANK': rank}
+    done = python(body, repo, env=env, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (130, said)
 
 
-def test_nearest_names_what_is_close():
-    names = ['resnet50', 'resnet18', 'vit_base', 'swin']
-    assert nearest('resnet5', names, count=1) == "nearest: 'resnet50'"
-
-
-def test_nearest_does_not_mind_the_case():
-    names = ['ViT-B-16', 'convnext_base_w']
-    assert nearest('vit_b_16', names, count=1) == "nearest: 'ViT-B-16'"
-
-
-def test_nearest_without_anything_close_lists_all():
-    assert nearest('zzz', ['b', 'a']) == "there are: 'a', 'b'"
-
-
-def test_nearest_of_nothing():
-    assert nearest('a', []) == 'there are none'
+@pytest.mark.parametrize(
+    'name, known, half',
+    [
+        ('resnet5', ['resnet50', 'vit'], "nearest: 'resnet50'"),
+        ('vit_b_16', ['ViT-B-16', 'convnext_base_w'], "nearest: 'ViT-B-16'"),
+        ('zzz', ['b', 'a'], "there are: 'a', 'b'"),
+        ('a', [], 'there are none'),
+    ],
+)
+def test_nearest_names(name, known, half):
+    assert nearest(name, known, count=1) == half
 
 
 def test_a_process_group_is_ended(tmp_path):

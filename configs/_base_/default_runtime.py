@@ -6,8 +6,7 @@ seed = {{'$SEED:0'}}
 randomness = dict(seed=seed, deterministic=False)
 
 default_hooks = dict(
-    # Like MMEngine's, but reads the terms when they are logged.
-    runtime_info=dict(type='DeferredRuntimeInfoHook'),
+    runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     # Like MMEngine's, but each stage walks through its own schedule.

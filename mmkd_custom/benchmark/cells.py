@@ -23,8 +23,8 @@ from typing import (
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
+from ..engine.config import read_config
 from ..engine.identity import identity
-from ..engine.read_config import read_config
 from ..engine.values import check_option_names, check_values
 from ..errors import UserError
 from ..evaluation.results import read_results

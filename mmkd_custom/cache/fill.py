@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -14,8 +13,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, barrier, get_world_size
 from mmengine.runner import Runner
 
-from ..engine.launch import build_runner, untouched_on_error
-from ..engine.misspelt import naming_misspelt
+from ..engine.launch import build_runner
 from ..engine.teacher_pass import batches_of
 from ..engine.unwrap import unwrapped
 from ..errors import UserError, naming_files
@@ -78,12 +76,8 @@ def fill_cache(
             raise UserError(
                 f'{option}: expected a whole number >= {least}, got {value}.'
             )
-    with (
-        untouched_on_error(Path(config.work_dir)) as done,
-        naming_misspelt(),
-        naming_files(),
-    ):
-        runner = build_runner(config)
+    with naming_files():
+        runner = build_runner(config, 'train')
         teachers = open_caches(runner)
         if not teachers:
             raise UserError(
@@ -91,7 +85,6 @@ def fill_cache(
                 "teacher=dict(type='CachedTeacher', teacher=dict(...)), got "
                 'a config without any.'
             )
-        done.append(0)
         return [
             _fill(runner, teacher, batch_size, verify)
             for teacher in teachers.values()

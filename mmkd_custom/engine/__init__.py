@@ -3,7 +3,6 @@
 from .checkpoint import AtomicBackend, StrictLoadHook
 from .hooks import (
     ClassesHook,
-    DeferredRuntimeInfoHook,
     EpochSeedHook,
     FiniteLossHook,
     ProgressHook,
@@ -18,7 +17,6 @@ from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
 __all__ = [
     'AtomicBackend',
     'ClassesHook',
-    'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'FiniteLossHook',
     'ProgressHook',

@@ -9,11 +9,9 @@ from typing import Optional, Sequence
 
 from mmengine.config import DictAction
 
-from .distributed import VARIABLES
-
 
 class _Options(DictAction):
-    """Says which option has no value."""
+    """Names the option that has no value."""
 
     def __call__(
         self,
@@ -25,7 +23,7 @@ class _Options(DictAction):
         for value in values:
             if '=' not in value:
                 raise argparse.ArgumentError(
-                    self, f'{value!r}: key=value is wanted'
+                    self, f'expected key=value, got {value!r}'
                 )
         super().__call__(parser, namespace, values, option_string)
 
@@ -69,7 +67,7 @@ def parse_launched(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """
     parser.add_argument(
         '--launcher',
-        choices=['none', *VARIABLES],
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='job launcher',
     )

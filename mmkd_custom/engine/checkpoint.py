@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Set, Union
+from typing import Any, Iterator, Set, Tuple, Union
 
+import torch
+import torch.nn as nn
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -15,8 +20,10 @@ from ..errors import UserError
 from ..registry import HOOKS
 from ..utils.files import load_checkpoint, mismatches, write_atomic
 from ..utils.runs import RUN_KEY, differing, run_of
-from .storable import unstorable
 from .unwrap import ensure_hook, unwrapped
+
+_SEQUENCES = (list, tuple)
+_MAPPINGS = (dict, OrderedDict)
 
 
 @register_backend('atomic')
@@ -41,16 +48,7 @@ class AtomicBackend(LocalBackend):
 def load_local(filename: str, map_location: Any = None) -> dict:
     """Loads a file for MMEngine, which does not look at checksums.
 
-    Args:
-        filename (str): The file.
-        map_location (Any): Where tensors go, as for ``torch.load``. Defaults
-            to None.
-
-    Returns:
-        dict: Its content.
-
-    Raises:
-        UserError: As :func:`~mmkd_custom.utils.files.load_checkpoint`.
+    As :func:`~mmkd_custom.utils.files.load_checkpoint`.
     """
     return load_checkpoint(Path(filename).expanduser(), map_location)
 
@@ -85,10 +83,10 @@ class StrictLoadHook(Hook):
             different = differing(run_of(checkpoint), wanted)
             if different is not None:
                 raise UserError(
-                    f'checkpoint {runner._load_from}: is of another run than '
-                    f'the one asked for: {different}; choose another '
-                    '--work-dir, or give --overwrite in place of --resume to '
-                    'start anew and delete that run.'
+                    f'checkpoint {runner._load_from}: is of another run: '
+                    f'{different}; choose another --work-dir, or give '
+                    '--overwrite in place of --resume to start anew and '
+                    'delete that run.'
                 )
         model = unwrapped(runner)
         # As MMEngine does when it loads.
@@ -147,3 +145,58 @@ def _drop(node: dict, keys: tuple) -> None:
         node[key] = dict(node[key])
         node = node[key]
     node.pop(keys[-1], None)
+
+
+def unstorable(
+    node: Any, where: Tuple[Any, ...] = ()
+) -> Iterator[Tuple[Tuple[Any, ...], Any]]:
+    """Finds what ``torch.load(weights_only=True)`` would refuse.
+
+    Cheap: nothing of the tensors' content is looked at.
+
+    Args:
+        node (Any): A checkpoint, or a part of one.
+        where (tuple): The keys that lead to it. Defaults to ().
+
+    Yields:
+        tuple[tuple, Any]: The keys that lead to an object, and the object.
+    """
+    if _reads_back(node):
+        return
+    if type(node) in _MAPPINGS:
+        children = list(node.items())
+    elif type(node) in _SEQUENCES:
+        children = list(enumerate(node))
+    else:
+        yield where, node
+        return
+    found = False
+    for key, value in children:
+        for each in unstorable(value, (*where, key)):
+            found = True
+            yield each
+    if not found:
+        # A key of it.
+        yield where, node
+
+
+def _reads_back(node: Any) -> bool:
+    buffer = io.BytesIO()
+    # Whatever pickling somebody's object raises, it is not stored.
+    try:
+        torch.save(_light(node), buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception:
+        return False
+    return True
+
+
+def _light(node: Any) -> Any:
+    """Replaces what is known to be read back, and large, by little."""
+    if type(node) in _MAPPINGS:
+        return {key: _light(value) for key, value in node.items()}
+    if type(node) in _SEQUENCES:
+        return type(node)(_light(value) for value in node)
+    known = type(node) in (torch.Tensor, nn.Parameter, HistoryBuffer)
+    return None if known else node

@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Union
+from typing import Dict, Optional, Union
+from unittest import mock
 
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 
-from ..datasets.prompt_names import prompt_names
-from ..datasets.wrappers import with_pipeline
 from ..errors import UserError
-from ..registry import DATASETS
-from ..utils.compat import check_versions
 from ..utils.files import load_checkpoint
 from ..utils.runs import latest_checkpoint
-from .misspelt import naming_misspelt
-from .read_config import read_config
-from .values import LOADERS, check_file_names, check_option_names, check_values
+from .building import LOADERS
+from .config_data import AUTO, resolve_classes
+from .values import check_file_names, check_option_names, check_values
 
-AUTO = 'auto'
-#: Options that the labelled dataset decides, and what else can be given.
-_MANUAL = dict(num_classes='the number', class_names='the names')
+#: A variable inside a text, ``'{{$NAME:default}}'``; outside of one it is
+#: ``{{'$NAME:default'}}``.
+_IN_A_TEXT = re.compile(r'(?<![=(,\[])(?<![=(,\[] )\{\{\s*\$(\w+)\s*:')
 _LOADER_DEFAULTS = dict(
     pin_memory=True,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
 )
+
+
+def read_config(path: Union[str, Path]) -> Config:
+    """Reads a config file, whatever the variables in it hold.
+
+    MMEngine pastes a variable into the file's source, as the replacement of a
+    regular expression. An apostrophe would end the text that it is in, and a
+    backslash stand for something else.
+
+    Args:
+        path (str | Path): The config, plain or lazy.
+
+    Returns:
+        Config: As ``Config.fromfile`` gives it.
+    """
+    substitute = Config._substitute_env_variables
+
+    def quoting(filename: str, temporary: str) -> Dict[str, str]:
+        text = Path(filename).read_text(encoding='utf-8')
+        names = {n for n in _IN_A_TEXT.findall(text) if n in os.environ}
+        quoted = {name: _quoted(os.environ[name]) for name in names}
+        with mock.patch.dict(os.environ, quoted):
+            return substitute(filename, temporary)
+
+    with mock.patch.object(
+        Config, '_substitute_env_variables', staticmethod(quoting)
+    ):
+        return Config.fromfile(str(path))
+
+
+def _quoted(value: str) -> str:
+    """Returns the replacement that puts a value into a quoted text."""
+    inside = re.sub(r'([\\\'"])', r'\\\1', value).replace('\n', r'\n')
+    return inside.replace('\\', r'\\')
 
 
 def load_config(
@@ -45,10 +77,9 @@ def load_config(
         resolved by the labelled dataset.
 
     Raises:
-        UserError: If an installed package does not fit, the file is missing
-            or cannot be read as a config, or an option does not fit it.
+        UserError: If the file is missing or cannot be read as a config, or
+            an option does not fit it.
     """
-    check_versions()
     path = Path(path)
     if not path.is_file():
         raise UserError(f'config {path}: there is no such file.')
@@ -77,7 +108,7 @@ def load_config(
             f'({type(error).__name__}: {error}).'
         ) from error
     check_values(config)
-    _resolve_classes(config)
+    resolve_classes(config)
     _check_drop_last(config)
     return config
 
@@ -136,16 +167,17 @@ def prepare(
     if amp:
         if get_device() == 'cpu':
             raise UserError(
-                '--amp: MMEngine mixes precisions on accelerators only, but '
-                'none was found; leave it out.'
+                '--amp: expected an accelerator, on which alone MMEngine '
+                'mixes precisions, got a CPU; leave it out.'
             )
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if auto_scale_lr:
         if 'auto_scale_lr' not in config:
             raise UserError(
-                '--auto-scale-lr: the config has no auto_scale_lr, but '
-                'auto_scale_lr=dict(base_batch_size=...) is wanted.'
+                '--auto-scale-lr: expected '
+                'auto_scale_lr=dict(base_batch_size=...) in the config, got '
+                'none.'
             )
         config.auto_scale_lr.enable = True
     if overwrite:
@@ -184,75 +216,6 @@ def prepare(
                 loader.persistent_workers = False
             config[name] = loader
     return config
-
-
-def _resolve_classes(config: Config) -> None:
-    """Replaces 'auto' by the labelled dataset's classes."""
-    option = next(_autos(config._cfg_dict), None)
-    if option is None:
-        return
-    dataset = (config.get('train_dataloader') or {}).get('dataset')
-    if dataset is None:
-        raise UserError(
-            f"{option}='auto' wants a labelled dataset with class names, "
-            'but the config has no train_dataloader.dataset; give '
-            f'{_MANUAL[option]}.'
-        )
-    labelled = dataset.get('labelled', dataset)
-    with DefaultScope.overwrite_default_scope(
-        config.get('default_scope', 'mmkd_custom')
-    ):
-        with naming_misspelt():
-            spec = with_pipeline(labelled, [])
-            try:
-                built = DATASETS.build(dict(spec, lazy_init=True))
-            except TypeError:
-                # A dataset need not know this option of MMEngine's.
-                built = DATASETS.build(spec)
-        # MMPretrain's datasets of folders learn them from their samples.
-        if built.metainfo.get('classes') is None:
-            built.full_init()
-    classes = built.metainfo.get('classes')
-    if classes is None:
-        raise UserError(
-            f"{option}='auto' wants a labelled dataset with class names, "
-            f'but {type(built).__name__} has none; give {_MANUAL[option]}.'
-        )
-    _replace_autos(
-        config._cfg_dict,
-        dict(
-            num_classes=len(classes),
-            # Where classes are called by numbers, the dataset knows names.
-            class_names=list(
-                built.metainfo.get('class_names') or prompt_names(classes)
-            ),
-        ),
-    )
-
-
-def _autos(node: object) -> Iterator[str]:
-    """Gives the names of the options that are 'auto'."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key in _MANUAL and value == AUTO:
-                yield key
-            else:
-                yield from _autos(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _autos(value)
-
-
-def _replace_autos(node: object, values: Dict[str, Any]) -> None:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key in _MANUAL and value == AUTO:
-                node[key] = values[key]
-            else:
-                _replace_autos(value, values)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            _replace_autos(value, values)
 
 
 def _check_drop_last(config: Config) -> None:

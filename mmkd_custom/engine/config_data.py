@@ -1,19 +1,25 @@
-"""The datasets of a config, built as a run builds them."""
+"""The datasets of a config, and what they decide of it."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 
 from ..datasets import TwoStreamDataset
+from ..datasets.prompt_names import prompt_names
+from ..datasets.wrappers import with_pipeline
 from ..errors import UserError
 from ..registry import DATASETS
 from ..stages import STREAMS
-from .misspelt import naming_misspelt
+from .building import naming_misspelt
+
+AUTO = 'auto'
+#: Options that the labelled dataset decides, and what else can be given.
+_MANUAL = dict(num_classes='the number', class_names='the names')
 
 
 @contextmanager
@@ -33,7 +39,7 @@ def config_scope(config: Config) -> Iterator[None]:
     scope = DefaultScope.overwrite_default_scope(
         config.get('default_scope', 'mmkd_custom')
     )
-    with scope, naming_misspelt():
+    with scope, naming_misspelt(config):
         yield
 
 
@@ -53,8 +59,7 @@ def training_data(config: Config) -> TwoStreamDataset:
     given = (config.get('train_dataloader') or {}).get('dataset')
     if not given:
         raise UserError(
-            'config: has no train_dataloader.dataset, but its training '
-            'images are wanted.'
+            'config: expected a train_dataloader.dataset, got none.'
         )
     with config_scope(config):
         dataset = DATASETS.build(given)
@@ -90,3 +95,63 @@ def streams_of(config: Config) -> Dict[str, Any]:
             if dataset:
                 streams[name] = DATASETS.build(dataset)
     return {k: data for k, data in streams.items() if data is not None}
+
+
+def resolve_classes(config: Config) -> None:
+    """Replaces 'auto' by the labelled dataset's classes, in place.
+
+    Args:
+        config (Config): With ``num_classes='auto'`` or ``class_names='auto'``
+            anywhere, or without.
+
+    Raises:
+        UserError: If there is no labelled dataset that knows them.
+    """
+    _, option = next(_autos(config._cfg_dict), (None, None))
+    if option is None:
+        return
+    dataset = (config.get('train_dataloader') or {}).get('dataset')
+    if dataset is None:
+        raise UserError(
+            f"{option}='auto': expected a train_dataloader.dataset with class "
+            f'names, got none; give {_MANUAL[option]}.'
+        )
+    labelled = dataset.get('labelled', dataset)
+    spec = with_pipeline(labelled, [])
+    with config_scope(config):
+        try:
+            built = DATASETS.build(dict(spec, lazy_init=True))
+        except TypeError:
+            # A dataset need not know this option of MMEngine's.
+            built = DATASETS.build(spec)
+        # MMPretrain's datasets of folders learn them from their samples.
+        if built.metainfo.get('classes') is None:
+            built.full_init()
+    classes = built.metainfo.get('classes')
+    if classes is None:
+        raise UserError(
+            f"{option}='auto': expected a labelled dataset with class names, "
+            f'got a {type(built).__name__} without; give {_MANUAL[option]}.'
+        )
+    values = dict(
+        num_classes=len(classes),
+        # Where classes are called by numbers, the dataset knows names.
+        class_names=list(
+            built.metainfo.get('class_names') or prompt_names(classes)
+        ),
+    )
+    for node, option in list(_autos(config._cfg_dict)):
+        node[option] = values[option]
+
+
+def _autos(node: object) -> Iterator[Tuple[dict, str]]:
+    """Yields each option that is 'auto', after the dict that it stands in."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in _MANUAL and value == AUTO:
+                yield node, key
+            else:
+                yield from _autos(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _autos(value)

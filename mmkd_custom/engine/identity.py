@@ -53,7 +53,7 @@ def identity(
     split_sha256: Optional[str] = None,
     epoch_iters: Optional[int] = None,
 ) -> Dict[str, Any]:
-    """Gives what tells a run from others, see :mod:`mmkd_custom.utils.runs`.
+    """Returns what tells a run from others, see :mod:`mmkd_custom.utils.runs`.
 
     Args:
         config (Config): As the runner has it, or as it was read.
@@ -87,7 +87,7 @@ def identity(
 
 
 def settings_of(config: Config) -> Dict[str, Any]:
-    """Gives what of a config decides the course of a run.
+    """Returns what of a config decides the course of a run.
 
     Args:
         config (Config): The config.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
-import logging
-import shutil
+import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Union
+from typing import Dict, Iterator, Optional, Union
 from urllib.error import URLError
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import is_main_process
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -23,13 +22,12 @@ from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError, naming_files
 from ..export.checkpoint import PREFIX
 from ..utils.files import load_checkpoint
-from ..utils.runs import check_work_dir, left_by_run
+from ..utils.runs import check_work_dir
+from .building import naming_misspelt
 from .checkpoint import StorableHook
-from .distributed import distribute
 from .hooks import ClassesHook, FiniteLossHook
 from .hooks.results import OverwriteHook
 from .hooks.resumed_schedule import ResumedScheduleHook
-from .misspelt import naming_misspelt
 from .unwrap import ensure_hook
 
 
@@ -43,22 +41,22 @@ def train(config: Config) -> Dict[str, float]:
         dict[str, float]: Metrics of the last evaluation.
 
     Raises:
-        UserError: If anything the user gave is wrong. Unless an epoch was
-            finished, the work directory is then as it was before, less what
-            ``overwrite`` deleted before the first training step.
+        UserError: If anything the user gave is wrong. Before the first
+            training step nothing is saved that makes a work directory a used
+            one, and nothing of an older run deleted.
     """
     # Not for the snapshot, which may be trained from again.
     overwrite = bool(config.pop('overwrite', False))
     _check_start(config, overwrite)
-    with untouched_on_error(Path(config.work_dir)) as trained:
-        # Datasets, optimisers and schedules are built by runner.train() only.
-        with naming_misspelt(), naming_files():
-            runner = _naming_downloads(lambda: build_runner(config), config)
-            _check_loop(runner._train_loop, 'train')
-            runner.register_hook(_NoteEpoch(trained), priority='LOWEST')
+    built = _Built()
+    # Datasets, optimisers and schedules are built by runner.train() only.
+    with naming_misspelt(config, lambda: not built.reached):
+        with naming_files(), _naming_downloads(config):
+            runner = build_runner(config, 'train')
+            runner.register_hook(built)
             if overwrite:
                 runner.register_hook(OverwriteHook())
-            _naming_downloads(runner.train, config)
+            runner.train()
     history = runner.message_hub.runtime_info.get('evaluation_history', [])
     return dict(history[-1]) if history else {}
 
@@ -101,10 +99,8 @@ def test(
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
     config.load_from, config.resume = str(checkpoint), False
-    work_dir = Path(config.work_dir)
-    with untouched_on_error(work_dir), naming_misspelt(), naming_files():
-        runner = build_runner(config)
-        _check_loop(runner._test_loop, 'test')
+    with naming_files():
+        runner = build_runner(config, 'test')
         if predictions is not None:
             # Not in the config, which may have an evaluator of any form.
             runner.test_evaluator.metrics.append(DumpResults(str(predictions)))
@@ -117,8 +113,8 @@ def _augment(config: Config) -> None:
     pipeline = pipeline_of(dataset)
     if not pipeline:
         raise UserError(
-            '--tta: the config has no test_dataloader.dataset.pipeline, but '
-            'one whose last step packs the image is wanted.'
+            '--tta: expected a test_dataloader.dataset.pipeline whose last '
+            'step packs the image, got none.'
         )
     wrapper = config.get('tta_model') or dict(
         type='mmpretrain.AverageClsScoreTTA'
@@ -134,34 +130,93 @@ def _augment(config: Config) -> None:
     config.test_dataloader.dataset = with_pipeline(dataset, augmented)
 
 
-def build_runner(config: Config) -> Runner:
+def build_runner(config: Config, loop: Optional[str] = None) -> Runner:
     """Builds the runner, or the registered ``runner_type`` of the config.
 
     Whatever the config's hooks are, the classes are compared, no run goes on
     with a loss that is not finite, and what is saved can be resumed, with
     another length too.
+
+    Args:
+        config (Config): From :func:`~mmkd_custom.engine.config.prepare`.
+        loop (str, optional): The loop that is to be run, 'train' or 'test':
+            it is built too. Defaults to None.
+
+    Returns:
+        Runner: With its model and its hooks.
+
+    Raises:
+        UserError: If it cannot be built, or has no such loop.
     """
-    distribute(config)
-    if 'runner_type' in config:
-        runner = RUNNERS.build(config)
-    else:
-        runner = Runner.from_cfg(config)
-    for kind in (
-        ClassesHook,
-        FiniteLossHook,
-        ResumedScheduleHook,
-        StorableHook,
-    ):
-        ensure_hook(runner, kind)
+    with naming_misspelt(config):
+        _distribute(config)
+        if 'runner_type' in config:
+            runner = RUNNERS.build(config)
+        else:
+            runner = Runner.from_cfg(config)
+        for kind in (
+            ClassesHook,
+            FiniteLossHook,
+            ResumedScheduleHook,
+            StorableHook,
+        ):
+            ensure_hook(runner, kind)
+        if loop and getattr(runner, f'{loop}_loop') is None:
+            raise UserError(
+                f'config: expected {loop}_dataloader and {loop}_cfg, got none.'
+            )
     return runner
 
 
-def _check_loop(loop: object, name: str) -> None:
-    """Refuses a config that does not say what to run through."""
-    if loop is None:
-        raise UserError(
-            f'config: has no {name}_dataloader and {name}_cfg, but they are '
-            'wanted.'
+#: A variable that each launcher sets for the processes that it starts.
+_STARTED = dict(
+    pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK'
+)
+
+
+def _distribute(config: Config) -> None:
+    """Makes this process a rank, as far as MMEngine does not.
+
+    MMEngine gives all Slurm jobs one port, so of two that meet on a machine
+    the second fails, and it wants an accelerator: torchrun's processes on a
+    CPU get gloo here.
+
+    Raises:
+        UserError: If the config's ``launcher`` has not started this process.
+    """
+    launcher = config.get('launcher') or 'none'
+    if launcher == 'none':
+        return
+    on_cpu = get_device() == 'cpu'
+    if not is_distributed():
+        if _STARTED[launcher] not in os.environ:
+            raise UserError(
+                f'--launcher {launcher}: expected a process that it started, '
+                f'got an environment without {_STARTED[launcher]}; use '
+                'tools/dist_*.sh or tools/slurm_*.sh.'
+            )
+        if launcher == 'slurm':
+            job, step = (
+                int(os.environ.get(name, 0))
+                for name in ('SLURM_JOB_ID', 'SLURM_STEP_ID')
+            )
+            # Below what systems give out to clients.
+            port = 20000 + (31 * job + step) % 12000
+            os.environ.setdefault('MASTER_PORT', str(port))
+        if on_cpu and launcher != 'pytorch':
+            raise UserError(
+                f'--launcher {launcher}: expected an accelerator, got a CPU, '
+                'on which tools/dist_train.sh runs several processes.'
+            )
+        if on_cpu:
+            torch.distributed.init_process_group('gloo')
+    if on_cpu and config.get('model_wrapper_cfg') is None:
+        config.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            # Else MMEngine gives the rank's, which a CPU model must not have.
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=config.get('find_unused_parameters', False),
         )
 
 
@@ -175,10 +230,22 @@ def _check_start(config: Config, overwrite: bool) -> None:
         load_checkpoint(Path(start).expanduser())
 
 
-def _naming_downloads(call: Callable[[], Any], config: Config) -> Any:
-    """Calls, and says what to fetch by hand when a download fails."""
+class _Built(Hook):
+    """Notes that all is built: what then goes wrong is a defect."""
+
+    # Before any hook of the config.
+    priority = 'HIGHEST'
+    reached = False
+
+    def before_run(self, runner: Runner) -> None:
+        self.reached = True
+
+
+@contextmanager
+def _naming_downloads(config: Config) -> Iterator[None]:
+    """Names what to fetch by hand when a download fails."""
     try:
-        return call()
+        yield
     except URLError as error:
         urls = sorted(set(_urls(config.model)))
         folder = Path(torch.hub.get_dir()) / 'checkpoints'
@@ -191,76 +258,9 @@ def _naming_downloads(call: Callable[[], Any], config: Config) -> Any:
 
 def _urls(node: object) -> Iterator[str]:
     if isinstance(node, dict):
-        for value in node.values():
-            yield from _urls(value)
-    elif isinstance(node, (list, tuple)):
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
         for value in node:
             yield from _urls(value)
     elif isinstance(node, str) and node.startswith(('http://', 'https://')):
         yield node
-
-
-class _NoteEpoch(Hook):
-    """Notes an epoch, or a checkpoint: from then on files stay."""
-
-    def __init__(self, trained: List[int]) -> None:
-        self.trained = trained
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        self.trained.append(runner.epoch)
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        self.trained.append(runner.epoch)
-
-
-@contextmanager
-def untouched_on_error(work_dir: Path) -> Iterator[List[int]]:
-    """Takes back what a runner wrote when the user's input was wrong.
-
-    The runner makes its directory and its config snapshot before it looks at
-    model and data. What was made is removed and a snapshot that was
-    overwritten is restored, unless the list that is yielded holds a finished
-    epoch.
-    """
-    existed = work_dir.is_dir()
-    before = set(work_dir.iterdir()) if existed else set()
-    snapshots = {
-        p: p.read_bytes() for p in before if p.is_file() and p.suffix == '.py'
-    }
-    missing = [p for p in (work_dir, *work_dir.parents) if not p.exists()]
-    trained: List[int] = []
-    try:
-        yield trained
-    except UserError:
-        if not trained and is_main_process():
-            _close_logs(work_dir)
-            # This process has saved none: they are another's, which trains.
-            kept = before.union(left_by_run(work_dir))
-            for path in set(work_dir.glob('*')) - kept:
-                from ..cache.files import holds_entries
-
-                if path.is_dir() and holds_entries(path):
-                    # Nothing in it depends on what was wrong.
-                    continue
-                elif path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-            for path, content in snapshots.items():
-                path.write_bytes(content)
-            for folder in missing:
-                if folder.is_dir() and not any(folder.iterdir()):
-                    folder.rmdir()
-        raise
-
-
-def _close_logs(work_dir: Path) -> None:
-    """Closes the runner's log files, lest the next line wants them back."""
-    logger = MMLogger.get_current_instance()
-    for handler in list(logger.handlers):
-        if (
-            isinstance(handler, logging.FileHandler)
-            and work_dir.absolute() in Path(handler.baseFilename).parents
-        ):
-            handler.close()
-            logger.removeHandler(handler)

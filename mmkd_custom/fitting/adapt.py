@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from ..datasets.two_stream.views import seeded_rng
-from ..engine.misspelt import naming_misspelt
+from ..engine.building import naming_misspelt
 from ..models.teachers.wrappers.adaptation import LORA, Adaptation
 from ..models.teachers.wrappers.adapted import (
     AdaptedTeacher,
@@ -56,7 +56,7 @@ def adapt_config(
         DefaultScope.overwrite_default_scope(
             config.get('default_scope', 'mmkd_custom')
         ),
-        naming_misspelt(),
+        naming_misspelt(config),
     ):
         spec, execution = split_execution(spec)
         # Random weights, if it has such, shall be the same every time.

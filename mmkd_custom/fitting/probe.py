@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from ..engine.misspelt import naming_misspelt
+from ..engine.building import naming_misspelt
 from ..errors import UserError
 from ..models.outputs import FEATURE
 from ..models.teachers.base import FrozenTeacher
@@ -84,7 +84,7 @@ def probe_config(
         DefaultScope.overwrite_default_scope(
             config.get('default_scope', 'mmkd_custom')
         ),
-        naming_misspelt(),
+        naming_misspelt(config),
     ):
         # Random weights, if it has such, shall be the same every time.
         with torch.random.fork_rng(devices=[]):

@@ -13,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 
-from ..engine.misspelt import naming_misspelt
+from ..engine.building import naming_misspelt
 from ..errors import UserError
 from ..fitting.config import inner_teacher
 from ..models.teachers.base import FrozenTeacher
@@ -125,7 +125,7 @@ def _build(job: Dict[str, Any]) -> FrozenTeacher:
     if job['imports']:
         import_modules_from_strings(**job['imports'])
     scope = DefaultScope.overwrite_default_scope(job['scope'])
-    with scope, naming_misspelt():
+    with scope, naming_misspelt(job['teacher']):
         teacher = build_wrapped(job['teacher'], 'model.teacher', {})
     return teacher.to(get_device())
 

@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Subset
 from ..datasets.two_stream.batch_sampler import TwoStreamBatchSampler
 from ..datasets.two_stream.dataset import TwoStreamDataset
 from ..datasets.two_stream.sampler import TwoStreamSampler
-from ..engine.misspelt import naming_misspelt
+from ..engine.building import naming_misspelt
 from ..errors import UserError
 from ..stages import STREAMS
 from ..utils.progress import progress_bar
@@ -61,7 +61,7 @@ def loader_throughput(
     scope = DefaultScope.overwrite_default_scope(
         config.get('default_scope', 'mmkd_custom')
     )
-    with scope, naming_misspelt():
+    with scope, naming_misspelt(config):
         two_stream = Runner.build_dataloader(options, seed=0)
         left_out = _prepare(two_stream)
         plain = plain_loader(two_stream, options)

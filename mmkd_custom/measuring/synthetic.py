@@ -10,8 +10,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from ..datasets.wrappers import pipeline_of
-from ..engine.config import load_config
-from ..engine.read_config import read_config
+from ..engine.config import load_config, read_config
 from ..errors import UserError
 from ..stages import LABELLED, STREAMS
 

@@ -9,14 +9,14 @@ from typing import List, Optional, Sequence, Tuple
 
 
 def plain_name(name: str) -> str:
-    """Gives a name as it compares: 'é' is one letter, or two, on a disk."""
+    """Returns a name as it compares: 'é' is one letter, or two, on a disk."""
     return unicodedata.normalize('NFC', str(name))
 
 
 def class_difference(
     ours: Sequence[str], theirs: Sequence[str], places: Tuple[str, str]
 ) -> Optional[str]:
-    """Says where two lists of class names differ.
+    """Finds where two lists of class names differ.
 
     WordNet's numbers, as ImageNet's folders have, and names are not compared.
 

@@ -86,13 +86,13 @@ def check_output(
             pass
     except OSError as error:
         raise UserError(
-            f'{option} {path}: a file in an existing folder that can be '
-            f'written to is wanted ({error.strerror}).'
+            f'{option} {path}: expected a file in a folder that exists and '
+            f'can be written to ({error.strerror}).'
         ) from error
 
 
 def umask() -> int:
-    """Gives the permissions that files of this process are made without."""
+    """Returns the permissions that files of this process are made without."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -177,8 +177,8 @@ def load_checkpoint(
             if wrong is None and (archive or refused):
                 name = refused.group(1) if refused else str(error)[:120]
                 raise UserError(
-                    f'checkpoint {path}: holds {name}, but tensors and plain '
-                    'values alone are read and nothing else is executed.'
+                    f'checkpoint {path}: expected tensors and plain values, '
+                    f'got {name}, which is not executed.'
                 ) from error
             wrong = wrong or f'{type(error).__name__}: {str(error)[:120]}'
     except OSError as error:
@@ -195,8 +195,8 @@ def load_checkpoint(
     for part in (content, weights):
         if not isinstance(part, dict):
             raise UserError(
-                f'checkpoint {path}: holds a {type(part).__name__}, but a '
-                'dict is wanted.'
+                f'checkpoint {path}: expected a dict, got a '
+                f'{type(part).__name__}.'
             )
     return content
 
@@ -224,8 +224,8 @@ def mismatches(
             more = f' and {len(keys) - 3} more' if len(keys) > 3 else ''
             problems.append(f'{verb} {shown}{more}')
     problems += [
-        f'{key} has shape {tuple(state_dict[key].shape)}, wanted '
-        f'{tuple(own[key].shape)}'
+        f'{key}: expected shape {tuple(own[key].shape)}, got '
+        f'{tuple(state_dict[key].shape)}'
         for key in sorted(own.keys() & state_dict.keys())
         if own[key].shape != state_dict[key].shape
     ][:3]

@@ -50,7 +50,11 @@ def latest_checkpoint(
             though it is whole, or they are of several runs.
     """
     found, passed = [], []
-    for path in _numbered(work_dir):
+    for path in _entries(work_dir):
+        numbered = _NUMBERED.match(path.name)
+        if not numbered:
+            continue
+        unit, number = numbered[1], int(numbered[2])
         try:
             content = load_checkpoint(path, whole=False)
         except DamagedFile as error:
@@ -61,14 +65,13 @@ def latest_checkpoint(
                 raise
             # A run that is going on deleted it.
             continue
-        unit, number = _NUMBERED.match(path.name).groups()
         meta = content.get('meta')
         meta = meta if isinstance(meta, dict) else {}
-        said = meta.get(unit, int(number))
-        if said != int(number):
+        said = meta.get(unit, number)
+        if said != number:
             passed.append(f'checkpoint {path}: is of {unit} {said}.')
             continue
-        step = (meta.get('epoch', int(number)), meta.get('iter', int(number)))
+        step = (meta.get('epoch', number), meta.get('iter', number))
         found.append((step, path, run_of(content)))
     found.sort(reverse=True, key=lambda each: each[0])
     newest = None
@@ -97,10 +100,6 @@ def latest_checkpoint(
     for reason in passed:
         print_log(f'{reason} Taking {newest[0].name}.', 'current')
     return None if newest is None else newest[0]
-
-
-def _numbered(work_dir: Union[str, Path]) -> List[Path]:
-    return [path for path in _entries(work_dir) if _NUMBERED.match(path.name)]
 
 
 def left_by_run(work_dir: Union[str, Path]) -> List[Path]:
@@ -175,7 +174,7 @@ def check_work_dir(
 
 
 def run_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
-    """Gives what a checkpoint says about the run that wrote it.
+    """Returns what a checkpoint says about the run that wrote it.
 
     Args:
         checkpoint (Mapping): Content of a checkpoint.

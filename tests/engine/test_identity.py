@@ -39,20 +39,16 @@ def make(root, monkeypatch):
     'option, value',
     [
         ('optim_wrapper.optimizer.lr', 0.1),
-        ('optim_wrapper.optimizer.weight_decay', 0.1),
         ('model.general_weight', 3),
         ('model.schedule.distillation', 3),
-        ('model.teacher.teacher.model_name', 'test_efficientnet'),
         ('model.teacher.teacher.checkpoint', 'others.pth'),
         ('model.student.backbone.arch', 'large'),
         ('train_dataloader.batch_size', 12),
-        ('train_dataloader.sampler.labelled', 3),
         ('train_dataloader.sampler.epoch_length', 7),
         ('train_dataloader.dataset.labelled.labels_per_class', 1),
         ('train_dataloader.dataset.unlabelled.pipeline.1.scale', 33),
         ('val_dataloader.dataset.pipeline.1.scale', 33),
         ('param_scheduler.0.end', 3),
-        ('param_scheduler.0.start_factor', 0.5),
         ('custom_hooks.0.type', 'EMAHook'),
     ],
 )
@@ -64,15 +60,15 @@ def test_what_decides_the_course_of_a_run_counts(make, option, value):
     assert after['options'] == {option: value}
 
 
-@pytest.mark.parametrize('name, value', [('SEED', '1'), ('SOURCE', 'photo')])
-def test_so_does_the_environment(make, monkeypatch, name, value):
+def test_environment_counts(make, monkeypatch):
     before = make()
-    monkeypatch.setenv(name, value)
-    if name == 'SOURCE':
-        monkeypatch.setenv('TARGET', 'art')
-    after = make()
-    assert before['config_sha256'] != after['config_sha256']
-    assert differing(before, after)
+    assert differing(before, make(validate=False)) is None
+    monkeypatch.setenv('SEED', '1')
+    assert differing(before, make())
+    monkeypatch.setenv('SEED', '0')
+    monkeypatch.setenv('SOURCE', 'photo')
+    monkeypatch.setenv('TARGET', 'art')
+    assert before['config_sha256'] != make()['config_sha256']
 
 
 @pytest.mark.parametrize(
@@ -81,13 +77,10 @@ def test_so_does_the_environment(make, monkeypatch, name, value):
         ('work_dir', '/elsewhere'),
         ('model.teacher.cache_dir', '/elsewhere'),
         ('train_dataloader.num_workers', 0),
-        ('train_dataloader.pin_memory', False),
         ('val_dataloader.batch_size', 3),
-        ('test_dataloader.batch_size', 3),
         ('train_cfg.max_epochs', 7),
         ('train_cfg.val_interval', 7),
         ('default_hooks.checkpoint.interval', 7),
-        ('default_hooks.logger.interval', 7),
         ('log_level', 'ERROR'),
         ('visualizer.vis_backends.0.type', 'TensorboardVisBackend'),
         ('env_cfg.cudnn_benchmark', True),
@@ -129,11 +122,6 @@ def test_what_the_data_decides_is_known_only_with_the_data(make):
     assert 'num_classes=4, got 3' in differing(resolved, other)
 
 
-def test_no_validation_is_no_other_run(make):
-    assert differing(make(), make(validate=False)) is None
-    assert differing(make(validate=False), make()) is None
-
-
 @pytest.mark.parametrize(
     'schedule, longer',
     [
@@ -141,7 +129,6 @@ def test_no_validation_is_no_other_run(make):
         (dict(end=10, T_max=10), dict(end=30, T_max=30)),
         # Some say the end, some leave it out.
         (dict(end=10), dict()),
-        (dict(end=10), dict(end=10)),
     ],
 )
 def test_where_a_schedule_ends_with_the_run_is_its_length(schedule, longer):

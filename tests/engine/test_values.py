@@ -23,7 +23,6 @@ CONFIG = dict(
         ('train_cgf.max_epochs', ["'train_cfg'"]),
         ('modle.x', ["'model'"]),
         ('model..x', ['model..x']),
-        ('', ['no such option']),
         # A variable: what was made of it keeps its value.
         ('data_root', ['data_root', 'variable']),
     ],
@@ -35,7 +34,7 @@ def test_an_option_that_nothing_reads_is_named(name, words):
         assert word in str(error.value)
 
 
-def test_options_that_a_run_takes_need_not_be_in_the_file():
+def test_options_of_a_run_need_not_be_in_the_file():
     check_option_names(
         [
             'model.anything.0',
@@ -62,13 +61,9 @@ def test_a_key_of_a_file_that_is_a_letter_off(name, meant):
     config = {k: v for k, v in CONFIG.items() if k != meant}
     with pytest.raises(UserError, match=f"'{name}'.*'{meant}'"):
         check_file_names(Config(dict(config, **{name: {}})))
-    # Beside what it looks like, it is a variable of the user's.
-    check_file_names(Config(dict(CONFIG, **{meant: {}, name: {}})))
-
-
-def test_variables_of_a_file_are_free():
-    names = ('train_pipeline', 'data_root', 'student', 'seed', 'image_size')
-    check_file_names(Config(dict(CONFIG, **{name: 1 for name in names})))
+    # Beside what it looks like, or unlike all, it is a variable.
+    others = dict(train_pipeline=1, student=1, image_size=1)
+    check_file_names(Config(dict(CONFIG, **{meant: {}, name: {}}, **others)))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +80,6 @@ def test_variables_of_a_file_are_free():
         ('train_dataloader.num_workers', -1),
         ('test_dataloader.num_workers', 1.5),
         ('train_dataloader.dataset.seed', 'abc'),
-        ('train_dataloader.dataset.seed', None),
         ('randomness.seed', -1),
         ('randomness.seed', 2**32),
         ('randomness.seed', 'abc'),
@@ -97,6 +91,7 @@ def test_variables_of_a_file_are_free():
         ('param_scheduler.0.T_max', 'abc'),
         ('log_processor.window_size', 'abc'),
         ('resume', 'abc'),
+        ('train_cfg.by_epoch', 'no'),
         ('auto_scale_lr.base_batch_size', 0),
         ('train_dataloader', 'abc'),
         ('model', 3),
@@ -122,4 +117,4 @@ def test_a_value_of_the_wrong_kind_is_named(option, value):
     config.merge_from_dict({option: value})
     with pytest.raises(UserError) as error:
         check_values(config)
-    assert f'{option}={value!r}' in str(error.value)
+    assert option in str(error.value) and repr(value) in str(error.value)

@@ -6,14 +6,12 @@ from .finite_loss import FiniteLossHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
-from .runtime_info import DeferredRuntimeInfoHook
 from .stage import StageHook
 from .standardize_teacher import StandardizeTeacherHook
 from .teacher_report import TeacherReportHook
 
 __all__ = [
     'ClassesHook',
-    'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'FiniteLossHook',
     'ProgressHook',

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
+import torch.nn as nn
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel
 from mmengine.runner import BaseLoop, Runner
+from mmpretrain.evaluation import Accuracy
+from mmpretrain.models.classifiers import BaseClassifier
 
 from ...datasets.prompt_names import prompt_names
 from ...datasets.two_stream.streams import check_classes
@@ -18,7 +22,6 @@ from ...models.outputs import LOGITS
 from ...models.teachers.wrappers.base import check_classes as check_teacher
 from ...registry import HOOKS
 from ...utils.class_names import class_difference
-from ..class_counts import check_class_counts, classes_of
 from ..unwrap import unwrapped
 
 _LOOPS = ('train', 'val', 'test')
@@ -42,13 +45,13 @@ class ClassesHook(Hook):
         """Checks datasets and teacher.
 
         Raises:
-            UserError: If classes differ, a label is out of range, or metrics
-                are wanted of a dataset without labels.
+            UserError: If classes differ, a label is out of range, or a
+                dataset that metrics are computed on has no labels.
         """
         datasets = _datasets(runner)
         first = next(iter(datasets), None)
-        check_class_counts(runner)
-        counted = classes_of(unwrapped(runner))
+        _check_counts(runner)
+        counted = _classes_of(unwrapped(runner))
         for name, dataset in datasets.items():
             places = (f'the {first} dataset', f'the {name} dataset')
             check_classes(datasets[first], dataset, places)
@@ -56,7 +59,7 @@ class ClassesHook(Hook):
             if name != 'train':
                 _check_evaluation(runner, name, dataset)
         if first == 'train':
-            _check_teacher(unwrapped(runner), datasets[first])
+            _check_teachers(unwrapped(runner), datasets[first])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks what the checkpoint says its classes are.
@@ -85,13 +88,13 @@ class ClassesHook(Hook):
             runner.logger.warning(f'{runner._load_from}: {differs}.')
         elif differs:
             raise UserError(
-                f'checkpoint {runner._load_from}: {differs}; weights of the '
-                'same classes in the same order are wanted.'
+                f'checkpoint {runner._load_from}: expected the same classes '
+                f'in the same order, got others: {differs}.'
             )
 
 
 def _datasets(runner: Runner) -> Dict[str, Any]:
-    """Gives the datasets of the loops that were built, training first."""
+    """Returns the datasets of the loops that were built, training first."""
     found = {}
     for name in _LOOPS:
         # MMEngine builds a loop when it is to run.
@@ -146,9 +149,8 @@ def _check_evaluation(runner: Runner, name: str, dataset: Any) -> None:
     dumps = [m for m in evaluator.metrics if isinstance(m, DumpResults)]
     if not dumps:
         raise UserError(
-            f'the {name} dataset has no labels, but the metrics of '
-            f'{name}_evaluator want them; tools/test.py --out FILE.pkl '
-            'writes predictions without.'
+            f'{name}_evaluator: expected labels in the {name} dataset, got '
+            'none; tools/test.py --out FILE.pkl writes predictions without.'
         )
     evaluator.metrics = dumps
     runner.logger.warning(
@@ -156,25 +158,119 @@ def _check_evaluation(runner: Runner, name: str, dataset: Any) -> None:
     )
 
 
-def _check_teacher(model: Any, dataset: Any) -> None:
+def _check_teachers(model: Any, dataset: Any) -> None:
     classes = _classes(dataset)
-    if (
-        not isinstance(model, BaseDistiller)
-        or LOGITS not in model.teacher_wants
-        or classes is None
-    ):
+    if not isinstance(model, BaseDistiller) or classes is None:
         return
-    check_teacher(model.teacher, classes)
     known = list(dataset.metainfo.get('class_names') or prompt_names(classes))
-    members = getattr(model.teacher, 'teachers', ())
-    for teacher in (model.teacher, *members):
-        # Prompts may name a class otherwise: only their order can be told.
-        names = prompt_names(getattr(teacher, 'class_names', None) or ())
-        for number, name in enumerate(names):
-            if name in known and name not in known[number : number + 1]:
-                raise UserError(
-                    f'teacher {teacher.name}: class_names[{number}] is '
-                    f'{name!r}, which is class {known.index(name)} of the '
-                    "labelled dataset; give them in the dataset's order "
-                    "(class_names='auto')."
-                )
+    for name, teacher in model.teachers.items():
+        if LOGITS not in model.asked(name):
+            continue
+        check_teacher(teacher, classes)
+        for member in (teacher, *getattr(teacher, 'teachers', ())):
+            _check_prompts(member, known)
+
+
+def _check_prompts(teacher: Any, known: Sequence[str]) -> None:
+    """Prompts may name a class otherwise: only their order can be told."""
+    names = prompt_names(getattr(teacher, 'class_names', None) or ())
+    for number, name in enumerate(names):
+        if name in known and name not in known[number : number + 1]:
+            raise UserError(
+                f'teacher {teacher.name}: expected class_names in the order '
+                f'of the labelled dataset, got {name!r}, its class '
+                f"{known.index(name)}, as class {number}; give 'auto'."
+            )
+
+
+def _check_counts(runner: Runner) -> None:
+    """Compares the number of classes of model, losses and metrics.
+
+    A metric of others fails after the first epoch only.
+    """
+    model = unwrapped(runner)
+    classes, option = _classes_of(model)
+    model = model.module if isinstance(model, BaseTTAModel) else model
+    if classes is None:
+        return
+    for other, count in _others(model):
+        if count != classes:
+            raise UserError(
+                f'{other}: expected {classes}, as {option} says, got {count}; '
+                "give the same number, or 'auto'."
+            )
+    head = getattr(model, 'head', None)
+    if getattr(head, 'cal_acc', False):
+        _check_topk(head.topk, 'model.head', classes)
+    for name in ('val', 'test'):
+        loop = getattr(runner, f'_{name}_loop')
+        if isinstance(loop, BaseLoop):
+            for metric in loop.evaluator.metrics:
+                _check_metric(metric, f'{name}_evaluator', classes)
+
+
+def _classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
+    """Finds how many classes a model tells apart, and the option for it."""
+    model = model.module if isinstance(model, BaseTTAModel) else model
+    option, plain = 'model.', model
+    if isinstance(model, BaseDistiller):
+        option, plain = 'model.student.', model.student
+    # A head has it, or the network itself, of timm's too.
+    owners = {
+        'head.': getattr(plain, 'head', None),
+        'backbone.': getattr(plain, 'backbone', None),
+        '': getattr(plain, 'model', None),
+    }
+    for where, owner in owners.items():
+        count = getattr(owner, 'num_classes', None)
+        if _is_count(count):
+            option += where
+            break
+    if isinstance(model, BaseDistiller):
+        count = model.student_view.num_classes
+    elif not isinstance(model, BaseClassifier):
+        count = None
+    return count if _is_count(count) else None, option + 'num_classes'
+
+
+def _others(model: nn.Module) -> Iterator[Tuple[str, int]]:
+    """Yields the options that repeat the number of classes."""
+    own = model.data_preprocessor
+    count = getattr(own, 'num_classes', None)
+    # Nobody else reads it.
+    mixes = getattr(own, 'to_onehot', False) or getattr(
+        own, 'batch_augments', None
+    )
+    if _is_count(count) and mixes:
+        yield 'data_preprocessor.num_classes', count
+    # A distiller has looked at its student's loss already.
+    for owner, where in ((model, ''), (getattr(model, 'head', None), 'head.')):
+        loss = getattr(owner, 'loss_module', None)
+        count = getattr(loss, 'num_classes', None)
+        if _is_count(count):
+            yield f'model.{where}loss.num_classes', count
+
+
+def _check_metric(metric: Any, option: str, classes: int) -> None:
+    name = type(metric).__name__
+    count = getattr(metric, 'num_classes', None)
+    if _is_count(count) and count != classes:
+        raise UserError(
+            f'{option}: expected num_classes={classes} of {name}, as the '
+            f'model has, got {count}.'
+        )
+    if isinstance(metric, Accuracy):
+        _check_topk(metric.topk, option, classes)
+
+
+def _check_topk(topk: Iterable[Any], option: str, classes: int) -> None:
+    for k in topk:
+        if not isinstance(k, int) or not 1 <= k <= classes:
+            raise UserError(
+                f'{option}: expected topk from 1 to {classes}, the number of '
+                f'classes, got {k!r}.'
+            )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value > 0

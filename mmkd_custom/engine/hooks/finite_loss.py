@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional
+import math
+from typing import Any, Dict, List, Optional
 
 import torch
 from mmengine.dist import all_reduce
@@ -13,38 +14,23 @@ from ...errors import UserError
 from ...registry import HOOKS
 from ..unwrap import unwrapped
 
-#: Iterations whose losses an accelerator may keep before they are read.
-WINDOW = 50
-
 #: Where the number of skipped iterations travels: message hub, results.
 SKIPPED = 'skipped_iterations'
-
-
-class _Losses(NamedTuple):
-    """The losses of an iteration, still on their device."""
-
-    iteration: int
-    names: List[str]
-    values: torch.Tensor
-    samples: List[Any]
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
     """Stops at a loss that is NaN or infinite, before anything is saved.
 
-    On an accelerator losses are read every :data:`WINDOW` iterations, at the
-    end of an epoch and before anything is saved, so that the host need not
-    wait in every iteration; on the CPU in each. Weights are looked at before
-    they are saved, because a finite loss may have had gradients that were
-    not. A loss scaler, which meets infinite gradients and steps over them, is
-    not concerned.
+    Weights are looked at before they are saved, because a finite loss may
+    have had gradients that were not. A loss scaler, which meets infinite
+    gradients and steps over them, is not concerned.
 
     Args:
         action (str): 'raise' stops. 'skip' leaves the iteration out: weights
             and statistics stay as they were, on all ranks; the log names the
             samples, and the results have the number of iterations left out.
-            The host then waits for each loss. Defaults to 'raise'.
+            Defaults to 'raise'.
 
     Raises:
         UserError: If ``action`` is something else.
@@ -60,13 +46,11 @@ class FiniteLossHook(Hook):
                 f'{action!r}.'
             )
         self.action = action
-        self._kept: List[_Losses] = []
         self._buffers: List[torch.Tensor] = []
         self._skipped = False
 
     def before_train(self, runner: Runner) -> None:
         """Gets between loss and optimiser, if iterations may be left out."""
-        self._kept.clear()
         if self.action != 'skip':
             return
         wrapper = runner.optim_wrapper
@@ -75,8 +59,7 @@ class FiniteLossHook(Hook):
         if max(counts) > 1:
             raise UserError(
                 'FiniteLossHook: expected optim_wrapper.accumulative_counts=1 '
-                f"with action='skip', got {max(counts)}: what a batch left "
-                'out adds to gradients that others share cannot be taken back.'
+                f"with action='skip', got {max(counts)}."
             )
         update = wrapper.update_params
 
@@ -97,9 +80,7 @@ class FiniteLossHook(Hook):
 
         wrapper.update_params = update_if_finite
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Remembers statistics that a forward pass may spoil."""
         if self.action == 'skip':
             self._buffers = [b.clone() for b in unwrapped(runner).buffers()]
@@ -111,22 +92,29 @@ class FiniteLossHook(Hook):
         data_batch: Any = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Keeps the losses, and reads them if it is time.
+        """Looks at the losses that MMEngine adds up, and at their sum.
 
         Raises:
-            UserError: If a loss is not finite; the sentence names it, the
+            UserError: If one is not finite; the sentence names it, the
                 iteration and the samples.
         """
-        losses = _losses(runner.iter + 1, data_batch, outputs or {})
-        if losses is None:
-            return
+        losses = {
+            name: torch.as_tensor(value).item()
+            for name, value in (outputs or {}).items()
+            if 'loss' in name
+        }
         if self.action == 'skip':
             if self._skipped:
-                self._count(runner, losses)
+                self._count(runner, losses, data_batch)
             return
-        self._kept.append(losses)
-        if len(self._kept) >= _window(losses.values.device):
-            self._read()
+        if not all(map(math.isfinite, losses.values())):
+            raise UserError(
+                'training: expected a finite loss, got '
+                f'{_named(losses, runner, data_batch)}; look at these '
+                'samples, lower the learning rate, or leave such iterations '
+                "out with dict(type='mmkd_custom.FiniteLossHook', "
+                "action='skip') in custom_hooks."
+            )
         # It deletes old checkpoints before it saves a new one.
         if any(
             isinstance(hook, CheckpointHook)
@@ -140,16 +128,11 @@ class FiniteLossHook(Hook):
         """Looks before a checkpoint is saved and older ones are deleted."""
         self._look_at(runner)
 
-    def before_val(self, runner: Runner) -> None:
-        """Reads before an evaluation within an epoch."""
-        self._read()
-
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Looks before anything else is saved."""
         self._look_at(runner)
 
     def _look_at(self, runner: Runner) -> None:
-        self._read()
         model = unwrapped(runner)
         # Infinite buffers may be masks.
         good = {n: p.isfinite().all() for n, p in model.named_parameters()}
@@ -165,70 +148,28 @@ class FiniteLossHook(Hook):
                 'set optim_wrapper.clip_grad.'
             )
 
-    def _read(self) -> None:
-        """Reads what is kept; waits for the device once."""
-        kept, self._kept = self._kept, []
-        if not kept:
-            return
-        finite = torch.cat([each.values for each in kept]).isfinite()
-        if finite.all():
-            return
-        losses = next(
-            each for each in kept if not each.values.isfinite().all()
-        )
-        raise UserError(
-            f'training: expected a finite loss, got {_named(losses)}; look at '
-            'these samples, lower the learning rate, or leave such iterations '
-            "out with dict(type='mmkd_custom.FiniteLossHook', action='skip') "
-            'in custom_hooks.'
-        )
-
-    def _count(self, runner: Runner, losses: _Losses) -> None:
-        info = runner.message_hub.runtime_info
-        number = info.get(SKIPPED, 0) + 1
+    def _count(self, runner: Runner, losses: dict, data_batch: Any) -> None:
+        number = runner.message_hub.runtime_info.get(SKIPPED, 0) + 1
         runner.message_hub.update_info(SKIPPED, number)
         what = (
             'a loss of another rank is not finite'
-            if losses.values.isfinite().all()
-            else _named(losses)
+            if all(map(math.isfinite, losses.values()))
+            else _named(losses, runner, data_batch)
         )
         runner.logger.warning(f'Left out: {what} ({number} so far).')
 
 
-def _window(device: torch.device) -> int:
-    """Gives the number of iterations that are read at once."""
-    return 1 if device.type == 'cpu' else WINDOW
-
-
-def _losses(
-    iteration: int, data_batch: Any, outputs: dict
-) -> Optional[_Losses]:
-    """Copies what MMEngine adds up, and the sum."""
-    terms = {name: v for name, v in outputs.items() if 'loss' in name}
-    if not terms:
-        return None
-    # One launch: MMEngine has made scalars of them.
-    values = torch.stack([torch.as_tensor(v).detach() for v in terms.values()])
-    batch = data_batch if isinstance(data_batch, dict) else {}
-    samples = batch.get('data_samples')
-    return _Losses(
-        iteration,
-        list(terms),
-        values,
-        [getattr(s, 'metainfo', {}).get('sample_idx') for s in samples or ()],
-    )
-
-
-def _named(losses: _Losses) -> str:
+def _named(losses: Dict[str, float], runner: Runner, data_batch: Any) -> str:
     """Names the terms, of which the sum is one only if no other is."""
-    bad = [
-        f'{name}={value}'
-        for name, value in zip(losses.names, losses.values.tolist())
-        if not torch.tensor(value).isfinite()
-    ]
-    terms = [term for term in bad if not term.startswith('loss=')] or bad
-    samples = ', '.join(map(str, losses.samples)) or 'unknown'
+    bad = [k for k, v in losses.items() if not math.isfinite(v)]
+    terms = [name for name in bad if name != 'loss'] or bad
+    batch = data_batch if isinstance(data_batch, dict) else {}
+    samples = ', '.join(
+        str(getattr(sample, 'metainfo', {}).get('sample_idx'))
+        for sample in batch.get('data_samples') or ()
+    )
+    values = ', '.join(f'{name}={losses[name]}' for name in terms)
     return (
-        f'{", ".join(terms)} in iteration {losses.iteration} (samples '
-        f'{samples})'
+        f'{values} in iteration {runner.iter + 1} (samples '
+        f'{samples or "unknown"})'
     )

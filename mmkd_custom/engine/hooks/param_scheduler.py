@@ -58,7 +58,7 @@ class StageParamSchedulerHook(ParamSchedulerHook):
     def _due(
         self, runner: Runner, length: int, position: int
     ) -> Iterator[_ParamScheduler]:
-        """Gives the current stage's schedulers, each as often as is due.
+        """Yields the current stage's schedulers, each as often as is due.
 
         Args:
             runner (Runner): In the middle of an epoch.

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import IterableDataset
 
 from ...evaluation import summarize, versions, write_json
 from ...evaluation.constant import constant_metrics, majority_class
@@ -78,19 +79,14 @@ class ResultsHook(Hook):
         )
 
     def _identity(self, runner: Runner, seed: Optional[int]) -> Dict[str, Any]:
-        """What tells a run from others, None where it is not known."""
         loader = runner.train_dataloader
-        try:
-            epoch_iters = len(loader)
-        except TypeError:
-            # Of an iterable dataset.
-            epoch_iters = None
+        iterable = isinstance(loader.dataset, IterableDataset)
         return identity(
             runner.cfg,
             seed=seed,
             task=self.task or runner.cfg.get('task'),
             split_sha256=getattr(loader.dataset, 'split_sha256', None),
-            epoch_iters=epoch_iters,
+            epoch_iters=None if iterable else len(loader),
         )
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -163,12 +159,9 @@ class ResultsHook(Hook):
 
 def _numbers(metrics: Dict[str, Any]) -> Dict[str, float]:
     """Leaves metrics that are numbers; those of numpy and torch too."""
-    values = {
-        k: v.tolist() if hasattr(v, 'tolist') else v
-        for k, v in metrics.items()
-    }
+    plain = {k: getattr(v, 'tolist', lambda: v)() for k, v in metrics.items()}
     return {
-        k: float(v) for k, v in values.items() if isinstance(v, (int, float))
+        k: float(v) for k, v in plain.items() if isinstance(v, (int, float))
     }
 
 

@@ -132,7 +132,7 @@ def _take_values(wrapper: OptimWrapper, state: dict, names: Set[str]) -> None:
 
 
 def _names(runner: Runner) -> Set[str]:
-    """Gives the keys of a parameter group that schedulers write."""
+    """Returns the keys of a parameter group that schedulers write."""
     names = {scheduler.param_name for scheduler in _schedulers(runner)}
     keys = {
         f'{prefix}{name}'
@@ -146,7 +146,7 @@ def _names(runner: Runner) -> Set[str]:
 def _pairs(
     runner: Runner, saved: Optional[Dict[str, Any]]
 ) -> Iterable[Tuple[OptimWrapper, dict]]:
-    """Gives each optimiser with its state in a checkpoint."""
+    """Pairs each optimiser with its state in a checkpoint."""
     wrapper = runner.optim_wrapper
     if saved is None:
         return []

@@ -1,16 +1,17 @@
 """Classes are compared wherever two lists of them meet."""
 
+import json
 import shutil
 
 import pytest
 import torch
 from mmengine import load
 
-from mmkd_custom.engine.hooks.classes import ClassesHook, _check_teacher
+from mmkd_custom.engine.hooks.classes import ClassesHook
 from mmkd_custom.engine.launch import test as run_test
 from mmkd_custom.engine.launch import train
 from mmkd_custom.errors import UserError
-from tests.helpers import forget_instances
+from tests.runners import PLAIN
 
 
 @pytest.fixture
@@ -92,9 +93,7 @@ def test_labels_without_names_are_to_be_in_range(check, tmp_path):
         return of_mmpretrain(data, ann_file=str(lists))
 
     check(**given(2))
-    with pytest.raises(
-        UserError, match='num_classes: .* 3 of image 1 of the val dataset'
-    ):
+    with pytest.raises(UserError, match='num_classes: .*, got 3'):
         check(work_dir='b', **given(3))
 
 
@@ -105,45 +104,40 @@ def test_fewer_classes_than_the_model_has_are_refused(small_runner, tmp_path):
     runner = small_runner(
         work_dir='b', **{'model.student.head.num_classes': 3}
     )
-    with pytest.raises(
-        UserError, match='num_classes: .* 2, .*test dataset has, got 3'
-    ):
+    with pytest.raises(UserError, match='num_classes: .* 2, .*, got 3'):
         runner.test()
 
 
-def config_of(small_runner, **options):
-    config = small_runner(**options).cfg
-    forget_instances()
-    return config
-
-
-def test_a_checkpoint_of_other_classes_is_refused(small_runner, tmp_path):
-    short = {'train_dataloader.sampler.epoch_length': 1}
-    small_runner(epochs=2, **short).train()
+def test_a_checkpoint_of_other_classes_is_refused(
+    small_config, small_runner, tmp_path
+):
+    small_runner(**PLAIN).train()
     student = tmp_path / 'work' / 'student.pth'
     last = tmp_path / 'work' / 'epoch_2.pth'
     for path in (student, last):
-        assert run_test(config_of(small_runner, work_dir='test'), path)
+        assert run_test(small_config('test', **PLAIN), path)
         content = torch.load(path, weights_only=False)
         meta = content['meta']
         names = meta.get('dataset_meta', meta)
         names['classes'] = ['cat', 'owl', 'dog']
         torch.save(content, path)
-        with pytest.raises(UserError, match=f"{path.name}: class 1 is 'owl'"):
-            run_test(config_of(small_runner, work_dir=path.stem), path)
-    config = config_of(small_runner, work_dir='resume', epochs=3, **short)
+        with pytest.raises(UserError, match=f"{path.name}: .* 'owl'"):
+            run_test(small_config(path.stem, **PLAIN), path)
+    config = small_config('resume', epochs=3, **PLAIN)
     config.resume, config.load_from = True, str(last)
-    with pytest.raises(UserError, match="epoch_2.pth: class 1 is 'owl'"):
+    with pytest.raises(UserError, match="epoch_2.pth: .* 'owl'"):
         train(config)
     assert not (tmp_path / 'resume' / 'student.pth').exists()
     # What starts from weights may have another task.
-    config = config_of(small_runner, work_dir='start', **short)
+    config = small_config('start', **PLAIN)
     config.load_from = str(last)
     train(config)
     assert (tmp_path / 'start' / 'student.pth').exists()
 
 
-def test_without_labels_there_are_predictions_only(small_runner, tmp_path):
+def test_without_labels_there_are_predictions_only(
+    small_config, small_runner, tmp_path
+):
     unlabelled = dict(
         _delete_=True,
         type='ImageFolder',
@@ -154,29 +148,29 @@ def test_without_labels_there_are_predictions_only(small_runner, tmp_path):
             dict(type='PackInputs'),
         ],
     )
-    runner = small_runner()
+    runner = small_runner(**PLAIN)
     weights = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=runner.model.state_dict()), weights)
     options = {
+        **PLAIN,
         'test_dataloader.dataset': unlabelled,
-        'test_dataloader.num_workers': 0,
     }
-    with pytest.raises(UserError, match='test dataset has no labels.*--out'):
-        run_test(config_of(small_runner, work_dir='a', **options), weights)
-    config = config_of(small_runner, work_dir='b', **options)
+    with pytest.raises(UserError, match='test_evaluator.*--out'):
+        run_test(small_config('a', **options), weights)
+    config = small_config('b', **options)
     assert run_test(config, weights, predictions=tmp_path / 'o.pkl') == {}
     assert len(load(tmp_path / 'o.pkl')) == 9
 
 
-def test_logits_of_other_classes_are_refused(check):
+def test_logits_of_other_classes_are_refused(check, monkeypatch):
     runner = check(**{'model.teacher.teacher.num_classes': 3})
     hook, model = ClassesHook(), runner.model
     # That of the cache: it knows what the one inside knows.
     teacher = model.teacher.teacher
     teacher.classes = ('dog', 'cat', 'owl')
     hook.before_run(runner)
-    model.teacher_wants = ('feature', 'logits')
-    with pytest.raises(UserError, match="class 0 is 'dog'.* 'cat'"):
+    monkeypatch.setattr(model, 'asked', lambda name: ('feature', 'logits'))
+    with pytest.raises(UserError, match="'dog'.* 'cat'"):
         hook.before_run(runner)
     teacher.classes = ('cat', 'dog', 'owl')
     hook.before_run(runner)
@@ -186,5 +180,71 @@ def test_logits_of_other_classes_are_refused(check):
         teacher.class_names = names
         hook.before_run(runner)
     teacher.class_names = ['owl', 'hound', 'cat']
-    with pytest.raises(UserError, match=r"class_names\[0\] is 'owl'"):
-        _check_teacher(model, runner.train_dataloader.dataset)
+    with pytest.raises(UserError, match="class_names.*'owl'"):
+        hook.before_run(runner)
+
+
+@pytest.fixture
+def refused(small_runner):
+    """Starts a plain classifier on three classes; gives the sentence."""
+
+    def run(edit=lambda config: None, **options):
+        options = {**PLAIN, **options}
+        runner = small_runner(validate=True, edit=edit, **options)
+        with pytest.raises(UserError) as error:
+            runner.train()
+        assert runner.iter == 0
+        return str(error.value)
+
+    return run
+
+
+def of_timm(config):
+    config.model = dict(
+        type='mmpretrain.TimmClassifier',
+        model_name='test_efficientnet',
+        num_classes=7,
+    )
+
+
+@pytest.mark.parametrize(
+    'edit, options, words',
+    [
+        (None, {'model.head.num_classes': 2}, ['head.num_classes', '3', '2']),
+        (None, {'model.head.num_classes': 7}, ['head.num_classes', '3', '7']),
+        (
+            None,
+            {'model.head.cal_acc': True, 'model.head.topk': (1, 5)},
+            ['model.head', 'topk', '5'],
+        ),
+        (of_timm, {}, ['model.num_classes', '3', '7']),
+    ],
+)
+def test_plain_classifier_of_other_classes(refused, edit, options, words):
+    said = refused(edit or (lambda config: None), **options)
+    assert all(word in said for word in words)
+
+
+def test_labels_of_classes_without_names(refused, tmp_path):
+    def edit(config):
+        images = sorted((tmp_path / 'data' / 'art').rglob('*.jpg'))
+        entries = [
+            dict(img_path=str(path), gt_label=4 * i)
+            for i, path in enumerate(images[:2])
+        ]
+        listed = tmp_path / 'list.json'
+        listed.write_text(json.dumps(dict(metainfo={}, data_list=entries)))
+        old = config.train_dataloader.dataset
+        config.train_dataloader = dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=dict(
+                type='mmpretrain.BaseDataset',
+                ann_file=str(listed),
+                pipeline=old.get('labelled', old).pipeline,
+            ),
+        )
+
+    said = refused(edit)
+    assert 'model.head.num_classes: ' in said and 'got 4' in said

@@ -82,21 +82,6 @@ def test_schedulers_that_count_epochs(small_runner):
     assert seen['distillation'] == pytest.approx(wanted)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('before', [4, 2])
-def test_a_resumed_run_goes_on_with_its_schedule(small_runner, before):
-    whole = rates(small_runner('whole', epochs=4, edit=cosine))
-    if before != 4:
-        # It was to be shorter.
-        small_runner('short', epochs=before, edit=cosine).train()
-    folder = 'whole' if before == 4 else 'short'
-    rest = rates(
-        small_runner(epochs=4, edit=cosine, resume=f'{folder}/epoch_1.pth')
-    )
-    for stage, count in (('customization', 1), ('distillation', 2)):
-        assert rest[stage] == whole[stage][-count * EPOCH_LENGTH :]
-
-
 def test_without_stages_it_is_mmengines_hook(small_runner):
     runner = small_runner(
         name='baselines/source_only_mbv3_domain_folder.py',
