@@ -63,7 +63,7 @@ def small_runner(tmp_path, monkeypatch):
         config = load_config(
             path,
             {
-                **({} if 'source_only' in name else teacher),
+                **({} if 'labelled_only' in name else teacher),
                 'train_dataloader.batch_size': 4,
                 'train_dataloader.num_workers': 0,
                 'train_dataloader.sampler.labelled': 2,

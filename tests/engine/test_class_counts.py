@@ -6,7 +6,7 @@ import pytest
 
 from mmkd_custom.errors import UserError
 
-PLAIN = 'baselines/source_only_mbv3_domain_folder.py'
+PLAIN = 'labelled_only/labelled_only_mbv3_domain_folder.py'
 
 
 @pytest.fixture

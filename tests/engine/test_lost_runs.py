@@ -19,7 +19,7 @@ from tests.cli import REPOSITORY
 from tests.helpers import forget_instances, make_domains
 
 CONFIG = (
-    REPOSITORY / 'configs' / 'baselines' / 'source_only_mbv3_domain_folder.py'
+    REPOSITORY / 'configs/labelled_only/labelled_only_mbv3_domain_folder.py'
 )
 
 

@@ -20,7 +20,7 @@ from tests.two_ranks import TwoRanks
 
 DISTILLED = dict()
 SOURCE_ONLY = {
-    'name': 'baselines/source_only_mbv3_domain_folder.py',
+    'name': 'labelled_only/labelled_only_mbv3_domain_folder.py',
     'train_dataloader.batch_size': 2,
 }
 AT = EPOCH_LENGTH + 2
