@@ -89,17 +89,6 @@ def test_contract():
     assert len({*names}) == len(names)
 
 
-@pytest.mark.parametrize('name', CONFIGS)
-def test_batch_sizes_agree(name):
-    config = read_config(ROOT / name)
-    sampler = config.train_dataloader.sampler
-    streams = sampler.get('streams', ('labelled', 'unlabelled'))
-    size = sum(sampler[stream] for stream in streams)
-    assert config.train_dataloader.batch_size == size
-    # What the learning rate is meant for.
-    assert config.auto_scale_lr.base_batch_size == size
-
-
 @pytest.mark.parametrize('teacher', ['openclip_vitb16', 'dinov2_vits14'])
 def test_teacher_variable_replaces_the_teacher(teacher, monkeypatch):
     monkeypatch.setenv('TEACHER', teacher)
