@@ -24,6 +24,16 @@ def test_every_file_that_is_named_exists(repo, pages):
         assert lacking <= {'tools/loader_throughput.py'}, page.name
 
 
+def test_every_option_of_a_tool_that_is_shown_exists(repo, pages):
+    shared = (repo / 'mmkd_custom' / 'engine' / 'arguments.py').read_text()
+    for page in pages:
+        text = page.read_text().replace('\\\n', ' ')
+        for tool, rest in re.findall(r'python (tools/[a-z]\w+\.py)(.*)', text):
+            known = shared + (repo / tool).read_text()
+            for option in re.findall(r' (--[a-z][\w-]*)', rest.split('#')[0]):
+                assert f"'{option}'" in known, (page.name, tool, option)
+
+
 def test_every_link_leads_somewhere(pages):
     for page in pages:
         for target in re.findall(r'\]\(([^)]+)\)', page.read_text()):
