@@ -9,8 +9,4 @@ _base_ = [
     './_base_/schedules/adamw_short_alternating.py',
 ]
 
-model = dict(
-    type='CustomKD',
-    general_weight=20.0,
-    specific_weight=5.0,
-)
+model = dict(type='CustomKD', general_weight=20.0, specific_weight=5.0)

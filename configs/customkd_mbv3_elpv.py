@@ -10,11 +10,7 @@ _base_ = [
     './_base_/schedules/adamw_short_alternating.py',
 ]
 
-model = dict(
-    type='CustomKD',
-    general_weight=20.0,
-    specific_weight=5.0,
-)
+model = dict(type='CustomKD', general_weight=20.0, specific_weight=5.0)
 
 # Short enough for a demo on two cores.
 train_cfg = dict(max_epochs=28)

@@ -1,4 +1,4 @@
-"""OfficeHome, the teacher asked once about each of four views [ours].
+"""OfficeHome, the teacher asked once about each of four views.
 
 The features are kept in `work_dirs/<config>/teacher_cache`, or where
 `model.teacher.cache_dir` says; `tools/cache_teacher.py` fills it ahead.

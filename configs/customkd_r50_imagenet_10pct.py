@@ -1,7 +1,7 @@
 """CustomKD on ImageNet with 10 % of the labels: DINOv2 teaches ResNet-50.
 
-We could read nowhere which weights of the terms, schedule, batch sizes and
-augmentation the paper used: those here are [ours], and not tuned on this data.
+Weights of the terms, schedule, batch sizes and augmentation are our choices,
+not tuned on this data (docs/methods.md, CustomKD).
 """
 
 _base_ = [
@@ -9,8 +9,4 @@ _base_ = [
     './_base_/schedules/sgd_long_alternating.py',
 ]
 
-model = dict(
-    type='CustomKD',
-    general_weight=1.0,
-    specific_weight=1.0,
-)
+model = dict(type='CustomKD', general_weight=1.0, specific_weight=1.0)

@@ -13,7 +13,7 @@ from tests.helpers import forget_instances, make_domains
 
 #: A short run without a teacher, which takes half the time.
 PLAIN = {
-    'name': 'baselines/source_only_mbv3_domain_folder.py',
+    'name': 'labelled_only/labelled_only_mbv3_domain_folder.py',
     'train_dataloader.batch_size': 2,
     'train_dataloader.sampler.epoch_length': 1,
 }
@@ -70,7 +70,7 @@ def small_config(tmp_path, monkeypatch):
         config = load_config(
             path,
             {
-                **({} if 'source_only' in name else teacher),
+                **({} if 'labelled_only' in name else teacher),
                 'train_dataloader.batch_size': 4,
                 'train_dataloader.num_workers': 0,
                 'train_dataloader.sampler.labelled': 2,

@@ -1,4 +1,4 @@
-"""The config that the README shows runs as it is shown."""
+"""The config that the README shows trains as it is shown."""
 
 import json
 import re
@@ -10,7 +10,6 @@ from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import train
 from tests.helpers import make_domains
 
-SECTION = '## Add distillation to a config you have\n'
 SMALL = {
     'data/mine': '{root}',
     'vit_base_patch14_dinov2.lvd142m': 'test_vit',
@@ -20,17 +19,10 @@ SMALL = {
 }
 
 
-def section(repo):
-    text = (repo / 'README.md').read_text()
-    assert SECTION in text
-    return text.split(SECTION)[1].split('\n## ')[0]
-
-
 @pytest.mark.slow
-def test_the_config_of_the_readme_trains(repo, tmp_path):
-    blocks = re.findall(r'```python\n(.*?)```', section(repo), re.DOTALL)
-    assert len(blocks) == 2
-    text = '\n'.join(blocks)
+def test_config_of_the_readme_trains(repo, tmp_path):
+    readme = (repo / 'README.md').read_text()
+    (text,) = re.findall(r'```python\n(.*?)```', readme, re.DOTALL)
     root = make_domains(tmp_path / 'data', ('catalogue', 'phone'), per_class=2)
     for shown, small in SMALL.items():
         assert text.count(shown) == 1, shown
@@ -49,23 +41,19 @@ def test_the_config_of_the_readme_trains(repo, tmp_path):
     )
     assert config.model.student.head.num_classes == 3
     assert config.data_preprocessor.num_classes == 3
-    # The same data for testing; nothing of ImageNet is left.
+    # Nothing of ImageNet is left.
     assert config.test_dataloader.dataset == config.val_dataloader.dataset
     assert 'imagenet' not in str(config.val_dataloader)
     prepare(config, config_path=path, work_dir=str(work_dir))
     metrics = train(config)
-    assert metrics['epoch'] == 2
     assert 0 <= metrics['accuracy/top1'] <= 100
 
     results = json.loads((work_dir / 'results.json').read_text())
-    assert results['epochs'] == 2
     assert [entry['epoch'] for entry in results['history']] == [1, 2]
     student = torch.load(work_dir / 'student.pth', weights_only=True)
     assert student['meta']['dataset_meta']['classes'] == ['cat', 'dog', 'owl']
     assert (work_dir / 'epoch_2.pth').is_file()
     log = next(work_dir.glob('*/*.log')).read_text()
-    for stage in ('customization', 'distillation'):
-        assert f': {stage}' in log
-    scalars = next(work_dir.glob('*/vis_data/scalars.json')).read_text()
+    log += next(work_dir.glob('*/vis_data/scalars.json')).read_text()
     for term in ('loss_customization', 'loss_general', 'loss_specific'):
-        assert term in scalars or term in log, term
+        assert term in log, term

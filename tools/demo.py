@@ -17,7 +17,7 @@ from mmkd_custom.utils.runs import differing, latest_checkpoint, run_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = {
-    'labelled only': 'baselines/source_only_mbv3_elpv.py',
+    'labelled only': 'labelled_only/labelled_only_mbv3_elpv.py',
     'CustomKD': 'customkd_mbv3_elpv.py',
 }
 

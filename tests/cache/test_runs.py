@@ -160,7 +160,7 @@ def test_nothing_for_a_teacher_that_is_not_cached(small_runner, tmp_path):
     small_runner('live', edit=live).train()
     small_runner(
         'none',
-        name='baselines/source_only_mbv3_domain_folder.py',
+        name='labelled_only/labelled_only_mbv3_domain_folder.py',
         **{'train_dataloader.batch_size': 2, 'train_cfg.max_epochs': 1},
     ).train()
     assert not list(tmp_path.rglob('teacher_cache'))

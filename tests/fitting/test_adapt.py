@@ -39,7 +39,7 @@ def config(tmp_path, monkeypatch):
             REPOSITORY / 'configs' / name,
             {
                 'train_dataloader.num_workers': 0,
-                **({} if 'source_only' in name else teacher),
+                **({} if 'labelled_only' in name else teacher),
                 **options,
             },
         )
@@ -137,7 +137,8 @@ def test_what_cannot_be_adapted_is_refused_before_training(config, tmp_path):
         adapt_config(misspelt, settings)
     with pytest.raises(UserError, match='no teacher'):
         adapt_config(
-            config('baselines/source_only_mbv3_domain_folder.py'), settings
+            config('labelled_only/labelled_only_mbv3_domain_folder.py'),
+            settings,
         )
     with pytest.raises(UserError, match='is a folder'):
         adapt_config(config(), settings, tmp_path)

@@ -12,7 +12,7 @@ from mmkd_custom.models.teachers.wrappers.adaptation import Adaptation
 from tests.cli import REPOSITORY, run_tool
 from tests.helpers import make_domains
 
-CONFIG = REPOSITORY / 'configs' / 'baselines/soft_target_mbv3_domain_folder.py'
+CONFIG = REPOSITORY / 'configs/soft_target/soft_target_mbv3_domain_folder.py'
 DOMAINS = dict(SOURCE='art', TARGET='photo', SEED='1')
 
 

@@ -17,7 +17,7 @@ randomness = dict(seed={{'$SEED:0'}})
 task = '{{$SOURCE:a}}->{{$TARGET:b}}'
 """
 ALONE = (
-    REPOSITORY / 'configs' / 'baselines' / 'source_only_mbv3_domain_folder.py'
+    REPOSITORY / 'configs/labelled_only/labelled_only_mbv3_domain_folder.py'
 )
 SMALL = (
     '--cfg-options',

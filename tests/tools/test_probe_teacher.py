@@ -13,7 +13,7 @@ from mmkd_custom.models.teachers.wrappers.probe import Probe
 from tests.cli import REPOSITORY, TINY, run_tool
 from tests.helpers import make_domains
 
-CONFIG = REPOSITORY / 'configs' / 'baselines/soft_target_mbv3_domain_folder.py'
+CONFIG = REPOSITORY / 'configs/soft_target/soft_target_mbv3_domain_folder.py'
 DOMAINS = dict(SOURCE='art', TARGET='photo', SEED='1')
 
 

@@ -99,7 +99,7 @@ def test_whole_runs(tmp_path):
 def test_a_config_without_a_teacher_is_refused(tmp_path):
     done = run_tool(
         'throughput.py',
-        REPOSITORY / 'configs' / 'baselines' / 'source_only_mbv3_elpv.py',
+        REPOSITORY / 'configs/labelled_only/labelled_only_mbv3_elpv.py',
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith('error: config: its model')

@@ -3,25 +3,22 @@
 LABELS_PER_CLASS (4) images a class are drawn with SEED; all training images,
 the labelled ones included, are the unlabelled stream; tested on the 10 000
 test images. Put `cifar-100-python.tar.gz`, packed or unpacked, into DATA_ROOT.
-
-Augmentation and statistics are those of MMPretrain's CIFAR-100 configs; batch
-sizes are [ours].
+Augmentation and statistics are those of MMPretrain's CIFAR-100 configs.
 """
+
+_base_ = './two_stream.py'
 
 data_root = '{{$DATA_ROOT:data/cifar100}}'
 labels_per_class = {{'$LABELS_PER_CLASS:4'}}
 task = f'cifar100, {labels_per_class} labels a class'
 image_size = 32
-epoch_length = 'longer'
 
 # The dataset gives R, G, B like MMPretrain's; the pipelines begin by turning
 # it into B, G, R, which is what `to_rgb=True` starts from, so that student,
 # teacher and images read from files agree.
 data_preprocessor = dict(
-    num_classes='auto',
     mean=[129.304, 124.070, 112.434],
     std=[68.170, 65.392, 70.418],
-    to_rgb=True,
 )
 
 train_pipeline = [
@@ -35,58 +32,30 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
-train_dataloader = dict(
-    batch_size=256,
-    num_workers=2,
-    dataset=dict(
-        type='TwoStreamDataset',
-        seed={{'$SEED:0'}},
-        labelled=dict(
-            type='CIFAR',
-            data_root=data_root,
-            name='cifar100',
-            split='train',
-            labels_per_class=labels_per_class,
-            seed={{'$SEED:0'}},
-            pipeline=train_pipeline,
-        ),
-        unlabelled=dict(
-            type='CIFAR',
-            data_root=data_root,
-            name='cifar100',
-            split='train',
-            pipeline=train_pipeline,
-        ),
-    ),
-    sampler=dict(
-        type='TwoStreamSampler',
-        labelled=64,
-        unlabelled=192,
-        epoch_length=epoch_length,
-    ),
-    batch_sampler=dict(type='TwoStreamBatchSampler'),
+unlabelled = dict(
+    type='CIFAR',
+    data_root=data_root,
+    name='cifar100',
+    split='train',
+    pipeline=train_pipeline,
 )
 
+train_dataloader = dict(
+    batch_size=256,
+    dataset=dict(
+        labelled=dict(
+            unlabelled,
+            labels_per_class=labels_per_class,
+            seed={{'$SEED:0'}},
+        ),
+        unlabelled=unlabelled,
+    ),
+    sampler=dict(unlabelled=192),
+)
 val_dataloader = dict(
     batch_size=256,
-    num_workers=2,
-    dataset=dict(
-        type='CIFAR',
-        data_root=data_root,
-        name='cifar100',
-        split='test',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(unlabelled, split='test', pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
 
-val_evaluator = [
-    dict(type='Accuracy', topk=1),
-    dict(type='SingleLabelMetric', items=['f1-score']),
-]
-test_evaluator = val_evaluator
-
-# The learning rates of the configs are meant for one process.
 auto_scale_lr = dict(base_batch_size=256)

@@ -13,30 +13,11 @@ source = '{{$SOURCE:real}}'
 target = '{{$TARGET:clipart}}'
 task = f'{source}->{target}'
 
-train_dataloader = dict(
-    dataset=dict(
-        labelled=dict(
-            type='DomainList',
-            data_root=data_root,
-            domain=source,
-            split='train',
-        ),
-        unlabelled=dict(
-            type='DomainList',
-            data_root=data_root,
-            domain=target,
-            split='train',
-            classes_from=source,
-        ),
-    ),
+labelled = dict(
+    type='DomainList', data_root=data_root, domain=source, split='train'
 )
-val_dataloader = dict(
-    dataset=dict(
-        type='DomainList',
-        data_root=data_root,
-        domain=target,
-        split='test',
-        classes_from=source,
-    ),
-)
+unlabelled = dict(labelled, domain=target, classes_from=source)
+
+train_dataloader = dict(dataset=dict(labelled=labelled, unlabelled=unlabelled))
+val_dataloader = dict(dataset=dict(unlabelled, split='test'))
 test_dataloader = val_dataloader

@@ -6,17 +6,13 @@ neither. EVAL_SPLIT=val evaluates on the validation cells instead, which is
 what the protocol and the weights were chosen on.
 """
 
+_base_ = './two_stream.py'
+
 eval_split = '{{$EVAL_SPLIT:test}}'
 task = f'elpv {eval_split} cells, {{$LABEL_FRACTION:0.02}} of the labels'
 image_size = 96
-epoch_length = 'longer'
 
-data_preprocessor = dict(
-    num_classes=2,
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    to_rgb=True,
-)
+data_preprocessor = dict(num_classes=2)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -34,37 +30,22 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
+unlabelled = dict(type='ELPV', split='train', pipeline=train_pipeline)
+
 train_dataloader = dict(
     batch_size=96,
-    num_workers=2,
     dataset=dict(
-        type='TwoStreamDataset',
-        seed={{'$SEED:0'}},
         labelled=dict(
-            type='ELPV',
-            split='train',
+            unlabelled,
             fraction={{'$LABEL_FRACTION:0.02'}},
             seed={{'$SEED:0'}},
-            pipeline=train_pipeline,
         ),
-        unlabelled=dict(type='ELPV', split='train', pipeline=train_pipeline),
+        unlabelled=unlabelled,
     ),
-    sampler=dict(
-        type='TwoStreamSampler',
-        labelled=32,
-        unlabelled=64,
-        epoch_length=epoch_length,
-    ),
-    batch_sampler=dict(type='TwoStreamBatchSampler'),
+    sampler=dict(labelled=32),
 )
-
 val_dataloader = dict(
-    batch_size=128,
-    num_workers=2,
-    dataset=dict(
-        type='ELPV', split=eval_split, pipeline=test_pipeline, test_mode=True
-    ),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(unlabelled, split=eval_split, pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
 
@@ -76,5 +57,4 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-# The learning rates of the configs are meant for one process.
 auto_scale_lr = dict(base_batch_size=96)

@@ -4,19 +4,13 @@ Put the four folders Art, Clipart, Product and `Real World` (or `Real_World`)
 of the official archive under DATA_ROOT.
 """
 
+_base_ = './two_stream.py'
+
 data_root = '{{$DATA_ROOT:data/OfficeHome}}'
 source = '{{$SOURCE:Art}}'
 target = '{{$TARGET:Clipart}}'
 task = f'{source}->{target}'
 image_size = 224
-epoch_length = 'longer'
-
-data_preprocessor = dict(
-    num_classes='auto',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    to_rgb=True,
-)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -40,56 +34,24 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
-train_dataloader = dict(
-    batch_size=128,
-    num_workers=4,
-    dataset=dict(
-        type='TwoStreamDataset',
-        seed={{'$SEED:0'}},
-        labelled=dict(
-            type='DomainFolder',
-            data_root=data_root,
-            domain=source,
-            pipeline=train_pipeline,
-        ),
-        unlabelled=dict(
-            type='DomainFolder',
-            data_root=data_root,
-            domain=target,
-            classes_from=source,
-            pipeline=train_pipeline,
-        ),
-    ),
-    sampler=dict(
-        type='TwoStreamSampler',
-        labelled=64,
-        unlabelled=64,
-        epoch_length=epoch_length,
-    ),
-    batch_sampler=dict(type='TwoStreamBatchSampler'),
-)
+labelled = dict(type='DomainFolder', data_root=data_root, domain=source)
+unlabelled = dict(labelled, domain=target, classes_from=source)
 
-val_dataloader = dict(
-    batch_size=128,
+train_dataloader = dict(
     num_workers=4,
     dataset=dict(
-        type='DomainFolder',
-        data_root=data_root,
-        domain=target,
-        classes_from=source,
-        pipeline=test_pipeline,
-        test_mode=True,
+        labelled=dict(labelled, pipeline=train_pipeline),
+        unlabelled=dict(unlabelled, pipeline=train_pipeline),
     ),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+val_dataloader = dict(
+    num_workers=4, dataset=dict(unlabelled, pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
 
+# The macro recall is the mean of the per-class accuracies.
 val_evaluator = [
     dict(type='Accuracy', topk=1),
-    # The macro recall is the mean of the per-class accuracies.
     dict(type='SingleLabelMetric', items=['recall', 'f1-score']),
 ]
 test_evaluator = val_evaluator
-
-# The learning rates of the configs are meant for one process.
-auto_scale_lr = dict(base_batch_size=128)

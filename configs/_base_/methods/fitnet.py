@@ -1,6 +1,6 @@
 """FitNet: match the teacher's feature through a connector.
 
-The weight 20 is ours (docs/methods.md, Baselines).
+The weight 20 is our choice (docs/methods.md, Baselines).
 """
 
 method = dict(

@@ -1,7 +1,7 @@
 """Soft-target distillation from a linear probe of the teacher.
 
 The probe is trained alongside on the labelled images; it, T = 4 and the
-weight 1 are ours (docs/methods.md, Baselines).
+weight 1 are our choices (docs/methods.md, Baselines).
 """
 
 method = dict(

@@ -1,4 +1,4 @@
-"""AdamW for students that start from ImageNet weights [ours]."""
+"""AdamW for students that start from ImageNet weights."""
 
 _base_ = './adamw_short.py'
 

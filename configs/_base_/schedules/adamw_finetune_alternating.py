@@ -1,4 +1,4 @@
-"""The same with a customization epoch before each of the 20 [ours]."""
+"""The same with a customization epoch before each of the 20."""
 
 _base_ = './adamw_short_alternating.py'
 

@@ -1,4 +1,4 @@
-"""AdamW for 20 epochs, in all of which the student trains [ours].
+"""AdamW for 20 epochs, in all of which the student trains.
 
 For students from scratch on small images. Distillers with a customization
 stage take the alternating schedule beside this one.

@@ -1,4 +1,4 @@
-"""SGD for small images [ours]."""
+"""SGD for small images."""
 
 _base_ = './sgd_long.py'
 

@@ -1,4 +1,4 @@
-"""The same with a customization epoch before each of the 100 [ours]."""
+"""The same with a customization epoch before each of the 100."""
 
 _base_ = './sgd_long_alternating.py'
 

@@ -1,4 +1,4 @@
-"""SGD for 100 epochs, in all of which the student trains [ours].
+"""SGD for 100 epochs, in all of which the student trains.
 
 For students from scratch with many unlabelled images. Distillers with a
 customization stage take the alternating schedule beside this one.

@@ -1,19 +1,5 @@
-"""ResNet-50, trained from scratch: ImageNet's weights have seen all labels."""
+"""ResNet-50, trained from scratch likewise."""
 
-student = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='ResNet',
-        depth=50,
-        num_stages=4,
-        out_indices=(3,),
-        style='pytorch',
-    ),
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes='auto',
-        in_channels=2048,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-    ),
-)
+_base_ = './resnet18_imagenet.py'
+
+student = dict(backbone=dict(depth=50), head=dict(in_channels=2048))

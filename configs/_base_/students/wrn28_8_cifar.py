@@ -1,13 +1,5 @@
 """WideResNet-28-8 for 32 px, trained from scratch."""
 
-student = dict(
-    type='ImageClassifier',
-    backbone=dict(type='WideResNet', depth=28, widen_factor=8),
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes='auto',
-        in_channels=512,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-    ),
-)
+_base_ = './wrn28_2_cifar.py'
+
+student = dict(backbone=dict(widen_factor=8), head=dict(in_channels=512))

@@ -3,7 +3,7 @@
 _base_ = [
     '../datasets/cifar100_400.py',
     '../students/wrn28_2_cifar.py',
-    '../teachers/dinov2_vitb14.py',
+    '../teachers/{{$TEACHER:dinov2_vitb14}}.py',
     '../default_runtime.py',
 ]
 

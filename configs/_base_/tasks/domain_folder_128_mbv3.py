@@ -7,7 +7,7 @@ on disk.
 _base_ = [
     '../datasets/domain_folder_128.py',
     '../students/mobilenet_v3_small.py',
-    '../teachers/efficientnet_lite2.py',
+    '../teachers/{{$TEACHER:efficientnet_lite2}}.py',
     '../default_runtime.py',
 ]
 

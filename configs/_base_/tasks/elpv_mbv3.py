@@ -3,7 +3,7 @@
 _base_ = [
     '../datasets/elpv_96.py',
     '../students/mobilenet_v3_small.py',
-    '../teachers/efficientnet_lite2.py',
+    '../teachers/{{$TEACHER:efficientnet_lite2}}.py',
     '../default_runtime.py',
 ]
 

@@ -3,7 +3,7 @@
 _base_ = [
     '../datasets/imagenet_1pct.py',
     '../students/resnet50_imagenet.py',
-    '../teachers/dinov2_vitb14.py',
+    '../teachers/{{$TEACHER:dinov2_vitb14}}.py',
     '../default_runtime.py',
 ]
 

@@ -3,7 +3,7 @@
 _base_ = [
     '../datasets/officehome_224.py',
     '../students/mobilenet_v3_large_in1k.py',
-    '../teachers/dinov2_vitb14.py',
+    '../teachers/{{$TEACHER:dinov2_vitb14}}.py',
     '../default_runtime.py',
 ]
 

@@ -2,11 +2,10 @@
 
 Weights: timm's `vit_small_patch14_dinov2.lvd142m`, fetched by timm, or a local
 file named with `checkpoint='dinov2_vits14.safetensors'`. 126 px is the
-multiple of 14 next to a student's 128. Its variable has a name of its own, so
-that a config can take it in place of its base's teacher.
+multiple of 14 next to a student's 128.
 """
 
-vits14_teacher = dict(
+teacher = dict(
     type='TimmTeacher',
     model_name='vit_small_patch14_dinov2.lvd142m',
     pretrained=True,

@@ -19,7 +19,7 @@ from tests.runners import EPOCH_LENGTH
 
 DISTILLED = dict()
 SOURCE_ONLY = {
-    'name': 'baselines/source_only_mbv3_domain_folder.py',
+    'name': 'labelled_only/labelled_only_mbv3_domain_folder.py',
     'train_dataloader.batch_size': 2,
 }
 AT = EPOCH_LENGTH + 2

@@ -84,7 +84,7 @@ def test_schedulers_that_count_epochs(small_runner):
 
 def test_without_stages_it_is_mmengines_hook(small_runner):
     runner = small_runner(
-        name='baselines/source_only_mbv3_domain_folder.py',
+        name='labelled_only/labelled_only_mbv3_domain_folder.py',
         edit=cosine,
         **{'train_dataloader.batch_size': 2},
     )

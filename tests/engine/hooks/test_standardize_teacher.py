@@ -119,7 +119,7 @@ def test_the_weights_stay_as_they_are(small_runner):
 def test_nothing_for_a_model_without_teacher(small_runner):
     runner = run(
         small_runner,
-        name='baselines/source_only_mbv3_domain_folder.py',
+        name='labelled_only/labelled_only_mbv3_domain_folder.py',
         **{'train_dataloader.batch_size': 2, 'train_cfg.max_epochs': 1},
     )
     assert getattr(runner.model, 'teacher', None) is None

@@ -180,7 +180,7 @@ def test_the_student_is_the_same_with_it_and_without(small_runner, tmp_path):
 
 def test_nothing_for_a_model_without_teacher(built, monkeypatch):
     runner = built(
-        name='baselines/source_only_mbv3_domain_folder.py',
+        name='labelled_only/labelled_only_mbv3_domain_folder.py',
         **{'train_dataloader.batch_size': 2},
     )
     assert report(runner, monkeypatch) == []

@@ -58,7 +58,7 @@ def images() -> torch.Tensor:
 def test_the_mean_of_probabilities_and_not_of_logits(images):
     teacher = EnsembleTeacher([Fixed([4.0, 0.0]), Fixed([0.0, 0.0])])
     q = teacher(teacher.prepare(images)).logits.softmax(1)
-    # METHODS 6; the mean of the logits would give 0.88080.
+    # The mean of the logits would give 0.88080.
     wanted = torch.tensor([0.74101, 0.25899]).expand(3, 2)
     assert torch.allclose(q, wanted, atol=1e-5)
 

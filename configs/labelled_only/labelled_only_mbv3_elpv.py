@@ -1,4 +1,4 @@
-"""The student alone on the labelled images of ELPV solar cells."""
+"""The student alone on the labelled solar cells."""
 
 _base_ = [
     '../_base_/tasks/elpv_mbv3.py',
@@ -6,11 +6,8 @@ _base_ = [
 ]
 
 model = dict(_delete_=True, **_base_.student)
-
 train_dataloader = dict(batch_size=32, sampler=dict(streams=('labelled',)))
-
 auto_scale_lr = dict(base_batch_size=32)
-
 # One network, one optimiser.
 optim_wrapper = dict(
     _delete_=True,

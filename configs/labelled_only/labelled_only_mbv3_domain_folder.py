@@ -6,14 +6,11 @@ _base_ = [
 ]
 
 model = dict(_delete_=True, **_base_.student)
-
 # No teacher, no need to fix the views: every image is augmented anew.
 train_dataloader = dict(
     batch_size=64, sampler=dict(streams=('labelled',), num_views=None)
 )
-
 auto_scale_lr = dict(base_batch_size=64)
-
 # One network, one optimiser.
 optim_wrapper = dict(
     _delete_=True,

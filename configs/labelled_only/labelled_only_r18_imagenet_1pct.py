@@ -1,16 +1,13 @@
-"""The student alone on the labelled images of CIFAR-100 with 400 labels."""
+"""The student alone on ImageNet with 1 % of the labels."""
 
 _base_ = [
-    '../_base_/tasks/cifar100_400_wrn28_2.py',
-    '../_base_/schedules/sgd_cifar.py',
+    '../_base_/tasks/imagenet_1pct_r18.py',
+    '../_base_/schedules/sgd_long.py',
 ]
 
 model = dict(_delete_=True, **_base_.student)
-
 train_dataloader = dict(batch_size=64, sampler=dict(streams=('labelled',)))
-
 auto_scale_lr = dict(base_batch_size=64)
-
 # One network, one optimiser.
 optim_wrapper = dict(
     _delete_=True,

@@ -1,16 +1,13 @@
-"""The student alone on the labelled images of DomainNet."""
+"""The student alone on ImageNet with 10 % of the labels."""
 
 _base_ = [
-    '../_base_/tasks/domainnet_mbv3.py',
-    '../_base_/schedules/adamw_finetune.py',
+    '../_base_/tasks/imagenet_10pct_r50.py',
+    '../_base_/schedules/sgd_long.py',
 ]
 
 model = dict(_delete_=True, **_base_.student)
-
 train_dataloader = dict(batch_size=64, sampler=dict(streams=('labelled',)))
-
 auto_scale_lr = dict(base_batch_size=64)
-
 # One network, one optimiser.
 optim_wrapper = dict(
     _delete_=True,
