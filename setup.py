@@ -79,7 +79,7 @@ setup(
         'mmpretrain>=1.2.0,<2.0',
         *mmcv_requirement(),
         'numpy>=1.22',
-        'open_clip_torch>=2.24.0',
+        'open_clip_torch>=2.32.0',
         'packaging>=21.0',
         'pillow>=9.0',
         'rich>=13.0',
