@@ -9,7 +9,6 @@ from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from ...datasets.prompt_names import prompt_names
 from ...datasets.two_stream.overlap import check_classes
 from ...datasets.wrappers import leaves
 from ...errors import UserError
@@ -164,17 +163,5 @@ def _check_teacher(model: Any, dataset: Any) -> None:
         or classes is None
     ):
         return
-    check_teacher(model.teacher, classes)
-    known = list(dataset.metainfo.get('class_names') or prompt_names(classes))
-    members = getattr(model.teacher, 'teachers', ())
-    for teacher in (model.teacher, *members):
-        # Prompts may name a class otherwise: only their order can be told.
-        names = prompt_names(getattr(teacher, 'class_names', None) or ())
-        for number, name in enumerate(names):
-            if name in known and name not in known[number : number + 1]:
-                raise UserError(
-                    f'teacher {teacher.name}: class_names[{number}] is '
-                    f'{name!r}, which is class {known.index(name)} of the '
-                    "labelled dataset; give them in the dataset's order "
-                    "(class_names='auto')."
-                )
+    names = dataset.metainfo.get('class_names')
+    check_teacher(model.teacher, classes, prompts=names)
