@@ -58,7 +58,7 @@ setup(
         'mmpretrain>=1.2.0,<2.0',
         'mmcv-lite>=2.0.0,<2.4',
         'numpy>=1.22',
-        'open_clip_torch>=2.24.0',
+        'open_clip_torch>=2.32.0',
         'pillow>=9.0',
         'rich>=13.0',
         'safetensors>=0.4.0',

@@ -8,7 +8,7 @@ from mmkd_custom.engine.arguments import add_cfg_options
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.errors import run_cli
 from mmkd_custom.fitting.probe import probe_config, probe_usage
-from mmkd_custom.models.teachers.wrappers.probe import (
+from mmkd_custom.models.teachers.wrappers.probed import (
     NORMALIZATIONS,
     STANDARDIZE,
 )

@@ -8,18 +8,16 @@ from typing import Tuple, Type, Union
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.registry import DefaultScope
 
-from ..datasets.two_stream.views import seeded_rng
-from ..engine.building import naming_misspelt
-from ..models.teachers.wrappers.adaptation import LORA, Adaptation
 from ..models.teachers.wrappers.adapted import (
+    LORA,
+    Adaptation,
     AdaptedTeacher,
     build_unadapted,
     split_execution,
 )
 from ..models.teachers.wrappers.base import feature_name, input_summary
-from .config import seed_of, teacher_to_fit, usage
+from .config import scope_of, seed_of, teacher_to_fit, usage
 from .labelled import LabelledImages
 from .training import AdaptSettings, train_adapter
 
@@ -52,18 +50,11 @@ def adapt_config(
     """
     spec, path = teacher_to_fit(config, *_kind(settings.mode), out=out)
     seed = seed_of(config)
-    with (
-        DefaultScope.overwrite_default_scope(
-            config.get('default_scope', 'mmkd_custom')
-        ),
-        naming_misspelt(config),
-    ):
+    with scope_of(config):
         spec, execution = split_execution(spec)
-        # Random weights, if it has such, shall be the same every time.
-        with seeded_rng(seed):
-            teacher = build_unadapted(spec)
+        teacher = build_unadapted(spec)
         # The whole batch of a step need not fit beside the activations.
-        teacher.max_batch = execution['max_batch']
+        teacher.max_batch = execution.get('max_batch')
         digest = teacher.digest()
         teacher.to(get_device())
         images = LabelledImages(
@@ -97,21 +88,17 @@ def adapt_config(
         rank=settings.rank if settings.mode == LORA else None,
         alpha=settings.alpha if settings.mode == LORA else None,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     adaptation.save(path)
     return adaptation, path
 
 
 def adapt_usage(config: Config, mode: str, path: Union[str, Path]) -> str:
-    """Says how a run gets the adapted teacher.
+    """Returns how a run gets the adapted teacher.
 
     Args:
         config (Config): The config whose teacher was adapted.
         mode (str): 'norm' or 'lora'.
         path (str | Path): The adaptation's file.
-
-    Returns:
-        str: See :func:`~mmkd_custom.fitting.config.usage`.
     """
     return usage(config, *_kind(mode)[:2], path)
 

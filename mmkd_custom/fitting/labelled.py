@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 import numpy as np
 import torch
@@ -12,13 +12,16 @@ from torch.utils.data import DataLoader
 
 from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.subset import stratified_subset
-from ..datasets.two_stream.keys import TEACHER
 from ..datasets.two_stream.views import derive_seed
 from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError
-from ..models.batch import hard_labels
-from ..models.distillers.parts import build_preprocessor
+from ..models.batch import TEACHER, hard_labels
+from ..models.distillers.building import build_preprocessor
 from ..models.teachers.base import FrozenTeacher
+
+#: Prepared images (N, 3, H, W) and class indices (N,), on the teacher's
+#: device.
+Batches = Iterator[Tuple[torch.Tensor, torch.Tensor]]
 
 
 class LabelledImages:
@@ -26,8 +29,8 @@ class LabelledImages:
 
     What is trained on goes through the training pipeline, in another seeded
     view every epoch. What is held out goes through the validation pipeline,
-    as images do when a student is tested; where the dataset's ``pipelines``
-    make the teacher's images, it goes through that, in view 0. The unlabelled
+    as images do when a student is tested; where a pipeline of its own makes
+    the teacher's images, it goes through that, in view 0. The unlabelled
     dataset is left out of all this.
 
     Args:
@@ -59,48 +62,47 @@ class LabelledImages:
         loader = config.get('train_dataloader')
         if not loader or not loader.get('dataset'):
             raise UserError(
-                'config: has no train_dataloader.dataset, but its labelled '
-                'images are wanted.'
+                'config: train_dataloader.dataset: expected a dataset with '
+                'labelled images, got none.'
             )
         self.teacher = teacher
         self.batch_size = batch_size
         self.seed = seed
         self._workers = loader.get('num_workers', 0)
+        preprocessor = config.get('data_preprocessor')
         self._preprocessor = build_preprocessor(
-            config.model.get(
-                'data_preprocessor', config.get('data_preprocessor')
-            )
+            config.model.get('data_preprocessor', preprocessor)
         ).to(next(teacher.parameters()).device)
         self._views, self._still = _datasets(config, seed)
         labels = _labels(self._views)
-        self.classes = _class_names(self._views, labels)
+        names = self._views.CLASSES or range(int(labels.max()) + 1)
+        self.classes: List[str] = list(map(str, names))
         self.split_sha256 = self._views.split_sha256
         self.held_out = _held_out(labels, holdout, seed)
         self.train = np.setdiff1d(np.arange(len(labels)), self.held_out)
 
-    def batches(
-        self, epoch: int
-    ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
-        """Gives the images to train on, shuffled.
+    def batches(self, epoch: int) -> Batches:
+        """Returns the images to train on, shuffled.
 
         Args:
             epoch (int): Number of the epoch, which is that of the view.
-
-        Yields:
-            tuple[Tensor, Tensor]: Images (N, 3, H, W) as the teacher wants
-            them and class indices (N,), on its device.
         """
         seed = derive_seed(self.seed, 'order', epoch)
         order = np.random.RandomState(seed % 2**32).permutation(self.train)
         return self._batches(self._views, order, epoch)
 
-    def held_out_batches(self) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
-        """Gives the images held out, in order; see :meth:`batches`."""
+    def held_out_batches(self) -> Batches:
+        """Returns the images held out, in order."""
         return self._batches(self._still, self.held_out, 0)
 
+    def still_batches(self) -> Batches:
+        """Returns all images in order, as those held out are seen."""
+        count = len(self.train) + len(self.held_out)
+        return self._batches(self._still, range(count), 0)
+
     def _batches(
-        self, dataset: TwoStreamDataset, indices: Sequence[int], view: int
-    ) -> Iterator[Tuple[torch.Tensor, torch.Tensor]]:
+        self, dataset: TwoStreamDataset, indices: Iterable[int], view: int
+    ) -> Batches:
         keys = [SampleKey(int(i), view, (TEACHER,)) for i in indices]
         chunks = [
             keys[start : start + self.batch_size]
@@ -113,44 +115,30 @@ class LabelledImages:
             collate_fn=pseudo_collate,
         ):
             data = self._preprocessor(data, False)
-            views = data.get('views', {})
-            inputs = self._prepare(views.get(TEACHER, data['inputs']))
+            images = data.get('views', {}).get(TEACHER, data['inputs'])
+            inputs = self.teacher.prepare(images, *self._preprocessor.pixels)
             labels = hard_labels(data['data_samples'])
             yield inputs, labels.to(inputs.device)
-
-    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
-        own = self._preprocessor
-        normalised = getattr(own, '_enable_normalize', False)
-        return self.teacher.prepare(
-            images,
-            mean=own.mean.flatten() if normalised else None,
-            std=own.std.flatten() if normalised else None,
-            to_rgb=bool(getattr(own, 'to_rgb', True)),
-        )
 
 
 def _datasets(
     config: Config, seed: int
 ) -> Tuple[TwoStreamDataset, TwoStreamDataset]:
     given = config.train_dataloader.dataset
-    labelled = given.get('labelled', given)
-    options = dict(
-        seed=given.get('seed', seed) if 'labelled' in given else seed,
-    )
-    teacher = (given.get('pipelines') or {}).get(TEACHER)
-    if teacher is not None:
-        options['pipelines'] = {TEACHER: teacher}
+    if 'labelled' not in given:
+        given = dict(labelled=given)
+    labelled = given['labelled']
+    options = dict(seed=given.get('seed', seed))
+    own = (given.get('pipelines') or {}).get(TEACHER)
+    if own is not None:
+        options['pipelines'] = {TEACHER: own}
     views = TwoStreamDataset(labelled=labelled, **options)
-    pipeline = _test_pipeline(config)
-    if pipeline is None or teacher is not None:
+    loader = config.get('val_dataloader') or config.get('test_dataloader')
+    pipeline = pipeline_of((loader or {}).get('dataset') or {})
+    if pipeline is None or own is not None:
         return views, views
     still = TwoStreamDataset(labelled=with_pipeline(labelled, pipeline))
     return views, still
-
-
-def _test_pipeline(config: Config) -> Optional[list]:
-    loader = config.get('val_dataloader') or config.get('test_dataloader')
-    return pipeline_of((loader or {}).get('dataset') or {})
 
 
 def _labels(dataset: TwoStreamDataset) -> np.ndarray:
@@ -162,18 +150,11 @@ def _labels(dataset: TwoStreamDataset) -> np.ndarray:
             label = int(np.argmax(info['gt_score']))
         if np.ndim(label):
             raise UserError(
-                f'train_dataloader.dataset: sample {index} has the labels '
-                f'{list(label)}, but one label a sample is wanted.'
+                'train_dataloader.dataset: expected one label a sample, got '
+                f'{list(label)} of sample {index}.'
             )
         labels.append(int(label))
     return np.asarray(labels)
-
-
-def _class_names(dataset: TwoStreamDataset, labels: np.ndarray) -> List[str]:
-    names = dataset.CLASSES
-    if names is None:
-        names = range(int(labels.max()) + 1)
-    return [str(name) for name in names]
 
 
 def _held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -15,7 +14,7 @@ from ..datasets.two_stream.views import seeded_rng
 from ..errors import UserError
 from ..models.outputs import FEATURE
 from ..models.teachers.base import FrozenTeacher
-from ..models.teachers.wrappers.adaptation import (
+from ..models.teachers.wrappers.adapted import (
     HEAD_BIAS,
     HEAD_WEIGHT,
     MODES,
@@ -23,14 +22,11 @@ from ..models.teachers.wrappers.adaptation import (
 )
 from ..utils.progress import progress_bar
 from .adapters import adapters
+from .labelled import Batches
 
 #: Of LoRA's matrices and the head; a scale of a normalisation layer must not
 #: be pulled to zero.
 WEIGHT_DECAY = 0.01
-
-#: Prepared images (N, 3, H, W) and class indices (N,), on the teacher's
-#: device.
-Batches = Iterable[Tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -64,26 +60,20 @@ class AdaptSettings:
     holdout: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UserError(
-                f'mode={self.mode!r} is not one of {", ".join(MODES)}.'
-            )
-        for name in ('epochs', 'rank', 'batch_size'):
-            if getattr(self, name) < 1:
+        for name, right, expected in (
+            ('mode', self.mode in MODES, f'one of {", ".join(MODES)}'),
+            ('epochs', self.epochs >= 1, 'a whole number >= 1'),
+            ('rank', self.rank >= 1, 'a whole number >= 1'),
+            ('batch_size', self.batch_size >= 1, 'a whole number >= 1'),
+            ('lr', self.lr > 0, 'a number > 0'),
+            ('alpha', self.alpha > 0, 'a number > 0'),
+            ('holdout', 0 <= self.holdout < 1, 'a share in [0, 1)'),
+        ):
+            if not right:
                 raise UserError(
-                    f'{name}={getattr(self, name)}, but a whole number >= 1 '
-                    'is wanted.'
+                    f'{name}: expected {expected}, got '
+                    f'{getattr(self, name)!r}.'
                 )
-        for name in ('lr', 'alpha'):
-            if not getattr(self, name) > 0:
-                raise UserError(
-                    f'{name}={getattr(self, name)}, but a number > 0 is '
-                    'wanted.'
-                )
-        if not 0 <= self.holdout < 1:
-            raise UserError(
-                f'holdout={self.holdout}, but a share in [0, 1) is wanted.'
-            )
 
 
 @dataclass
@@ -92,7 +82,7 @@ class Trained:
 
     Attributes:
         tensors (dict[str, Tensor]): As in
-            :class:`~mmkd_custom.models.teachers.wrappers.adaptation.Adaptation`.
+            :class:`~mmkd_custom.models.teachers.wrappers.adapted.Adaptation`.
         losses (list[float]): Mean cross-entropy of every epoch, in nats.
         accuracy (float, optional): Top-1 in percent on the images held out.
             Defaults to None.
@@ -118,12 +108,12 @@ def train_adapter(
 
     Args:
         teacher (FrozenTeacher): In float32.
-        batches (Callable): Gives the batches of an epoch, by its number.
+        batches (Callable): Returns the batches of an epoch, by its number.
         num_classes (int): C.
         settings (AdaptSettings): How.
         seed (int): Of LoRA's matrices A. Defaults to 0.
-        held_out (Callable, optional): Gives the batches that the accuracy is
-            measured on. Defaults to None.
+        held_out (Callable, optional): Returns the batches that the accuracy
+            is measured on. Defaults to None.
 
     Returns:
         Trained: On the CPU.
@@ -131,76 +121,73 @@ def train_adapter(
     Raises:
         UserError: If nothing can be adapted, or the loss is not finite.
     """
-    with seeded_rng(seed), ExitStack() as stack:
-        inputs, _ = next(iter(batches(0)))
-        trained = stack.enter_context(
-            adapters(
-                teacher,
-                settings.mode,
-                _laid_out(teacher, inputs[:1]),
-                settings.rank,
-                settings.alpha,
+    with seeded_rng(seed):
+        example = _laid_out(teacher, next(iter(batches(0)))[0][:1])
+        with adapters(
+            teacher, settings.mode, example, settings.rank, settings.alpha
+        ) as adapted:
+            head, steps = _Head.of(teacher, batches(0), num_classes)
+            losses = _descend(
+                teacher, batches, head, list(adapted.values()), settings, steps
             )
-        )
-        mean, std, steps = _statistics(teacher, batches(0))
+            accuracy = None
+            if held_out is not None:
+                accuracy = _accuracy(teacher, held_out(), head)
+            tensors = {
+                name: parameter.detach().float().cpu().clone().contiguous()
+                for name, parameter in adapted.items()
+            }
+    return Trained({**tensors, **head.folded()}, losses, accuracy)
+
+
+@dataclass
+class _Head:
+    """W ((f - mean) / std) + b: one learning rate suits every teacher."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, teacher: FrozenTeacher, batches: Batches, num_classes: int
+    ) -> Tuple[_Head, int]:
+        """Returns the head, and the number of batches."""
+        features = [teacher(x, (FEATURE,)).feature for x, _ in batches]
+        joined = torch.cat(features)
+        std, mean = joined.std(0, unbiased=False), joined.mean(0)
+        # A dimension that hardly varies shall not count like the rest.
+        std = std.clamp_min(0.1 * std.mean() + 1e-6)
         # Zeros, so the first step moves the head alone: gradients of the
         # teacher pass through it.
-        weight = torch.zeros(num_classes, len(mean), device=mean.device)
-        bias = torch.zeros(num_classes, device=mean.device)
+        weight = mean.new_zeros(num_classes, len(mean)).requires_grad_()
+        bias = mean.new_zeros(num_classes).requires_grad_()
+        return cls(mean, std, weight, bias), len(features)
 
-        def classify(feature: torch.Tensor) -> torch.Tensor:
-            # Standardised, so one learning rate suits every teacher.
-            return F.linear((feature.float() - mean) / std, weight, bias)
+    def __call__(self, feature: torch.Tensor) -> torch.Tensor:
+        feature = (feature.float() - self.mean) / self.std
+        return F.linear(feature, self.weight, self.bias)
 
-        head = [weight.requires_grad_(), bias.requires_grad_()]
-        losses = _descend(
-            teacher,
-            batches,
-            classify,
-            list(trained.values()),
-            head,
-            settings,
-            steps,
-        )
-        accuracy = None
-        if held_out is not None:
-            accuracy = _accuracy(teacher, held_out(), classify)
-        tensors = {
-            name: parameter.detach().float().cpu().clone().contiguous()
-            for name, parameter in trained.items()
+    def folded(self) -> Dict[str, torch.Tensor]:
+        """W / std and b - (W / std) mean, for the feature as it comes."""
+        weight = self.weight.detach().double() / self.std.double()
+        bias = self.bias.detach() - weight @ self.mean.double()
+        return {
+            HEAD_WEIGHT: weight.float().cpu(),
+            HEAD_BIAS: bias.float().cpu(),
         }
-    # W ((f - mean) / std) + b = (W / std) f + (b - (W / std) mean)
-    folded = weight.detach().double() / std.double()
-    tensors[HEAD_WEIGHT] = folded.float().cpu()
-    tensors[HEAD_BIAS] = (bias.detach() - folded @ mean.double()).float().cpu()
-    return Trained(tensors, losses, accuracy)
 
 
 def _laid_out(teacher: FrozenTeacher, inputs: torch.Tensor) -> torch.Tensor:
     return inputs.to(teacher.dtype, memory_format=teacher.memory_format)
 
 
-def _statistics(
-    teacher: FrozenTeacher, batches: Batches
-) -> Tuple[torch.Tensor, torch.Tensor, int]:
-    """Mean and deviation (D,) of the feature, and the number of batches."""
-    features = [teacher(inputs, (FEATURE,)).feature for inputs, _ in batches]
-    joined = torch.cat(features)
-    std = joined.std(0, unbiased=False)
-    # A dimension that hardly varies is not blown up to count like the rest.
-    return (
-        joined.mean(0),
-        std.clamp_min(0.1 * std.mean() + 1e-6),
-        len(features),
-    )
-
-
 def _descend(
     teacher: FrozenTeacher,
     batches: Callable[[int], Batches],
-    classify: Callable[[torch.Tensor], torch.Tensor],
+    head: _Head,
     adapted: List[nn.Parameter],
-    head: List[torch.Tensor],
     settings: AdaptSettings,
     steps: int,
 ) -> List[float]:
@@ -208,7 +195,7 @@ def _descend(
     optimizer = torch.optim.AdamW(
         [
             dict(params=adapted, weight_decay=decay),
-            dict(params=head, weight_decay=WEIGHT_DECAY),
+            dict(params=[head.weight, head.bias], weight_decay=WEIGHT_DECAY),
         ],
         lr=settings.lr,
     )
@@ -217,9 +204,9 @@ def _descend(
     losses = []
     with progress_bar() as progress:
         task = progress.add_task('adapt', total=total)
-        for epoch in range(settings.epochs):
+        for epoch in range(1, settings.epochs + 1):
             loss, count = 0.0, 0
-            for inputs, labels in batches(epoch):
+            for inputs, labels in batches(epoch - 1):
                 optimizer.zero_grad()
                 part = teacher.max_batch or len(labels)
                 for images, targets in zip(
@@ -228,7 +215,7 @@ def _descend(
                     images = _laid_out(teacher, images)
                     feature = teacher.encode(images, (FEATURE,)).feature
                     error = F.cross_entropy(
-                        classify(feature), targets, reduction='sum'
+                        head(feature), targets, reduction='sum'
                     )
                     (error / len(labels)).backward()
                     loss += error.item()
@@ -238,27 +225,23 @@ def _descend(
                 progress.advance(task)
             losses.append(loss / count)
             print_log(
-                f'Epoch {epoch + 1}/{settings.epochs}: cross-entropy '
+                f'Epoch {epoch}/{settings.epochs}: cross-entropy '
                 f'{losses[-1]:.4f}',
                 logger='current',
             )
             if not loss < float('inf'):
                 raise UserError(
-                    f'the loss became {losses[-1]} in epoch {epoch + 1}; '
-                    f'lower the learning rate lr={settings.lr}.'
+                    f'lr: expected a finite loss, got {losses[-1]} in epoch '
+                    f'{epoch} with lr={settings.lr}; lower it.'
                 )
     return losses
 
 
-def _accuracy(
-    teacher: FrozenTeacher,
-    batches: Batches,
-    classify: Callable[[torch.Tensor], torch.Tensor],
-) -> float:
+@torch.no_grad()
+def _accuracy(teacher: FrozenTeacher, batches: Batches, head: _Head) -> float:
     right = count = 0
     for inputs, labels in batches:
-        with torch.no_grad():
-            logits = classify(teacher(inputs, (FEATURE,)).feature)
+        logits = head(teacher(inputs, (FEATURE,)).feature)
         right += int((logits.argmax(1) == labels).sum())
         count += len(labels)
     return 100 * right / count

@@ -10,8 +10,10 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.fitting.adapt import adapt_config, adapt_usage
 from mmkd_custom.fitting.training import AdaptSettings
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
-from mmkd_custom.models.teachers.wrappers.adaptation import Adaptation
-from mmkd_custom.models.teachers.wrappers.adapted import AdaptedTeacher
+from mmkd_custom.models.teachers.wrappers.adapted import (
+    Adaptation,
+    AdaptedTeacher,
+)
 from mmkd_custom.registry import MODELS
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
@@ -130,18 +132,8 @@ def test_no_accuracy_without_images_held_out(config, tmp_path):
     assert adaptation.accuracy is None
 
 
-def test_what_cannot_be_adapted_is_refused_before_training(config, tmp_path):
-    settings = AdaptSettings(epochs=1)
-    misspelt = config(**{'model.teacher.teacher.type': 'TimTeacher'})
-    with pytest.raises(UserError, match="no such model.*'TimmTeacher'"):
-        adapt_config(misspelt, settings)
-    with pytest.raises(UserError, match='no teacher'):
-        adapt_config(
-            config('labelled_only/labelled_only_mbv3_domain_folder.py'),
-            settings,
-        )
-    with pytest.raises(UserError, match='is a folder'):
-        adapt_config(config(), settings, tmp_path)
-    (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match='--out .*Not a directory'):
-        adapt_config(config(), settings, tmp_path / 'file' / 'a')
+def test_config_without_a_teacher_is_refused_before_training(config):
+    name = 'labelled_only/labelled_only_mbv3_domain_folder.py'
+    with pytest.raises(UserError) as error:
+        adapt_config(config(name), AdaptSettings(epochs=1))
+    assert 'model.teacher' in str(error.value)

@@ -8,8 +8,10 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.fitting.adapters import adapters
 from mmkd_custom.fitting.training import AdaptSettings, train_adapter
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
-from mmkd_custom.models.teachers.wrappers.adaptation import Adaptation
-from mmkd_custom.models.teachers.wrappers.adapted import AdaptedTeacher
+from mmkd_custom.models.teachers.wrappers.adapted import (
+    Adaptation,
+    AdaptedTeacher,
+)
 from mmkd_custom.models.teachers.wrappers.base import feature_name
 
 CLASSES = 3
@@ -133,21 +135,6 @@ def test_the_stored_head_gives_the_loss_that_was_trained(tmp_path, config):
     assert loss < 1.09
 
 
-def test_only_the_mode_decides_what_is_stored(config, mode):
-    teacher, (images, labels) = build(config), toy()
-    trained = train_adapter(
-        teacher,
-        once(images, labels),
-        CLASSES,
-        AdaptSettings(mode, epochs=1, rank=2),
-    )
-    kinds = {name.partition('/')[0] for name in trained.tensors}
-    other = {'norm'} if mode == 'norm' else {'lora_a', 'lora_b'}
-    assert kinds == {'head.weight', 'head.bias'} | other
-    for tensor in trained.tensors.values():
-        assert tensor.dtype == torch.float32 and not tensor.requires_grad
-
-
 def test_a_seed_gives_the_same_weights_and_leaves_the_generator(config, mode):
     teacher, (images, labels) = build(config), toy()
     settings = AdaptSettings(mode, epochs=2, rank=2)
@@ -198,30 +185,32 @@ def test_small_batches_through_the_network_change_nothing(config):
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_teacher(config):
     teacher, (images, labels) = build(config), toy()
     digest = teacher.digest()
-    with pytest.raises(UserError, match='loss became nan.*lr=0.001'):
+    with pytest.raises(UserError) as error:
         train_adapter(
             teacher,
             once(images * float('inf'), labels),
             CLASSES,
             AdaptSettings(epochs=1),
         )
+    assert 'lr' in str(error.value)
     assert teacher.digest() == digest
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
 @pytest.mark.parametrize(
-    'options, words',
+    'option, value',
     [
-        (dict(mode='bias'), "mode='bias'"),
-        (dict(epochs=0), 'epochs=0'),
-        (dict(rank=0), 'rank=0'),
-        (dict(batch_size=-1), 'batch_size=-1'),
-        (dict(lr=0.0), 'lr=0.0'),
-        (dict(lr=float('nan')), 'lr=nan'),
-        (dict(alpha=-1.0), 'alpha=-1.0'),
-        (dict(holdout=1.0), 'holdout=1.0'),
+        ('mode', 'bias'),
+        ('epochs', 0),
+        ('rank', 0),
+        ('batch_size', -1),
+        ('lr', 0.0),
+        ('lr', float('nan')),
+        ('alpha', -1.0),
+        ('holdout', 1.0),
     ],
 )
-def test_wrong_settings_are_refused(options, words):
-    with pytest.raises(UserError, match=words):
-        AdaptSettings(**options)
+def test_wrong_settings_are_refused(option, value):
+    with pytest.raises(UserError) as error:
+        AdaptSettings(**{option: value})
+    assert option in str(error.value) and str(value) in str(error.value)

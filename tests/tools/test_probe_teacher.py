@@ -1,7 +1,6 @@
 """tools/probe_teacher.py on a small tree of real images, as a user runs it."""
 
 import json
-import shlex
 import shutil
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
-from mmkd_custom.models.teachers.wrappers.probe import Probe
+from mmkd_custom.models.teachers.wrappers.probed import Probe
 from tests.cli import REPOSITORY, TINY, run_tool
 from tests.helpers import make_domains
 
@@ -50,17 +49,18 @@ def test_a_teacher_is_probed_and_then_teaches(tmp_path):
     stored = Probe.load(tmp_path / out)
     assert stored.seed == 1 and stored.classes == ['cat', 'dog', 'owl']
     assert np.isfinite(stored.accuracy)
-    # The printed arguments, as a user gives them to the next tool.
-    options = shlex.split(done.stdout.strip().splitlines()[-1])
-    assert options[0] == '--cfg-options'
+    # The printed line, as a user puts it into a config.
+    line = done.stdout.strip().splitlines()[-1]
+    config = tmp_path / 'probed.py'
+    config.write_text(f'_base_ = [{str(CONFIG)!r}]\n{line}\n')
     shutil.move(hidden, root / 'photo')
     work_dir = tmp_path / 'work'
     trained = run_tool(
         'train.py',
-        CONFIG,
+        config,
         '--work-dir',
         work_dir,
-        *options,
+        '--cfg-options',
         'model.probe=False',
         'train_cfg.max_epochs=1',
         'train_dataloader.sampler.epoch_length=2',

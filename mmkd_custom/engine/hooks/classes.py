@@ -13,7 +13,6 @@ from mmengine.runner import BaseLoop, Runner
 from mmpretrain.evaluation import Accuracy
 from mmpretrain.models.classifiers import BaseClassifier
 
-from ...datasets.prompt_names import prompt_names
 from ...datasets.two_stream.streams import check_classes
 from ...datasets.wrappers import leaves
 from ...errors import UserError
@@ -162,25 +161,10 @@ def _check_teachers(model: Any, dataset: Any) -> None:
     classes = _classes(dataset)
     if not isinstance(model, BaseDistiller) or classes is None:
         return
-    known = list(dataset.metainfo.get('class_names') or prompt_names(classes))
+    names = dataset.metainfo.get('class_names')
     for name, teacher in model.teachers.items():
-        if LOGITS not in model.asked(name):
-            continue
-        check_teacher(teacher, classes)
-        for member in (teacher, *getattr(teacher, 'teachers', ())):
-            _check_prompts(member, known)
-
-
-def _check_prompts(teacher: Any, known: Sequence[str]) -> None:
-    """Prompts may name a class otherwise: only their order can be told."""
-    names = prompt_names(getattr(teacher, 'class_names', None) or ())
-    for number, name in enumerate(names):
-        if name in known and name not in known[number : number + 1]:
-            raise UserError(
-                f'teacher {teacher.name}: expected class_names in the order '
-                f'of the labelled dataset, got {name!r}, its class '
-                f"{known.index(name)}, as class {number}; give 'auto'."
-            )
+        if LOGITS in model.asked(name):
+            check_teacher(teacher, classes, prompts=names)
 
 
 def _check_counts(runner: Runner) -> None:

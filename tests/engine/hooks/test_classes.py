@@ -175,12 +175,12 @@ def test_logits_of_other_classes_are_refused(check, monkeypatch):
     teacher.classes = ('cat', 'dog', 'owl')
     hook.before_run(runner)
     # Names for prompts may be others, but in this order.
-    teacher.classes = None
+    teacher.own_words = True
     for names in (['Cat', 'hound', 'barn owl'], ['cat', 'dog', 'owl'], None):
-        teacher.class_names = names
+        teacher.classes = names
         hook.before_run(runner)
-    teacher.class_names = ['owl', 'hound', 'cat']
-    with pytest.raises(UserError, match="class_names.*'owl'"):
+    teacher.classes = ['owl', 'hound', 'cat']
+    with pytest.raises(UserError, match="'owl'"):
         hook.before_run(runner)
 
 

@@ -22,7 +22,7 @@ NO_TEXT = dict(context_length=1, vocab_size=1, width=8, heads=1, layers=1)
 
 
 def find_config(given: str) -> Tuple[str, Dict[str, Any]]:
-    """Finds the config of a model.
+    """Returns the name and the config of a model.
 
     Args:
         given (str): One of ``open_clip.list_models()``, or that in OpenAI's
@@ -39,34 +39,30 @@ def find_config(given: str) -> Tuple[str, Dict[str, Any]]:
     if name not in known:
         # 'hf-hub:...' and 'local-dir:...' are names to open_clip too.
         place = (
-            ' (this is a place, but the name of a network is wanted; its '
-            'weights are named with checkpoint=<path>)'
+            ', a place; its weights are named with checkpoint=<path>'
             if ':' in name
-            else ''
+            else f'; {nearest(name, known)}'
         )
         raise UserError(
-            f'teacher: open_clip knows no model {given!r}{place}; '
-            f'{nearest(name, known)}.'
+            'teacher: model_name: expected one of open_clip.list_models(), '
+            f'got {given!r}{place}.'
         )
     config = open_clip.get_model_config(name)
     trunk = config['vision_cfg'].get('timm_model_name')
     if trunk is not None and not timm.is_model(trunk):
         raise UserError(
-            f'teacher {name}: its image tower is {trunk!r}, which timm '
-            f'{timm.__version__} does not know; install a newer timm.'
+            f'teacher {name}: expected a timm that knows its image tower '
+            f'{trunk!r}, got timm {timm.__version__}; install a newer one.'
         )
     return name, config
 
 
 def find_tokenizer(name: str, config: Dict[str, Any]) -> Callable:
-    """Gets the tokenizer of a model.
+    """Returns the tokenizer of a model: texts to tokens (N, length).
 
     Args:
         name (str): Of the model.
         config (dict): Its config.
-
-    Returns:
-        Callable: A list of texts to tokens (N, context length).
 
     Raises:
         UserError: If it comes from a library or a hub that is out of reach.
@@ -83,7 +79,7 @@ def find_tokenizer(name: str, config: Dict[str, Any]) -> Callable:
 def build(
     name: str, config: Dict[str, Any], quick_gelu: bool, with_text: bool
 ) -> nn.Module:
-    """Builds a model with random weights, in ``eval()``.
+    """Returns a model with random weights, in ``eval()``.
 
     Args:
         name (str): Of the model.
@@ -93,9 +89,6 @@ def build(
         with_text (bool): Whether its text tower will be asked. Otherwise the
             smallest possible one takes its place, so that it costs nothing
             and needs no library of its own.
-
-    Returns:
-        nn.Module: With ``visual``, whose ``preprocess_cfg`` is set.
 
     Raises:
         UserError: If the text tower comes from a library or a hub that is out
@@ -122,7 +115,7 @@ def build(
 def read_card(
     name: str, visual: nn.Module, published: Optional[Dict[str, Any]]
 ) -> Dict[str, Any]:
-    """Says how images for a model are normalised and resized.
+    """Returns how images for a model are normalised and resized.
 
     A file does not say which weights it holds, so what all published weights
     of the model agree on is taken to hold for it too.
@@ -152,9 +145,9 @@ def read_card(
         ]
         print_log(
             f'teacher {name}: its published weights differ in how images are '
-            f'normalised; mean {card["mean"]}, std {card["std"]} and '
-            f'{card["interpolation"]} interpolation hold unless others are '
-            f'given, as these want: {", ".join(others)}.',
+            f'normalised; using mean {card["mean"]}, std {card["std"]} and '
+            f'{card["interpolation"]} interpolation, unless others are given, '
+            f'as for these: {", ".join(others)}.',
             logger='current',
             level=logging.WARNING,
         )
@@ -164,7 +157,7 @@ def read_card(
 
 
 def tell_of_quick_gelu(name: str) -> None:
-    """Says in the log that weights in a file may want another twin.
+    """Logs that weights in a file may be for the twin with QuickGELU.
 
     Args:
         name (str): Of a model that was not told to compute QuickGELU.
@@ -187,7 +180,7 @@ def _cards(name: str) -> Dict[str, Dict[str, Any]]:
 def _unavailable(name: str, what: str, error: Exception) -> UserError:
     reason = (str(error).splitlines() or [''])[0]
     return UserError(
-        f'teacher {name}: its {what} could not be had '
+        f'teacher {name}: class_names: its {what} could not be loaded '
         f'({type(error).__name__}: {reason}); install transformers and keep '
         'the files in the cache of Hugging Face (HF_HOME), or leave '
         'class_names out.'

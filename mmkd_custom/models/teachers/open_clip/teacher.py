@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple, Union
 
 import torch
-import torch.nn as nn
 
 from ....errors import UserError
 from ....registry import MODELS
@@ -22,10 +21,9 @@ from .models import (
 from .towers import ImageTower, image_tower
 from .weights import load_image_tower, load_text_tower, read_weights, tag_card
 from .zero_shot import (
-    ZeroShotHead,
     check_class_names,
-    class_embeddings,
     load_templates,
+    zero_shot_head,
 )
 
 CARD = 'card'
@@ -33,6 +31,9 @@ GENERAL = 'general'
 
 PROJECTED, POOLED, CLS, PATCHES = 'projected', 'pooled', 'cls', 'patches'
 FEATURES = (PROJECTED, POOLED, CLS, PATCHES)
+
+#: Pixels that are enough for the dry run of any network of free input size.
+DRY_RUN_SIZE = 128
 
 
 @MODELS.register_module()
@@ -97,22 +98,20 @@ class OpenCLIPTeacher(FrozenTeacher):
         std (Sequence[float], optional): Likewise. Defaults to None.
         interpolation (str, optional): 'bicubic', 'bilinear' or 'nearest';
             None takes the card's. Defaults to None.
-        dtype (str): 'float32', 'bfloat16' or 'float16'. Defaults to
-            'float32'.
-        channels_last (bool): Memory layout. Defaults to True.
-        max_batch (int, optional): Most images that go through at once.
-            Defaults to None.
-        compile (bool): Whether ``torch.compile`` compiles it. Defaults to
-            False.
+        **execution (Any): ``dtype``, ``channels_last``, ``max_batch`` and
+            ``compile`` of :class:`FrozenTeacher`.
 
     Attributes:
-        class_names (tuple[str], optional): Names of the classes.
+        classes (tuple[str], optional): Names of the classes.
+        own_words (bool): True: the dataset may call its classes otherwise.
 
     Raises:
         UserError: If open_clip does not know the name or the tag, an option
             has no such value, or weights or tokenizer cannot be had or do not
             match.
     """
+
+    own_words = True
 
     def __init__(
         self,
@@ -126,18 +125,15 @@ class OpenCLIPTeacher(FrozenTeacher):
         mean: Optional[Sequence[float]] = None,
         std: Optional[Sequence[float]] = None,
         interpolation: Optional[str] = None,
-        dtype: str = 'float32',
-        channels_last: bool = True,
-        max_batch: Optional[int] = None,
-        compile: bool = False,
+        **execution: Any,
     ) -> None:
         name, config = find_config(model_name)
         pretrained = None if pretrained is False else pretrained
         feature = PROJECTED if feature is None else feature
         if feature not in FEATURES:
             raise UserError(
-                f'teacher {name}: feature={feature!r} is not one of '
-                f'{", ".join(FEATURES)}.'
+                f'teacher {name}: feature: expected one of '
+                f'{", ".join(FEATURES)}, got {feature!r}.'
             )
         check_sources(name, checkpoint, pretrained)
         prompts = _prompts(name, class_names, templates)
@@ -157,8 +153,9 @@ class OpenCLIPTeacher(FrozenTeacher):
         del model.visual
         if feature == CLS and not tower.has_cls:
             raise UserError(
-                f'teacher {name}: feature={CLS!r}, but its image tower has no '
-                f'class token; give {PROJECTED}, {POOLED} or {PATCHES}.'
+                f'teacher {name}: feature: expected {PROJECTED}, {POOLED} or '
+                f'{PATCHES}, as its image tower has no class token, got '
+                f'{CLS!r}.'
             )
         if weights is not None:
             load_image_tower(tower, state_dict, weights)
@@ -172,26 +169,21 @@ class OpenCLIPTeacher(FrozenTeacher):
             input_size=tower.size if input_size == CARD else input_size,
             interpolation=interpolation or card['interpolation'],
             patch_multiple=_patch_multiple(tower, input_size),
-            dtype=dtype,
-            channels_last=channels_last,
-            max_batch=max_batch,
-            compile=compile,
+            **execution,
         )
         self.name = name
         if weights is not None:
             self.weights = weights
-        self.feature_name = feature
-        self.class_names = tuple(class_names) if prompts else None
-        self.head = (
-            _head(model, tokenizer, class_names, prompts) if prompts else None
-        )
+        self.feature = feature
+        self.classes = tuple(class_names) if prompts else None
+        if prompts:
+            self.head = zero_shot_head(model, tokenizer, class_names, prompts)
         if self.input_size is not None:
             tower.resize(self.input_size)
         elif not tower.any_size:
             raise UserError(
-                f'teacher {name}: is built for one input size, so '
-                "input_size=None (the student's) is impossible; give 'card' "
-                'or a number of pixels.'
+                f"teacher {name}: input_size: expected 'card' or a number of "
+                'pixels, as it is built for one size, got None.'
             )
         self.tower = tower
         self.offers = (
@@ -199,28 +191,22 @@ class OpenCLIPTeacher(FrozenTeacher):
             + ((LOGITS,) if prompts else ())
             + ((MAPS,) if tower.has_maps else ())
         )
-        self.infer_dims(self.input_size or tower.least_size)
+        step = tower.patch_multiple
+        edge = 2 * step if step > 1 else DRY_RUN_SIZE
+        self.infer_dims(self.input_size or (edge, edge))
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Runs the image tower once.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W), normalised for this model.
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            Outputs: What is wanted.
-        """
+        """Runs the image tower once; see :meth:`FrozenTeacher.encode`."""
         tower = self.tower
         consumed = tower.consume(inputs, MAPS in wants)
         output = Outputs(maps=consumed.maps)
         if LOGITS in wants:
             projected = tower.projected(consumed)
             output.logits = self.head(projected)
-            if self.feature_name == PROJECTED:
+            if self.feature == PROJECTED:
                 output.feature = projected
         if FEATURE in wants and output.feature is None:
-            output.feature = getattr(tower, self.feature_name)(consumed)
+            output.feature = getattr(tower, self.feature)(consumed)
         if TOKENS in wants:
             output.tokens, output.grid = tower.tokens(consumed)
         return output
@@ -236,8 +222,8 @@ def _prompts(
         return load_templates(templates)
     if templates != GENERAL:
         raise UserError(
-            f'teacher {name}: templates={templates!r} make a text head, but '
-            'class_names is None and a list of names is wanted.'
+            f'teacher {name}: class_names: expected a list of names for '
+            f'templates={templates!r}, got None.'
         )
     return ()
 
@@ -252,20 +238,3 @@ def _patch_multiple(
     if height == width:
         own.append(height)
     return 1 if input_size in own and (height % step or width % step) else step
-
-
-def _head(
-    model: nn.Module,
-    tokenizer: Callable,
-    class_names: Sequence[str],
-    prompts: Sequence[str],
-) -> ZeroShotHead:
-    if torch.cuda.is_available():
-        model.cuda()
-    weight = class_embeddings(model, tokenizer, class_names, prompts)
-    bias = getattr(model, 'logit_bias', None)
-    return ZeroShotHead(
-        weight,
-        model.logit_scale.exp().cpu(),
-        None if bias is None else bias.cpu(),
-    )

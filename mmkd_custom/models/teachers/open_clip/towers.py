@@ -1,24 +1,27 @@
-"""The image towers of open_clip, and which tensor of each is which."""
+"""Which tensor is which in the image towers of open_clip."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple, Union
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor
+from torch.func import functional_call
 
 from ....errors import UserError
 from ..timm.features import PLAIN_MAPS, choose_maps, read_tokens, reductions
 
 Size = Tuple[int, int]
+Tensors = Tuple[Tensor, ...]
 
-#: Pixels that are enough for the dry run of any network of free input size.
-DRY_RUN_SIZE = 128
+RESIZED = 'teacher: position embeddings are interpolated from'
 
 
 @dataclass
@@ -32,13 +35,20 @@ class Consumed:
         maps (tuple[Tensor], optional): A map (N, C_i, h_i, w_i) a stage.
     """
 
-    features: torch.Tensor
+    features: Tensor
     size: Size
-    maps: Optional[Tuple[torch.Tensor, ...]] = None
+    maps: Optional[Tensors] = None
 
 
 class ImageTower(nn.Module):
     """An image tower of open_clip in steps, so that only some may be taken.
+
+    Each kind has ``forward(images, with_maps)``, which returns the features
+    that are pooled, followed by the maps if they are wanted; and of what
+    :meth:`consume` returned makes ``tokens``, the patch tokens (N, L, D_p)
+    and their grid (h, w); ``cls``, the class token (N, D_p), if there is one;
+    ``pooled``, the vector (N, D_p) that the projection consumes; and
+    ``projected``, the image embedding (N, D), as ``encode_image`` does.
 
     Args:
         visual (nn.Module): ``model.visual`` of an open_clip model.
@@ -48,8 +58,9 @@ class ImageTower(nn.Module):
         has_maps (bool): Whether it gives maps.
         any_size (bool): Whether, once built, it takes images of any size.
         patch_multiple (int): Height and width must be multiples of it.
-        position_key (str): Name of the position embeddings in the state dict
-            of ``visual``, where they may be of another size.
+        position_key (str): Name of the position embeddings (1 + h * w, D) in
+            the state dict of ``visual``, the first for no patch; '' if there
+            are none of that form.
     """
 
     has_cls: bool = False
@@ -61,58 +72,42 @@ class ImageTower(nn.Module):
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
         self.visual = visual
+        self.grid = self._grid(self.size)
 
     @property
     def size(self) -> Size:
         """tuple[int, int]: Height and width it was configured for."""
         return _pair(self.visual.image_size)
 
-    @property
-    def least_size(self) -> Size:
-        """tuple[int, int]: A small size for a dry run, if any size goes."""
-        step = self.patch_multiple
-        edge = 2 * step if step > 1 else DRY_RUN_SIZE
-        return edge, edge
-
-    def consume(self, images: torch.Tensor, with_maps: bool) -> Consumed:
+    def consume(self, images: Tensor, with_maps: bool) -> Consumed:
         """Runs the tower up to its pooling.
 
         Args:
             images (Tensor): (N, 3, H, W), normalised.
             with_maps (bool): Whether maps are kept.
-
-        Returns:
-            Consumed: What the other methods take.
         """
-        raise NotImplementedError
+        size = (images.shape[2], images.shape[3])
+        grid, other = self._grid(size), {}
+        if self.position_key and self.any_size and grid != self.grid:
+            other[f'visual.{self.position_key}'] = self._resampled(grid)
+        features, *maps = functional_call(self, other, (images, with_maps))
+        return Consumed(features, size, tuple(maps) if with_maps else None)
 
-    def tokens(self, consumed: Consumed) -> Tuple[torch.Tensor, Size]:
-        """Gives patch tokens (N, L, D_p) and their grid (h, w)."""
-        raise NotImplementedError
-
-    def cls(self, consumed: Consumed) -> torch.Tensor:
-        """Gives the class token (N, D_p) of a tower that has one."""
-        raise NotImplementedError
-
-    def patches(self, consumed: Consumed) -> torch.Tensor:
-        """Gives the mean (N, D_p) of the patch tokens."""
+    def patches(self, consumed: Consumed) -> Tensor:
+        """Returns the mean (N, D_p) of the patch tokens."""
         return self.tokens(consumed)[0].mean(1)
 
-    def pooled(self, consumed: Consumed) -> torch.Tensor:
-        """Gives the vector (N, D_p) that the projection consumes."""
-        raise NotImplementedError
-
-    def projected(self, consumed: Consumed) -> torch.Tensor:
-        """Gives the image embedding (N, D), as ``encode_image`` does."""
-        raise NotImplementedError
-
-    def expect(self, positions: Optional[torch.Tensor]) -> None:
-        """Makes room for position embeddings of another image size.
-
-        Args:
-            positions (Tensor, optional): As a checkpoint holds them under
-                ``position_key``.
-        """
+    def expect(self, state_dict: Dict[str, Tensor]) -> None:
+        """Makes room for weights whose positions are of another size."""
+        positions = state_dict.get(self.position_key)
+        if positions is None or positions.ndim != 2:
+            return
+        own = self.visual.get_parameter(self.position_key)
+        edge = math.isqrt(max(len(positions) - 1, 0))
+        if len(positions) != len(own) and edge**2 + 1 == len(positions):
+            # Of its own width: that of another one is for loading to refuse.
+            self._set(own.new_zeros(len(positions), own.shape[1]))
+            self.grid = (edge, edge)
 
     def resize(self, size: Size) -> None:
         """Interpolates position embeddings, once, for one input size.
@@ -123,56 +118,30 @@ class ImageTower(nn.Module):
         Raises:
             UserError: If the tower cannot change its size.
         """
-        raise NotImplementedError
-
-
-class _PositionedTower(ImageTower):
-    """A tower with one embedding (1 + h * w, D), its first for no patch."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        super().__init__(visual)
-        self.grid = self._grid(self.size)
-
-    @property
-    def _owner(self) -> nn.Module:
-        return self.visual
-
-    def _grid(self, size: Size) -> Size:
-        step = self.patch_multiple
-        return size[0] // step, size[1] // step
-
-    def _positions(self, grid: Size) -> torch.Tensor:
-        positions = self._owner.positional_embedding
-        if grid == self.grid:
-            return positions
-        return interpolate_positions(positions, self.grid, grid)
-
-    def expect(self, positions: Optional[torch.Tensor]) -> None:
-        own = self._owner.positional_embedding
-        if positions is None or positions.ndim != 2:
-            return
-        edge = round((len(positions) - 1) ** 0.5)
-        if len(positions) == len(own) or edge**2 + 1 != len(positions):
-            return
-        # Of its own width: that of another one is for loading to refuse.
-        self._set(own.new_zeros(len(positions), own.shape[1]), (edge, edge))
-
-    def resize(self, size: Size) -> None:
         grid = self._grid(size)
         if grid != self.grid:
-            _tell_of_interpolation(f'{self.grid} to {grid} patches')
-            self._set(self._positions(grid).detach(), grid)
+            print_log(f'{RESIZED} {self.grid} to {grid} patches.', 'current')
+            self._set(self._resampled(grid).detach())
+            self.grid = grid
 
-    def _set(self, positions: torch.Tensor, grid: Size) -> None:
-        self._owner.positional_embedding = nn.Parameter(positions)
-        self.grid = grid
+    def _grid(self, size: Size) -> Size:
+        return size[0] // self.patch_multiple, size[1] // self.patch_multiple
+
+    def _resampled(self, grid: Size) -> Tensor:
+        own = self.visual.get_parameter(self.position_key)
+        return resample_abs_pos_embed(own[None], grid, self.grid)[0]
+
+    def _set(self, positions: Tensor) -> None:
+        owner, _, name = self.position_key.rpartition('.')
+        owner = self.visual.get_submodule(owner)
+        setattr(owner, name, nn.Parameter(positions))
 
 
-class ViTTower(_PositionedTower):
+class ViTTower(ImageTower):
     """open_clip's own vision transformer: ViT-*, CLIPA and CoCa.
 
     Tokens are normalised by the final LayerNorm, in CLIPA too, which itself
-    does so only after pooling [ours]; in CoCa, whose LayerNorm is as wide as
+    does so only after pooling (ours); in CoCa, whose LayerNorm is as wide as
     the embedding, they are not. Maps are the patch tokens after four blocks
     that are evenly spaced in depth, before that LayerNorm.
     """
@@ -182,71 +151,51 @@ class ViTTower(_PositionedTower):
     position_key = 'positional_embedding'
 
     def __init__(self, visual: nn.Module) -> None:
-        if getattr(visual, 'attn_pool_contrastive', None) is not None:
-            raise UserError(
-                'teacher: attentional_pool='
-                f'{visual.attn_pool_type!r} of the image tower is not '
-                'known here, but true or false is.'
-            )
         self.patch_multiple = max(_pair(visual.patch_size))
         super().__init__(visual)
         depth = len(visual.transformer.resblocks)
         count = min(PLAIN_MAPS, depth)
         self._stages = [(i + 1) * depth // count - 1 for i in range(count)]
-        # Old versions of open_clip transpose outside of the transformer.
-        self._batch_first = getattr(visual.transformer, 'batch_first', False)
-        self._pools_first = (
-            visual.attn_pool is not None or visual.final_ln_after_pool
+
+    def forward(self, images: Tensor, with_maps: bool) -> Tensors:
+        found = self.visual.forward_intermediates(
+            images,
+            # The last block is the last stage.
+            self._stages if with_maps else self._stages[-1:],
+            intermediates_only=True,
+            output_fmt='NLC',
+            output_extra_tokens=True,
         )
+        patches = found['image_intermediates']
+        # (N, 1, D), (N, h * w, D) -> (N, 1 + h * w, D)
+        cls = found['image_intermediates_prefix'][-1]
+        features = torch.cat([cls, patches[-1]], dim=1)
+        if not with_maps:
+            return (features,)
+        grid = self._grid((images.shape[2], images.shape[3]))
+        # (N, h * w, D) -> (N, D, h, w)
+        maps = [x.transpose(1, 2).unflatten(2, grid) for x in patches]
+        return (features, *maps)
 
-    def consume(self, images: torch.Tensor, with_maps: bool) -> Consumed:
-        visual = self.visual
-        x = visual.conv1(images)
-        grid = (x.shape[2], x.shape[3])
-        # (N, D, h, w) -> (N, h * w, D) -> (N, 1 + h * w, D)
-        x = x.flatten(2).transpose(1, 2)
-        cls = visual.class_embedding.expand(len(x), 1, -1)
-        x = torch.cat([cls, x], dim=1) + self._positions(grid)
-        x = self._turn(visual.ln_pre(x))
-        maps = []
-        for index, block in enumerate(visual.transformer.resblocks):
-            x = block(x)
-            if with_maps and index in self._stages:
-                # (N, 1 + h * w, D) -> (N, D, h, w)
-                patches = self._turn(x)[:, 1:]
-                maps.append(patches.transpose(1, 2).unflatten(2, grid))
-        x = self._turn(x)
-        if not self._pools_first:
-            x = visual.ln_post(x)
-        size = (images.shape[2], images.shape[3])
-        return Consumed(x, size, tuple(maps) if with_maps else None)
+    def _normalised(self, tokens: Tensor) -> Tensor:
+        pools = self.visual.attn_pool is not None
+        return tokens if pools else self.visual.ln_post(tokens)
 
-    def _turn(self, x: torch.Tensor) -> torch.Tensor:
-        return x if self._batch_first else x.transpose(0, 1)
-
-    def _normalised(self, tokens: torch.Tensor) -> torch.Tensor:
-        if self._pools_first and self.visual.attn_pool is None:
-            return self.visual.ln_post(tokens)
-        return tokens
-
-    def tokens(self, consumed: Consumed) -> Tuple[torch.Tensor, Size]:
+    def tokens(self, consumed: Consumed) -> Tuple[Tensor, Size]:
         tokens = self._normalised(consumed.features[:, 1:])
         return tokens, self._grid(consumed.size)
 
-    def cls(self, consumed: Consumed) -> torch.Tensor:
+    def cls(self, consumed: Consumed) -> Tensor:
         return self._normalised(consumed.features[:, 0])
 
-    def pooled(self, consumed: Consumed) -> torch.Tensor:
-        visual, x = self.visual, consumed.features
-        if visual.attn_pool is not None:
-            return visual._global_pool(visual.ln_post(visual.attn_pool(x)))[0]
-        return self._normalised(visual._global_pool(x)[0])
+    def pooled(self, consumed: Consumed) -> Tensor:
+        return self.visual._pool(consumed.features)[0]
 
-    def projected(self, consumed: Consumed) -> torch.Tensor:
+    def projected(self, consumed: Consumed) -> Tensor:
         return self.pooled(consumed) @ self.visual.proj
 
 
-class ResNetTower(_PositionedTower):
+class ResNetTower(ImageTower):
     """CLIP's residual networks: RN*.
 
     Their attention pooling projects by itself, so what is pooled without
@@ -256,77 +205,69 @@ class ResNetTower(_PositionedTower):
     patch_multiple = 32
     position_key = 'attnpool.positional_embedding'
 
-    @property
-    def _owner(self) -> nn.Module:
-        return self.visual.attnpool
+    def forward(self, images: Tensor, with_maps: bool) -> Tensors:
+        # Without the stem.
+        maps = self.visual.forward_intermediates(
+            images, [1, 2, 3, 4], intermediates_only=True
+        )['image_intermediates']
+        return (maps[-1], *maps) if with_maps else (maps[-1],)
 
-    def consume(self, images: torch.Tensor, with_maps: bool) -> Consumed:
-        x = self.visual.stem(images)
-        maps = []
-        for number in (1, 2, 3, 4):
-            x = getattr(self.visual, f'layer{number}')(x)
-            maps.append(x)
-        size = (images.shape[2], images.shape[3])
-        return Consumed(x, size, tuple(maps) if with_maps else None)
-
-    def tokens(self, consumed: Consumed) -> Tuple[torch.Tensor, Size]:
+    def tokens(self, consumed: Consumed) -> Tuple[Tensor, Size]:
         x = consumed.features
         # (N, D, h, w) -> (N, h * w, D)
         return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])
 
-    def pooled(self, consumed: Consumed) -> torch.Tensor:
+    def pooled(self, consumed: Consumed) -> Tensor:
         return consumed.features.mean((2, 3))
 
-    def projected(self, consumed: Consumed) -> torch.Tensor:
+    def projected(self, consumed: Consumed) -> Tensor:
         return self.visual.attnpool(consumed.features)
 
 
 class TimmTower(ImageTower):
     """A timm network: SigLIP, EVA02, PE, ConvNeXt, MobileCLIP, ViTamin ...
 
-    Tokens and maps are those of :class:`TimmTeacher`.
+    Tokens and maps are those of :class:`TimmTeacher`: open_clip's own
+    intermediates leave the normalisation of the last tokens out.
     """
 
     def __init__(self, visual: nn.Module) -> None:
-        super().__init__(visual)
         trunk = visual.trunk
+        embed = getattr(trunk, 'patch_embed', None)
+        if hasattr(embed, 'feat_ratio'):
+            self.patch_multiple = embed.feat_ratio()
+        super().__init__(visual)
         self.has_cls = getattr(trunk, 'cls_token', None) is not None
         self.has_maps = hasattr(trunk, 'forward_intermediates')
         self.any_size = not trunk.pretrained_cfg.get('fixed_input_size')
         self._stages = choose_maps(trunk, None)
-        embed = getattr(trunk, 'patch_embed', None)
-        if hasattr(embed, 'feat_ratio'):
-            self.patch_multiple = embed.feat_ratio()
 
-    def consume(self, images: torch.Tensor, with_maps: bool) -> Consumed:
-        trunk, size = self.visual.trunk, (images.shape[2], images.shape[3])
+    def forward(self, images: Tensor, with_maps: bool) -> Tensors:
+        trunk = self.visual.trunk
         if not with_maps:
-            return Consumed(trunk.forward_features(images), size)
+            return (trunk.forward_features(images),)
         x, maps = trunk.forward_intermediates(images, self._stages)
         # Where all are taken, older timm puts a stem before the stages.
-        return Consumed(x, size, tuple(maps[-len(reductions(trunk)) :]))
+        return (x, *maps[-len(reductions(trunk)) :])
 
-    def tokens(self, consumed: Consumed) -> Tuple[torch.Tensor, Size]:
+    def tokens(self, consumed: Consumed) -> Tuple[Tensor, Size]:
         read = read_tokens(self.visual.trunk, consumed.features, consumed.size)
         return read.patches, read.grid
 
-    def cls(self, consumed: Consumed) -> torch.Tensor:
-        return read_tokens(
-            self.visual.trunk, consumed.features, consumed.size
-        ).cls
+    def cls(self, consumed: Consumed) -> Tensor:
+        trunk = self.visual.trunk
+        return read_tokens(trunk, consumed.features, consumed.size).cls
 
-    def pooled(self, consumed: Consumed) -> torch.Tensor:
+    def pooled(self, consumed: Consumed) -> Tensor:
         # An attention pooling of open_clip's own is in the head.
         if hasattr(self.visual.head, 'pool'):
             return self.patches(consumed)
-        return self.visual.trunk.forward_head(
-            consumed.features, pre_logits=True
-        )
+        trunk = self.visual.trunk
+        return trunk.forward_head(consumed.features, pre_logits=True)
 
-    def projected(self, consumed: Consumed) -> torch.Tensor:
-        return self.visual.head(
-            self.visual.trunk.forward_head(consumed.features)
-        )
+    def projected(self, consumed: Consumed) -> Tensor:
+        trunk = self.visual.trunk
+        return self.visual.head(trunk.forward_head(consumed.features))
 
     def resize(self, size: Size) -> None:
         trunk = self.visual.trunk
@@ -336,58 +277,21 @@ class TimmTower(ImageTower):
             return
         if not hasattr(trunk, 'set_input_size'):
             raise UserError(
-                f'teacher: input_size={size}, but with this version of timm '
-                f'a {type(trunk).__name__} takes images of {built_for} '
-                'pixels only.'
+                f'teacher: input_size: expected {tuple(built_for)}, the only '
+                f'one for a {type(trunk).__name__} in this version of timm, '
+                f'got {size}.'
             )
-        _tell_of_interpolation(f'those for {built_for} to {size} pixels')
+        print_log(f'{RESIZED} {built_for} to {size} pixels.', 'current')
         trunk.set_input_size(img_size=size)
 
 
 def image_tower(visual: nn.Module) -> ImageTower:
-    """Wraps the image tower of an open_clip model.
-
-    Args:
-        visual (nn.Module): ``model.visual``.
-
-    Returns:
-        ImageTower: Of the kind that fits.
-    """
+    """Returns the tower around ``model.visual`` of an open_clip model."""
     if isinstance(visual, TimmModel):
         return TimmTower(visual)
     if isinstance(visual, ModifiedResNet):
         return ResNetTower(visual)
     return ViTTower(visual)
-
-
-def interpolate_positions(
-    positions: torch.Tensor, grid: Size, new_grid: Size
-) -> torch.Tensor:
-    """Interpolates position embeddings, bicubically and antialiased.
-
-    The same as open_clip's ``resize_pos_embed``, but always in float32.
-
-    Args:
-        positions (Tensor): (1 + h * w, D); the first belongs to no patch and
-            stays.
-        grid (tuple[int, int]): (h, w).
-        new_grid (tuple[int, int]): (h', w').
-
-    Returns:
-        Tensor: (1 + h' * w', D).
-    """
-    first, rest = positions[:1], positions[1:]
-    # (h * w, D) -> (1, D, h, w)
-    rest = rest.float().t().unflatten(1, grid)[None]
-    rest = F.interpolate(rest, new_grid, mode='bicubic', antialias=True)
-    return torch.cat([first, rest[0].flatten(1).t().to(first.dtype)])
-
-
-def _tell_of_interpolation(what: str) -> None:
-    print_log(
-        f'teacher: position embeddings are interpolated from {what}.',
-        logger='current',
-    )
 
 
 def _pair(size: Union[int, Sequence[int]]) -> Size:

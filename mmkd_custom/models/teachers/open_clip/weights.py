@@ -39,14 +39,13 @@ POSITION_IDS = 'text.transformer.embeddings.position_ids'
 
 
 def tag_card(name: str, tag: Union[str, bool]) -> Dict[str, Any]:
-    """Gives what open_clip knows about pretrained weights.
+    """Returns what open_clip knows about pretrained weights.
+
+    That is ``url``, ``hf_hub``, ``mean``, ``std``, ``interpolation`` ...
 
     Args:
         name (str): Name of a model in open_clip.
         tag (str | bool): Name of weights for it; True is the only ones.
-
-    Returns:
-        dict: ``url``, ``hf_hub``, ``mean``, ``std``, ``interpolation`` ...
 
     Raises:
         UserError: If there are no weights of that name for that model, or
@@ -55,24 +54,23 @@ def tag_card(name: str, tag: Union[str, bool]) -> Dict[str, Any]:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if not tags:
         raise UserError(
-            f'teacher: open_clip has no pretrained weights for {name!r}; name '
-            'a file of them with checkpoint=<path>.'
+            f'teacher {name}: pretrained: open_clip has no weights for it; '
+            'name a file of them with checkpoint=<path>.'
         )
     if tag is True:
         if len(tags) > 1:
-            some = ', '.join(map(repr, tags[:5]))
             raise UserError(
-                f'teacher: pretrained=True, but open_clip has {len(tags)} '
-                f'weights for {name!r} and the name of one is wanted, such '
-                f'as {some}.'
+                f'teacher {name}: pretrained: expected the name of one of '
+                f'{len(tags)} weights, such as '
+                f'{", ".join(map(repr, tags[:5]))}, got True.'
             )
         tag = tags[0]
     card = open_clip.get_pretrained_cfg(name, str(tag))
     if not card:
         raise UserError(
-            f'teacher: open_clip knows no weights pretrained={tag!r} of '
-            f'{name!r}; {nearest(str(tag), tags)} (a local file is named with '
-            'checkpoint=<path>).'
+            f'teacher {name}: pretrained: expected the name of weights that '
+            f'open_clip knows, got {tag!r}; {nearest(str(tag), tags)} (a '
+            'local file is named with checkpoint=<path>).'
         )
     return card
 
@@ -80,7 +78,7 @@ def tag_card(name: str, tag: Union[str, bool]) -> Dict[str, Any]:
 def read_weights(
     name: str, checkpoint: Optional[str], card: Optional[Dict[str, Any]]
 ) -> Tuple[StateDict, str, bool]:
-    """Reads a state dict of an open_clip model.
+    """Returns a state dict of an open_clip model.
 
     Args:
         name (str): Name of the model, for errors.
@@ -94,8 +92,7 @@ def read_weights(
         whether they are in the layout of OpenAI's CLIP.
 
     Raises:
-        UserError: If they cannot be had or read, or are those of another
-            library.
+        UserError: If they cannot be read, or are those of another library.
     """
     if checkpoint is not None:
         state_dict, source = load_state_dict(checkpoint)
@@ -104,9 +101,9 @@ def read_weights(
         state_dict, _ = load_state_dict(_download(name, card, source))
     if any(key.startswith(TRANSFORMERS_MARK) for key in state_dict):
         raise UserError(
-            f'checkpoint {source}: is in the layout of transformers '
-            f"({TRANSFORMERS_MARK}...), but open_clip's or OpenAI's is "
-            'wanted; many publishers keep that beside it, in '
+            f"checkpoint {source}: expected open_clip's or OpenAI's layout, "
+            f'got that of transformers ({TRANSFORMERS_MARK}...); many '
+            'publishers keep the former beside it, in '
             'open_clip_model.safetensors or open_clip_pytorch_model.bin.'
         )
     layout = recognise(state_dict)
@@ -138,7 +135,7 @@ def load_image_tower(
             for key, value in state_dict.items()
             if not key.startswith(TEXT_PREFIXES)
         }
-    tower.expect(kept.get(tower.position_key))
+    tower.expect(kept)
     load_strict(tower.visual, kept, source)
 
 
@@ -163,8 +160,8 @@ def load_text_tower(
     }
     if not any(key.startswith(VISUAL) for key in state_dict) or not text:
         raise UserError(
-            f'checkpoint {source}: holds an image tower alone, but '
-            'class_names want the weights of the text tower too.'
+            f'checkpoint {source}: class_names: expected weights of the text '
+            'tower too, got an image tower alone.'
         )
     own = model.state_dict()
     if not hasattr(model, 'positional_embedding'):

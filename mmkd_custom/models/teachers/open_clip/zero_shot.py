@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Sequence, Union
 
+import open_clip
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -49,88 +50,81 @@ class ZeroShotHead(nn.Module):
         self.register_buffer('bias', bias.detach().reshape(()))
 
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
-        """Classifies images.
+        """Returns the logits (N, C) in float32.
 
         Args:
             embedding (Tensor): Image embeddings (N, D), not normalised.
-
-        Returns:
-            Tensor: Logits (N, C), float32.
         """
         cosine = F.normalize(embedding.float(), dim=1) @ self.weight.float()
         return self.scale.float() * cosine + self.bias.float()
 
 
-def class_embeddings(
+def zero_shot_head(
     model: nn.Module,
     tokenizer: Callable[[List[str]], torch.Tensor],
     class_names: Sequence[str],
     templates: Sequence[str],
-) -> torch.Tensor:
-    """Embeds classes: the normalised mean of normalised text embeddings.
+) -> ZeroShotHead:
+    """Returns the head of some classes, on the CPU.
 
-    ``w_c = m_c / ||m_c||`` with ``m_c = 1/T sum_t e_tc / ||e_tc||``, where
-    e_tc is the embedding of template t with the name of class c in it.
+    A class is embedded as ``w_c = m_c / ||m_c||`` with ``m_c = 1/T sum_t e_tc
+    / ||e_tc||``, where e_tc is the embedding of template t with the name of
+    class c in it.
 
     Args:
-        model (nn.Module): Whose ``encode_text(tokens, normalize=True)`` gives
-            L2-normalised embeddings (N, D).
+        model (nn.Module): An open_clip model, of which the text tower and the
+            scale are used.
         tokenizer (Callable): Texts to tokens.
         class_names (Sequence[str]): C names.
         templates (Sequence[str]): T texts with '{}' where the name goes.
-
-    Returns:
-        Tensor: (D, C), on the CPU.
     """
-    device = next(model.parameters()).device
-    step = max(1, TEXTS_PER_BATCH // len(templates))
-    embeddings = []
-    with torch.no_grad():
-        for start in range(0, len(class_names), step):
-            names = class_names[start : start + step]
-            texts = [t.replace(PLACE, n) for n in names for t in templates]
-            found = model.encode_text(
-                tokenizer(texts).to(device), normalize=True
-            )
-            # (C * T, D) -> (C, T, D) -> (C, D)
-            found = found.unflatten(0, (len(names), len(templates))).mean(1)
-            embeddings.append(F.normalize(found, dim=1).cpu())
-    return torch.cat(embeddings).t().contiguous()
+    if torch.cuda.is_available():
+        model.cuda()
+    weight = open_clip.build_zero_shot_classifier(
+        model,
+        tokenizer,
+        class_names,
+        # Not str.format: other braces in a template or a name are theirs.
+        [lambda name, t=t: t.replace(PLACE, name) for t in templates],
+        max(1, TEXTS_PER_BATCH // len(templates)),
+        next(model.parameters()).device,
+    )
+    bias = getattr(model, 'logit_bias', None)
+    return ZeroShotHead(
+        weight.cpu().contiguous(),
+        model.logit_scale.exp().cpu(),
+        None if bias is None else bias.cpu(),
+    )
 
 
 def check_class_names(class_names: Any) -> List[str]:
-    """Checks names of classes.
+    """Returns the names of classes as a list.
 
     Args:
         class_names (Any): What the user gave.
 
-    Returns:
-        list[str]: They.
-
     Raises:
         UserError: If they are not a list of at least one name.
     """
-    if isinstance(class_names, str) or not isinstance(class_names, Sequence):
+    listed = isinstance(class_names, Sequence) and not isinstance(
+        class_names, str
+    )
+    if not listed or not class_names:
         raise UserError(
-            f'teacher: class_names={class_names!r} is not a list of names, '
-            'one a class in the order of their labels.'
-        )
-    if not class_names:
-        raise UserError(
-            'teacher: class_names is empty, but a text head needs a name for '
-            'each class.'
+            'teacher: class_names: expected a list of names, one a class in '
+            f'the order of their labels, got {class_names!r}.'
         )
     for index, name in enumerate(class_names):
         if not isinstance(name, str) or not name.strip():
             raise UserError(
-                f'teacher: class_names[{index}] is {name!r}, but the name of '
-                'a class is wanted.'
+                f'teacher: class_names[{index}]: expected the name of a '
+                f'class, got {name!r}.'
             )
     return list(class_names)
 
 
 def load_templates(templates: Union[str, Sequence[str]]) -> List[str]:
-    """Finds prompt templates.
+    """Returns prompt templates.
 
     Args:
         templates (str | Sequence[str]): Name of one of the package's own sets
@@ -138,9 +132,6 @@ def load_templates(templates: Union[str, Sequence[str]]) -> List[str]:
             of those published with CLIP for ImageNet), path of a text file
             with one a line, or the templates themselves. The published ones
             are ``[t('{}') for t in open_clip.OPENAI_IMAGENET_TEMPLATES]``.
-
-    Returns:
-        list[str]: At least one, each with '{}' where the name goes.
 
     Raises:
         UserError: If there is no such set or file, or a template has no '{}'.
@@ -150,14 +141,14 @@ def load_templates(templates: Union[str, Sequence[str]]) -> List[str]:
         templates = _named(templates)
     if not isinstance(templates, Sequence) or not templates:
         raise UserError(
-            f'teacher: templates={given!r} holds none, but at least one such '
-            "as 'a photo of a {}.' is wanted."
+            "teacher: templates: expected at least one such as 'a photo of a "
+            f"{{}}.', got {given!r}."
         )
     for template in templates:
         if not isinstance(template, str) or PLACE not in template:
             raise UserError(
-                f'teacher: the template {template!r} has no {PLACE!r} where '
-                'the name of the class goes.'
+                f'teacher: templates: expected {PLACE!r} where the name of '
+                f'the class goes, got {template!r}.'
             )
     return list(templates)
 
@@ -169,13 +160,14 @@ def _named(name: str) -> List[str]:
     path = Path(name).expanduser()
     if not path.is_file():
         raise UserError(
-            f'teacher: templates={name!r} is neither the path of a text file '
-            f'nor one of the sets here; {nearest(name, sets)}.'
+            'teacher: templates: expected the path of a text file or one of '
+            f'{", ".join(sets)}, got {name!r}; {nearest(name, sets)}.'
         )
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
     except UnicodeDecodeError as error:
         raise UserError(
-            f'teacher: templates={name!r} is no text file in UTF-8 ({error}).'
+            'teacher: templates: expected a text file in UTF-8, got '
+            f'{name!r} ({error}).'
         ) from error
     return [line.strip() for line in lines if line.strip()]

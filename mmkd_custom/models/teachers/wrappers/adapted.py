@@ -1,34 +1,127 @@
-"""A teacher whose weights were adapted to the labelled data."""
+"""A teacher whose weights were adapted to the labelled data, and its file."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
 
 from ....errors import UserError
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, OUTPUTS, Outputs
+from ...outputs import LOGITS, Outputs
 from ..base import FrozenTeacher
-from .adaptation import HEAD_BIAS, HEAD_WEIGHT, TOOL, Adaptation
-from .base import build_wrapped, feature_name
-from .files import check_fitted
+from .base import WrappedTeacher, build_wrapped, for_head
+from .files import HeadFile
+
+NORM, LORA = 'norm', 'lora'
+MODES = (NORM, LORA)
+
+HEAD_WEIGHT, HEAD_BIAS = 'head.weight', 'head.bias'
+_LORA_A, _LORA_B = 'lora_a', 'lora_b'
 
 #: Options of a teacher's config that say how it runs, not what it is.
-_EXECUTION = dict(
-    dtype='float32', channels_last=True, max_batch=None, compile=False
-)
+EXECUTION = ('dtype', 'channels_last', 'max_batch', 'compile')
+
+
+@dataclass
+class Adaptation(HeadFile):
+    """All that training changed in a teacher, and how it came about.
+
+    Its ``tensors`` are a linear head on the feature, ``head.weight`` (C, D)
+    and ``head.bias`` (C,); in mode 'norm' the new values of
+    ``norm/<parameter>``; in mode 'lora' A (r, in) as ``lora_a/<parameter>``
+    and B (out, r) as ``lora_b/<parameter>``. ``teacher_sha256`` is of the
+    un-adapted teacher in float32.
+
+    Attributes:
+        mode (str): 'norm' or 'lora'.
+        rank (int, optional): Rank r; None in mode 'norm'. Defaults to None.
+        alpha (float, optional): LoRA's alpha, likewise. Defaults to None.
+    """
+
+    mode: str = NORM
+    rank: Optional[int] = None
+    alpha: Optional[float] = None
+
+    kind: ClassVar[str] = 'adaptation'
+    tool: ClassVar[str] = 'tools/adapt_teacher.py'
+    head: ClassVar[str] = HEAD_WEIGHT
+
+    def summary(self) -> str:
+        """Returns mode, what changed, classes and accuracy in one line."""
+        changed = sum(
+            tensor.numel()
+            for name, tensor in self.tensors.items()
+            if name not in (HEAD_WEIGHT, HEAD_BIAS)
+        )
+        rank = '' if self.rank is None else f' of rank {self.rank}'
+        accuracy = (
+            'no image held out'
+            if self.accuracy is None
+            else f'{self.accuracy:.2f} % top-1 on the images held out'
+        )
+        return (
+            f'{self.mode}{rank} of {self.teacher}, {changed} parameters and '
+            f'a head of {len(self.classes)} classes, {accuracy}'
+        )
+
+    def apply_to(self, teacher: nn.Module) -> None:
+        """Changes a teacher's weights: the equation of each mode.
+
+        'norm': the stored values replace the parameters. 'lora': the update
+        is merged, W + (alpha / r) B A, so it costs nothing later.
+
+        Args:
+            teacher (nn.Module): The un-adapted teacher, in float32.
+
+        Raises:
+            UserError: If a tensor fits no parameter.
+        """
+        parameters = dict(teacher.named_parameters())
+        for key, tensor in self.tensors.items():
+            kind, _, name = key.partition('/')
+            if kind == NORM:
+                value = tensor
+            elif kind == _LORA_B:
+                first = self.tensors[f'{_LORA_A}/{name}']
+                value = self.alpha / self.rank * tensor @ first
+            else:
+                continue
+            own = parameters.get(name)
+            if own is None or own.shape != value.shape:
+                raise UserError(
+                    f'adaptation: expected {name} of shape '
+                    f'{tuple(value.shape)} in {self.teacher}, got '
+                    f'{"none" if own is None else tuple(own.shape)}.'
+                )
+            with torch.no_grad():
+                if kind == NORM:
+                    own.copy_(value)
+                else:
+                    own.add_(value.to(own.device))
+
+
+def norm_key(parameter: str) -> str:
+    """Returns the name of a parameter's new value in an adaptation."""
+    return f'{NORM}/{parameter}'
+
+
+def lora_keys(parameter: str) -> Tuple[str, str]:
+    """Returns the names of A and B of a parameter's update."""
+    return f'{_LORA_A}/{parameter}', f'{_LORA_B}/{parameter}'
 
 
 @MODELS.register_module()
-class AdaptedTeacher(FrozenTeacher):
+class AdaptedTeacher(WrappedTeacher):
     """Another teacher with adapted weights and a linear head.
 
     ``tools/adapt_teacher.py`` trains the adaptation on the labelled data:
-    the normalisation layers alone (EZAD, METHODS 6) or LoRA. It offers what
-    the other teacher offers, adapted, and logits of the stored head on the
-    adapted feature. It is as large and as fast as the other.
+    the normalisation layers alone (EZAD; docs/methods.md, Task-specific
+    distillation) or LoRA. It offers what the other teacher offers, adapted,
+    and logits of the stored head on the adapted feature. It is as large and
+    as fast as the other.
 
     Args:
         teacher (dict): Config of the teacher that was adapted. Its ``dtype``,
@@ -39,17 +132,8 @@ class AdaptedTeacher(FrozenTeacher):
         num_classes (int, optional): Number of classes of the data ('auto' in
             a config), to have an adaptation for others refused. None takes
             the file's. Defaults to None.
-        dtype (str, optional): 'float32', 'bfloat16' or 'float16'. Defaults
-            to None, the other teacher's.
-        channels_last (bool, optional): Memory layout. Defaults to None, the
-            other teacher's.
-        max_batch (int, optional): Most images at once. Defaults to None, the
-            other teacher's.
-        compile (bool, optional): Whether ``torch.compile`` compiles it.
-            Defaults to None, the other teacher's.
-
-    Attributes:
-        classes (tuple[str]): Names of the head's classes, in order.
+        **execution (Any): ``dtype``, ``channels_last``, ``max_batch`` and
+            ``compile`` in place of the other teacher's.
 
     Raises:
         UserError: If the file is missing or holds something else, or was
@@ -61,117 +145,60 @@ class AdaptedTeacher(FrozenTeacher):
         teacher: dict,
         adaptation: str,
         num_classes: Optional[int] = None,
-        dtype: Optional[str] = None,
-        channels_last: Optional[bool] = None,
-        max_batch: Optional[int] = None,
-        compile: Optional[bool] = None,
+        **execution: Any,
     ) -> None:
         stored = Adaptation.load(adaptation)
-        config, execution = split_execution(teacher)
-        given = dict(
-            dtype=dtype,
-            channels_last=channels_last,
-            max_batch=max_batch,
-            compile=compile,
-        )
-        execution.update({k: v for k, v in given.items() if v is not None})
+        config, run = split_execution(teacher)
+        run.update({k: v for k, v in execution.items() if v is not None})
         adapted = build_unadapted(config)
-        check_fitted(
-            f'adaptation {adaptation}',
-            stored,
-            stored.tensors[HEAD_WEIGHT].shape[1],
-            adapted,
-            num_classes,
-            TOOL,
-        )
+        stored.check(adaptation, adapted, num_classes)
         stored.apply_to(adapted)
-        super().__init__(
-            mean=adapted.mean,
-            std=adapted.std,
-            input_size=adapted.input_size,
-            interpolation=adapted.preparation.interpolation,
-            patch_multiple=adapted.preparation.patch_multiple,
-            **execution,
-        )
-        # The very object: it may do more than its options say.
-        self.preparation = adapted.preparation
-        adapted.dtype = self.dtype
-        adapted.memory_format = self.memory_format
+        super().__init__(adapted, stored.classes, **run)
+        adapted.dtype, adapted.memory_format = self.dtype, self.memory_format
+        # Assigned, it is cast to how this one runs.
         self.teacher = adapted
         weight = stored.tensors[HEAD_WEIGHT]
         # Without the initialisation, which would draw random numbers.
         head = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
-        with torch.no_grad():
-            head.weight.copy_(weight)
-            head.bias.copy_(stored.tensors[HEAD_BIAS])
+        head.load_state_dict(
+            dict(weight=weight, bias=stored.tensors[HEAD_BIAS])
+        )
         self.head = head
-        self.feature = feature_name(adapted)
-        self.classes = tuple(stored.classes)
         self.name = f'{adapted.name} ({stored.mode}-adapted)'
         self.weights = f'{adapted.weights} + {adaptation}'
-        self.feature_dim = adapted.feature_dim
-        self.num_classes = len(weight)
-        self.offers = tuple(
-            name for name in OUTPUTS if name in (*adapted.offers, LOGITS)
-        )
-        self.dims = {**adapted.dims, LOGITS: (len(weight),)}
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Runs the adapted network once, and the head if it is wanted.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W), normalised for this model.
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            Outputs: What the adapted network gives, with logits (N, C)
-            of the stored head.
-        """
-        within = tuple(
-            name
-            for name in OUTPUTS
-            if name != LOGITS
-            and (name in wants or (name == FEATURE and LOGITS in wants))
-        )
-        output = self.teacher.encode(inputs, within)
+        """Runs the adapted network once, and the head if it is wanted."""
+        output = self.teacher.encode(inputs, for_head(wants))
         if LOGITS in wants:
             output.logits = self.head(output.feature)
         return output
 
 
 def split_execution(teacher: dict) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-    """Parts a teacher's config into what it is and how it runs.
+    """Returns what a teacher's config says it is, and how it runs.
 
     Args:
         teacher (dict): Config of a teacher.
-
-    Returns:
-        tuple[dict, dict]: The config without ``dtype``, ``channels_last``,
-        ``max_batch``, ``compile``, and these with their defaults.
 
     Raises:
         UserError: If it is no config.
     """
     if not isinstance(teacher, dict):
         raise UserError(
-            f'teacher: {type(teacher).__name__} is built already, but the '
-            'config of a teacher is wanted to be adapted.'
+            'teacher.teacher: expected the config of a teacher to adapt, got '
+            f'a {type(teacher).__name__} that is built already.'
         )
     config = dict(teacher)
-    execution = {
-        name: config.pop(name, default) for name, default in _EXECUTION.items()
-    }
-    return config, execution
+    run = {name: config.pop(name) for name in EXECUTION if name in config}
+    return config, run
 
 
 def build_unadapted(config: dict) -> FrozenTeacher:
-    """Builds the teacher that is adapted, in float32.
+    """Returns the teacher that is adapted, in float32, on the CPU.
 
     Args:
         config (dict): From :func:`split_execution`.
-
-    Returns:
-        FrozenTeacher: On the CPU.
 
     Raises:
         UserError: If it cannot be built, is no teacher, or teachers inside
@@ -181,8 +208,8 @@ def build_unadapted(config: dict) -> FrozenTeacher:
     dtypes = {str(p.dtype)[len('torch.') :] for p in teacher.parameters()}
     if dtypes != {'float32'}:
         raise UserError(
-            f'teacher {teacher.name}: has parameters in '
-            f'{", ".join(sorted(dtypes))}, but float32 is wanted to adapt '
-            'them; leave the dtype of teachers inside it out.'
+            f'teacher {teacher.name}: dtype: expected float32 to adapt '
+            f'parameters, got {", ".join(sorted(dtypes))}; leave the dtype of '
+            'teachers inside it out.'
         )
     return teacher

@@ -2,16 +2,87 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
-from mmengine.logging import print_log
+import torch.nn as nn
 
+from ....datasets.prompt_names import prompt_names
 from ....errors import UserError
 from ....registry import MODELS
 from ....utils.class_names import class_difference
+from ...outputs import FEATURE, LOGITS, OUTPUTS, Outputs, Shape
 from ..base import FrozenTeacher
+
+
+class WrappedTeacher(FrozenTeacher):
+    """A teacher around another one: what it sees and says is the other's.
+
+    A subclass says how that differs. The other may be made of parts in other
+    dtypes and keeps them.
+
+    Args:
+        teacher (FrozenTeacher): The other teacher.
+        classes (Sequence[str], optional): Names of the classes of a head that
+            takes the place of the other's. None keeps that. Defaults to None.
+        **execution (Any): ``dtype``, ``channels_last``, ``max_batch`` and
+            ``compile`` of :class:`FrozenTeacher`; the other's unless given.
+
+    Attributes:
+        teacher (FrozenTeacher): The other teacher.
+        classes (tuple[str], optional): Names of the classes, in order.
+    """
+
+    def __init__(
+        self,
+        teacher: FrozenTeacher,
+        classes: Optional[Sequence[str]] = None,
+        **execution: Any,
+    ) -> None:
+        super().__init__(**{**mirrored(teacher), **execution})
+        # The very object: it may do more than its options say.
+        self.preparation = teacher.preparation
+        # FrozenTeacher casts what is assigned to it.
+        nn.Module.__setattr__(self, 'teacher', teacher)
+        self.name, self.weights = teacher.name, teacher.weights
+        self.feature = feature_name(teacher)
+        self.feature_dim = teacher.feature_dim
+        self.num_classes = teacher.num_classes
+        self.offers, self.dims = teacher.offers, teacher.dims
+        self.classes = getattr(teacher, 'classes', None)
+        self.own_words = getattr(teacher, 'own_words', False)
+        if classes is not None:
+            self.classes, self.own_words = tuple(classes), False
+            self.num_classes = len(classes)
+            self.dims = {**teacher.dims, LOGITS: (len(classes),)}
+            offers = {*teacher.offers, LOGITS}
+            self.offers = tuple(name for name in OUTPUTS if name in offers)
+
+    @property
+    def shapes(self) -> Dict[str, Shape]:
+        """dict[str, Shape]: Of each output for one image."""
+        shapes = dict(self.teacher.shapes)
+        if LOGITS in self.offers:
+            shapes[LOGITS] = Shape((self.num_classes,))
+        return shapes
+
+    def members(self) -> List[FrozenTeacher]:
+        """Returns the teachers that this one asks."""
+        return [self.teacher]
+
+    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
+        """Asks the other teacher; see :meth:`FrozenTeacher.encode`."""
+        return self.teacher(inputs, wants)
+
+
+def for_head(wants: Sequence[str]) -> Sequence[str]:
+    """Returns what a teacher is asked whose feature a head classifies.
+
+    Args:
+        wants (Sequence[str]): What is wanted of teacher and head.
+    """
+    needed = {FEATURE if name == LOGITS else name for name in wants}
+    return tuple(name for name in OUTPUTS if name in needed)
 
 
 def build_wrapped(
@@ -19,7 +90,7 @@ def build_wrapped(
     option: str,
     execution: Dict[str, Any],
 ) -> FrozenTeacher:
-    """Builds a teacher that another one asks.
+    """Returns a teacher that another one asks.
 
     Args:
         teacher (dict | FrozenTeacher): Its config, or the teacher itself.
@@ -27,9 +98,6 @@ def build_wrapped(
         execution (dict): Options of how it runs, such as ``dtype`` and
             ``max_batch``, that take the place of those in its config; None
             leaves one as it is.
-
-    Returns:
-        FrozenTeacher: The teacher.
 
     Raises:
         UserError: If it is no teacher, or built already and to run otherwise.
@@ -39,25 +107,22 @@ def build_wrapped(
         teacher = MODELS.build({**teacher, **given})
     elif given:
         raise UserError(
-            f'{option}: {", ".join(given)} given for a teacher that is built '
-            'already, but its config is wanted.'
+            f'{option}: expected the config of a teacher to be given '
+            f'{", ".join(given)}, got one that is built already.'
         )
     if not isinstance(teacher, FrozenTeacher):
         raise UserError(
-            f'{option}: {type(teacher).__name__} is no FrozenTeacher; name '
-            'one such as TimmTeacher or MMPretrainTeacher.'
+            f'{option}: expected a FrozenTeacher such as TimmTeacher or '
+            f'MMPretrainTeacher, got {type(teacher).__name__}.'
         )
     return teacher
 
 
 def mirrored(teacher: FrozenTeacher) -> Dict[str, Any]:
-    """Gives the options with which a teacher around another sees the same.
+    """Returns the options with which a teacher around another sees the same.
 
     Args:
         teacher (FrozenTeacher): The other teacher.
-
-    Returns:
-        dict[str, Any]: Arguments of :class:`FrozenTeacher`.
     """
     preparation = teacher.preparation
     return dict(
@@ -73,23 +138,17 @@ def mirrored(teacher: FrozenTeacher) -> Dict[str, Any]:
 
 
 def feature_name(teacher: FrozenTeacher) -> str:
-    """Gives the name of the vector that a teacher's feature is.
+    """Returns which vector a teacher's feature is, such as 'pooled'.
 
     Args:
-        teacher (FrozenTeacher): Any teacher.
-
-    Returns:
-        str: Such as 'pooled' or 'cls'; 'feature' if it has but one.
+        teacher (FrozenTeacher): 'feature' is that of one that has but one.
     """
-    for attribute in ('feature', 'feature_name'):
-        value = getattr(teacher, attribute, None)
-        if isinstance(value, str):
-            return value
-    return 'feature'
+    name = getattr(teacher, 'feature', None)
+    return name if isinstance(name, str) else FEATURE
 
 
 def input_summary(teacher: FrozenTeacher) -> str:
-    """Says what a teacher sees of an image.
+    """Returns what a teacher sees of an image, as one line.
 
     Args:
         teacher (FrozenTeacher): Any teacher.
@@ -115,41 +174,23 @@ def input_summary(teacher: FrozenTeacher) -> str:
     )
 
 
-def warn_if_seen_otherwise(
-    what: str, teacher: FrozenTeacher, name: str, seen: str
-) -> None:
-    """Logs a warning if a teacher computes or sees other than it did.
-
-    The digest cannot tell: the same weights may compute otherwise in a
-    network of another name, such as one with QuickGELU, and the size of the
-    images is none of them.
-
-    Args:
-        what (str): What was fitted to the teacher, and its file.
-        teacher (FrozenTeacher): As it is now.
-        name (str): The name it had.
-        seen (str): Its :func:`input_summary`.
-    """
-    now = input_summary(teacher)
-    if (teacher.name, now) != (name, seen):
-        print_log(
-            f'{what}: was fitted to {name} with images of {seen}, and the '
-            f'teacher is {teacher.name} and sees {now}.',
-            logger='current',
-            level=logging.WARNING,
-        )
-
-
 def check_classes(
-    teacher: FrozenTeacher, names: Optional[Sequence[str]]
+    teacher: FrozenTeacher,
+    names: Optional[Sequence[str]],
+    place: str = 'the labelled dataset',
+    prompts: Optional[Sequence[str]] = None,
 ) -> None:
     """Refuses a teacher whose logits are of other classes than a dataset's.
 
     Args:
         teacher (FrozenTeacher): Nothing is asked of one that does not know
-            the names of its ``classes``.
+            the names of its ``classes``. Those in its ``own_words``, for
+            prompts, may be other names, but not in another order.
         names (Sequence[str], optional): The dataset's, in order; None if it
             has none.
+        place (str): What has them. Defaults to 'the labelled dataset'.
+        prompts (Sequence[str], optional): The same names as they stand in a
+            prompt. Defaults to None, which makes them.
 
     Raises:
         UserError: If number, names or order differ.
@@ -157,8 +198,17 @@ def check_classes(
     own = getattr(teacher, 'classes', None)
     if own is None or names is None:
         return
-    differs = class_difference(
-        own, names, (f'teacher {teacher.name}', 'the labelled dataset')
-    )
+    if getattr(teacher, 'own_words', False):
+        known = list(prompts or prompt_names(names))
+        moved = [
+            f'class {number} is {name!r} in teacher {teacher.name}, but class '
+            f'{known.index(name)} in {place}'
+            for number, name in enumerate(prompt_names(own))
+            if name in known and name not in known[number : number + 1]
+        ]
+        differs = moved[0] if moved else None
+    else:
+        places = (f'teacher {teacher.name}', place)
+        differs = class_difference(own, names, places)
     if differs:
-        raise UserError(f'{differs}; fit the teacher to this dataset.')
+        raise UserError(f'{differs}; expected the same classes in one order.')

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
+import torch.nn as nn
 
 from ....errors import UserError
 from ....registry import MODELS
-from ....utils.class_names import class_difference
-from ...outputs import FEATURE, LOGITS, Outputs
+from ...outputs import FEATURE, LOGITS, Outputs, Shape
 from ..base import FrozenTeacher
-from .base import build_wrapped, feature_name
+from .base import build_wrapped, check_classes, feature_name
 
 PROBABILITIES, FEATURES = 'probabilities', 'features'
 MODES = (PROBABILITIES, FEATURES)
@@ -28,14 +28,14 @@ class EnsembleTeacher(FrozenTeacher):
               \sum_k w_k = 1
 
     so their softmax is exactly the weighted mean of the teachers'
-    probabilities (MEAL V2, METHODS 6). Its feature is the teachers' features
-    one after the other.
+    probabilities (MEAL V2; docs/methods.md, Further systems). Its feature is
+    the teachers' features one after the other.
 
     With 'features' there are no logits, and the k-th teacher's feature is
     multiplied by w_k first.
 
-    What :meth:`prepare` gives are pixels in 0-255, R, G, B, at the student's
-    size: each teacher prepares its own input from them, to its own size,
+    :meth:`prepare` returns pixels in 0-255, R, G, B, at the student's size:
+    each teacher prepares its own input from them, to its own size,
     normalisation and dtype.
 
     Args:
@@ -45,11 +45,8 @@ class EnsembleTeacher(FrozenTeacher):
             Defaults to None.
         mode (str): 'probabilities' or 'features'. Defaults to
             'probabilities'.
-        dtype (str, optional): Of each teacher, in place of what its config
-            says. Defaults to None.
-        channels_last (bool, optional): Likewise. Defaults to None.
-        max_batch (int, optional): Likewise. Defaults to None.
-        compile (bool, optional): Likewise. Defaults to None.
+        **execution (Any): ``dtype``, ``channels_last``, ``max_batch`` and
+            ``compile`` of each teacher, in place of its config's.
 
     Attributes:
         teachers (nn.ModuleList): The teachers.
@@ -65,35 +62,27 @@ class EnsembleTeacher(FrozenTeacher):
         teachers: Sequence[Union[dict, FrozenTeacher]],
         weights: Optional[Sequence[float]] = None,
         mode: str = PROBABILITIES,
-        dtype: Optional[str] = None,
-        channels_last: Optional[bool] = None,
-        max_batch: Optional[int] = None,
-        compile: Optional[bool] = None,
+        **execution: Any,
     ) -> None:
         if mode not in MODES:
             raise UserError(
-                f'teacher: mode={mode!r} is not one of {", ".join(MODES)}.'
+                f'teacher: mode: expected one of {", ".join(MODES)}, got '
+                f'{mode!r}.'
             )
         if not isinstance(teachers, (list, tuple)) or not teachers:
             raise UserError(
-                f'teacher: teachers={teachers!r}, but a list of at least one '
-                'teacher is wanted.'
+                'teacher: teachers: expected a list of at least one teacher, '
+                f'got {teachers!r}.'
             )
         shares = _check_weights(weights, len(teachers))
-        execution = dict(
-            dtype=dtype,
-            channels_last=channels_last,
-            max_batch=max_batch,
-            compile=compile,
-        )
         members = [
             build_wrapped(teacher, f'teachers[{index}]', execution)
             for index, teacher in enumerate(teachers)
         ]
         # Pixels: nothing is subtracted, divided or resized.
         super().__init__(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        # An assignment would cast all of them to one dtype.
-        self.add_module('teachers', torch.nn.ModuleList(members))
+        # FrozenTeacher casts what is assigned to it to one dtype.
+        nn.Module.__setattr__(self, 'teachers', nn.ModuleList(members))
         self.mode = mode
         self.feature = '+'.join(map(feature_name, members))
         names = ' + '.join(member.name for member in members)
@@ -102,7 +91,7 @@ class EnsembleTeacher(FrozenTeacher):
         self.feature_dim = sum(member.feature_dim for member in members)
         self.offers = (FEATURE,)
         self.dims = {FEATURE: (self.feature_dim,)}
-        self.classes = None
+        self.classes, self.own_words = None, False
         # Buffers, so that the digest covers them.
         if mode == FEATURES:
             self.register_buffer('scales', shares.float())
@@ -110,22 +99,24 @@ class EnsembleTeacher(FrozenTeacher):
         self.register_buffer(
             'log_weights', (shares / shares.sum()).log().float()
         )
-        self.num_classes = _check_classes(members)
-        self.classes = _class_names(members)
+        known = _check_classes(members)
+        self.num_classes = known.num_classes
+        self.classes = getattr(known, 'classes', None)
+        self.own_words = getattr(known, 'own_words', False)
         self.offers = (FEATURE, LOGITS)
         self.dims[LOGITS] = (self.num_classes,)
 
+    @property
+    def shapes(self) -> Dict[str, Shape]:
+        """dict[str, Shape]: Of each output for one image."""
+        return {name: Shape(sizes) for name, sizes in self.dims.items()}
+
+    def members(self) -> List[FrozenTeacher]:
+        """Returns the teachers that this one asks."""
+        return list(self.teachers)
+
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Asks each teacher once.
-
-        Args:
-            inputs (Tensor): Pixels in 0-255, RGB, (N, 3, H, W).
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            Outputs: Feature (N, D_1 + D_2 + …) and logits (N, C), as
-            far as they are wanted.
-        """
+        """Asks each teacher once about pixels in 0-255, RGB."""
         outputs = [
             teacher(teacher.prepare(inputs), wants)
             for teacher in self.teachers
@@ -144,12 +135,7 @@ class EnsembleTeacher(FrozenTeacher):
         return Outputs(feature, logits)
 
     def describe(self) -> str:
-        """Describes all teachers in one line for the log.
-
-        Returns:
-            str: What each says of itself, its weight, and the first 12 digits
-            of :meth:`digest`.
-        """
+        """Returns what each teacher says of itself, with its weight."""
         weights = (
             self.scales if self.mode == FEATURES else self.log_weights.exp()
         )
@@ -169,52 +155,37 @@ def _check_weights(
 ) -> torch.Tensor:
     if weights is None:
         return torch.ones(count, dtype=torch.float64)
-    listed = isinstance(weights, (list, tuple))
     numbers = [
         w
-        for w in (weights if listed else ())
+        for w in (weights if isinstance(weights, (list, tuple)) else ())
         if isinstance(w, (int, float)) and math.isfinite(w) and w >= 0
     ]
-    if not any(numbers) or len(numbers) != len(weights):
+    if not any(numbers) or not len(numbers) == len(weights) == count:
         raise UserError(
-            f'teacher: weights={weights!r}, but a list of numbers >= 0, not '
-            'all of them 0, is wanted.'
-        )
-    if len(numbers) != count:
-        raise UserError(
-            f'teacher: weights has {len(numbers)} numbers, but teachers has '
-            f'{count}.'
+            f'teacher: weights: expected {count} numbers >= 0, one a teacher '
+            f'and not all of them 0, got {weights!r}.'
         )
     return torch.tensor(numbers, dtype=torch.float64)
 
 
-def _check_classes(members: List[FrozenTeacher]) -> int:
+def _check_classes(members: List[FrozenTeacher]) -> FrozenTeacher:
+    """Returns the member that knows best what the classes are."""
     first = members[0]
     for member in members:
         if member.num_classes is None:
             raise UserError(
-                f'teachers: {member.name} has no logits, but mode='
-                f"'{PROBABILITIES}' averages those of all; probe it, or set "
-                f"mode='{FEATURES}'."
+                f'teachers: mode: expected logits of all for '
+                f"'{PROBABILITIES}', got none of {member.name}; probe it, or "
+                f"set '{FEATURES}'."
             )
         if member.num_classes != first.num_classes:
             raise UserError(
-                f'teachers: {first.name} has {first.num_classes} classes and '
-                f'{member.name} {member.num_classes}, but probabilities of '
-                'the same classes are wanted.'
+                'teachers: expected logits of the same classes, got '
+                f'{first.num_classes} of {first.name} and '
+                f'{member.num_classes} of {member.name}.'
             )
-    return first.num_classes
-
-
-def _class_names(members: List[FrozenTeacher]) -> Optional[Sequence[str]]:
-    known = [m for m in members if getattr(m, 'classes', None) is not None]
-    for member in known:
-        differs = class_difference(
-            known[0].classes, member.classes, (known[0].name, member.name)
-        )
-        if differs:
-            raise UserError(
-                f'teachers: {differs}, but probabilities of the same classes '
-                'in the same order are wanted.'
-            )
-    return tuple(known[0].classes) if known else None
+    named = [m for m in members if getattr(m, 'classes', None) is not None]
+    named.sort(key=lambda member: getattr(member, 'own_words', False))
+    for member in named[1:]:
+        check_classes(member, named[0].classes, f'teacher {named[0].name}')
+    return named[0] if named else first

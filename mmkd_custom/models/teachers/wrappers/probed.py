@@ -1,32 +1,92 @@
-"""A teacher whose logits a linear probe gives."""
+"""A linear probe of a teacher's feature, its file and its teacher."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Optional, Sequence, Union
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
 
+from ....errors import UserError
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, OUTPUTS, Outputs
+from ...outputs import LOGITS, Outputs
 from ..base import FrozenTeacher
-from .base import build_wrapped, feature_name, mirrored
-from .files import check_fitted
-from .probe import TOOL, Probe, normalize
+from .base import WrappedTeacher, build_wrapped, for_head
+from .files import HeadFile
+
+NONE, L2, STANDARDIZE = 'none', 'l2', 'standardize'
+
+#: What can be done to a feature before the linear layer.
+NORMALIZATIONS = (NONE, L2, STANDARDIZE)
+
+
+@dataclass
+class Probe(HeadFile):
+    """A linear layer on a teacher's feature, and how it came about.
+
+    Its ``tensors`` are ``weight`` (C, D), ``bias`` (C,) and, with
+    'standardize', ``mean`` and ``std`` (D,) of the feature.
+
+    Attributes:
+        normalization (str): 'none', 'l2' or 'standardize'; see
+            :func:`normalize`.
+        c (float): Inverse strength of the L2 regularisation. Defaults to 1.
+    """
+
+    normalization: str = NONE
+    c: float = 1.0
+
+    kind: ClassVar[str] = 'probe'
+    tool: ClassVar[str] = 'tools/probe_teacher.py'
+
+    def facts(self) -> Dict[str, Any]:
+        """Returns all but the tensors, as the file holds it."""
+        width = self.tensors[self.head].shape[1]
+        return dict(super().facts(), feature_dim=width)
+
+
+def normalize(
+    feature: torch.Tensor,
+    normalization: str,
+    mean: Optional[torch.Tensor] = None,
+    std: Optional[torch.Tensor] = None,
+) -> torch.Tensor:
+    """Returns a feature as the linear layer expects it.
+
+    Args:
+        feature (Tensor): (N, D).
+        normalization (str): 'none': f; 'l2': f / |f|; 'standardize':
+            (f - mean) / std.
+        mean (Tensor, optional): (D,), for 'standardize'. Defaults to None.
+        std (Tensor, optional): (D,), likewise. Defaults to None.
+
+    Raises:
+        UserError: If there is no such normalisation.
+    """
+    if normalization == NONE:
+        return feature
+    if normalization == L2:
+        return F.normalize(feature)
+    if normalization == STANDARDIZE:
+        return (feature - mean) / std
+    raise UserError(
+        f'normalization: expected one of {", ".join(NORMALIZATIONS)}, got '
+        f'{normalization!r}.'
+    )
 
 
 @MODELS.register_module()
-class ProbedTeacher(FrozenTeacher):
+class ProbedTeacher(WrappedTeacher):
     r"""Another teacher, with logits of a linear probe on its feature.
 
     .. math:: z_t = W \, n(f_t) + b
 
     with the normalisation n that the probe was fitted with.
     ``tools/probe_teacher.py`` fits it on the labelled data. Everything else
-    is the other teacher's: its preparation of the input, and all that it
-    offers. Logits of its own are replaced. :meth:`standardize` changes the
-    feature, not the logits.
+    is the other teacher's. :meth:`standardize` changes the feature, not the
+    logits.
 
     Args:
         teacher (dict | FrozenTeacher): The teacher that was probed.
@@ -34,15 +94,10 @@ class ProbedTeacher(FrozenTeacher):
         num_classes (int, optional): Number of classes of the data ('auto' in
             a config), so that a probe for others is refused. None takes the
             probe's. Defaults to None.
-        dtype (str, optional): Of the other teacher, in place of what its
-            config says. Defaults to None.
-        channels_last (bool, optional): Likewise. Defaults to None.
-        max_batch (int, optional): Likewise. Defaults to None.
-        compile (bool, optional): Likewise. Defaults to None.
+        **execution (Any): ``dtype``, ``channels_last``, ``max_batch`` and
+            ``compile`` of the other teacher, in place of its config's.
 
     Attributes:
-        teacher (FrozenTeacher): The other teacher.
-        classes (tuple[str]): Names of the C classes, in order.
         normalization (str): 'none', 'l2' or 'standardize'.
 
     Raises:
@@ -55,68 +110,22 @@ class ProbedTeacher(FrozenTeacher):
         teacher: Union[dict, FrozenTeacher],
         probe: str,
         num_classes: Optional[int] = None,
-        dtype: Optional[str] = None,
-        channels_last: Optional[bool] = None,
-        max_batch: Optional[int] = None,
-        compile: Optional[bool] = None,
+        **execution: Any,
     ) -> None:
         # First: a large teacher takes long to build.
         stored = Probe.load(probe)
-        inner = build_wrapped(
-            teacher,
-            'teacher.teacher',
-            dict(
-                dtype=dtype,
-                channels_last=channels_last,
-                max_batch=max_batch,
-                compile=compile,
-            ),
-        )
-        check_fitted(
-            f'probe {probe}',
-            stored,
-            stored.weight.shape[1],
-            inner,
-            num_classes,
-            TOOL,
-        )
-        super().__init__(**mirrored(inner))
-        # The very object: it may do more than its options say.
-        self.preparation = inner.preparation
-        # An assignment would cast what is inside, of which parts may be in
-        # other dtypes.
-        self.add_module('teacher', inner)
-        self.register_buffer('probe_weight', stored.weight)
-        self.register_buffer('probe_bias', stored.bias)
-        self.register_buffer('probe_mean', stored.mean)
-        self.register_buffer('probe_std', stored.std)
+        inner = build_wrapped(teacher, 'teacher.teacher', execution)
+        stored.check(probe, inner, num_classes)
+        super().__init__(inner, stored.classes)
+        for name in ('weight', 'bias', 'mean', 'std'):
+            self.register_buffer(f'probe_{name}', stored.tensors.get(name))
         self.normalization = stored.normalization
-        self.classes = tuple(stored.classes)
-        self.feature = feature_name(inner)
         self.name = f'{inner.name} (probed)'
         self.weights = f'{inner.weights} + {probe}'
-        self.feature_dim = inner.feature_dim
-        self.num_classes = len(stored.classes)
-        self.offers = tuple(
-            name for name in OUTPUTS if name in (*inner.offers, LOGITS)
-        )
-        self.dims = {**inner.dims, LOGITS: (self.num_classes,)}
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Asks the other teacher once, and the probe if logits are wanted.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W), normalised for the other teacher.
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            Outputs: What the other teacher gives, in float32, and
-            logits (N, C).
-        """
-        needed = {name for name in wants if name != LOGITS}
-        if LOGITS in wants:
-            needed.add(FEATURE)
-        output = self.teacher(inputs, tuple(needed))
+        """Asks the other teacher once, and the probe if logits are wanted."""
+        output = super().encode(inputs, for_head(wants))
         if LOGITS in wants:
             feature = normalize(
                 output.feature,
@@ -130,7 +139,7 @@ class ProbedTeacher(FrozenTeacher):
         return output
 
     def digest(self) -> str:
-        """Computes the SHA-256 of both, the other teacher and the probe.
+        """Returns the SHA-256 of both, the other teacher and the probe.
 
         Returns:
             str: 64 hexadecimal digits; equal if and only if all weights,

@@ -45,10 +45,6 @@ def bare_tower(state):
     return {k[len('visual.') :]: v for k, v in image_tower(state).items()}
 
 
-def text_tower(state):
-    return {k: v for k, v in state.items() if not k.startswith('visual.')}
-
-
 def save(content, path):
     if path.suffix == '.safetensors':
         save_file(content, str(path))
@@ -57,22 +53,22 @@ def save(content, path):
     return str(path)
 
 
-@pytest.mark.parametrize('name', ['tiny-vit', 'tiny-coca', 'tiny-convnext'])
 @pytest.mark.parametrize(
-    'layout, file, has_text',
+    'name, layout, file, names',
     [
-        (dict, 'w.pth', True),
-        (dict, 'w.safetensors', True),
-        (dict, 'w.bin', True),
-        (trained, 'w.pt', True),
-        (image_tower, 'w.safetensors', False),
-        (bare_tower, 'w.pth', False),
+        ('tiny-vit', dict, 'w.pth', [None, NAMES]),
+        ('tiny-coca', dict, 'w.safetensors', [None, NAMES]),
+        ('tiny-convnext', dict, 'w.bin', [None, NAMES]),
+        ('tiny-vit', trained, 'w.pt', [None, NAMES]),
+        ('tiny-coca', image_tower, 'w.safetensors', [None]),
+        ('tiny-vit', bare_tower, 'w.pth', [None]),
+        ('tiny-convnext', bare_tower, 'w.pth', [None]),
     ],
 )
-def test_layouts(name, layout, file, has_text, tmp_path, log_lines):
+def test_layouts(name, layout, file, names, tmp_path):
     model = tiny.build(name)
     path = save(layout(model.state_dict()), tmp_path / file)
-    for class_names in (None, NAMES) if has_text else (None,):
+    for class_names in names:
         teacher = OpenCLIPTeacher(
             name, checkpoint=path, class_names=class_names
         )
@@ -80,9 +76,6 @@ def test_layouts(name, layout, file, has_text, tmp_path, log_lines):
         wanted = tiny.encode_image(model, images)
         assert torch.allclose(teacher(images).feature, wanted, atol=1e-5)
         assert teacher.weights == path
-    if layout is not bare_tower:
-        said = [line for line in log_lines if 'layout of open_clip' in line]
-        assert len(said) == (2 if has_text else 1)
 
 
 @pytest.mark.parametrize('class_names', [None, NAMES])
@@ -96,11 +89,6 @@ def test_openais_layout_computes_quick_gelu(class_names, tmp_path, log_lines):
     images = torch.randn(2, 3, 32, 32)
     wanted = tiny.encode_image(model, images)
     assert torch.allclose(teacher(images).feature, wanted, atol=1e-5)
-    other = tiny.build('tiny-vit')
-    other.load_state_dict(model.state_dict())
-    assert not torch.allclose(
-        tiny.encode_image(other, images), wanted, atol=1e-4
-    )
     assert any("layout of OpenAI's CLIP" in line for line in log_lines)
     assert not any('computes GELU' in line for line in log_lines)
 
@@ -149,29 +137,22 @@ def test_text_tower_in_the_plain_layout(tmp_path):
     assert teachers[0].digest() == teachers[1].digest()
 
 
-def test_position_embeddings_of_another_size(tmp_path):
-    model = tiny.build('tiny-vit', force_image_size=48)
+@pytest.mark.parametrize('name, size', [('tiny-vit', 48), ('tiny-resnet', 96)])
+def test_position_embeddings_of_another_size(name, size, tmp_path):
+    model = tiny.build(name, force_image_size=size)
     path = save(model.state_dict(), tmp_path / 'w.pth')
-    reference = open_clip.create_model('tiny-vit').eval()
-    open_clip.load_checkpoint(reference, path)
-    images = torch.randn(2, 3, 32, 32)
-    teacher = OpenCLIPTeacher('tiny-vit', checkpoint=path)
-    wanted = tiny.encode_image(reference, images)
-    assert torch.allclose(teacher(images).feature, wanted, atol=1e-5)
     # At the size they were stored for, they are not interpolated at all.
-    large = torch.randn(2, 3, 48, 48)
-    teacher = OpenCLIPTeacher('tiny-vit', checkpoint=path, input_size=48)
-    wanted = tiny.encode_image(model, large)
-    assert torch.allclose(teacher(large).feature, wanted, atol=1e-5)
-
-
-def test_position_embeddings_of_a_resnet_of_another_size(tmp_path):
-    model = tiny.build('tiny-resnet', force_image_size=96)
-    path = save(model.state_dict(), tmp_path / 'w.pth')
-    images = torch.randn(2, 3, 96, 96)
-    teacher = OpenCLIPTeacher('tiny-resnet', checkpoint=path, input_size=96)
+    images = torch.randn(2, 3, size, size)
+    teacher = OpenCLIPTeacher(name, checkpoint=path, input_size=size)
     wanted = tiny.encode_image(model, images)
     assert torch.allclose(teacher(images).feature, wanted, atol=1e-5)
+    if name == 'tiny-vit':
+        reference = open_clip.create_model(name).eval()
+        open_clip.load_checkpoint(reference, path)
+        images = torch.randn(2, 3, 32, 32)
+        teacher = OpenCLIPTeacher(name, checkpoint=path)
+        wanted = tiny.encode_image(reference, images)
+        assert torch.allclose(teacher(images).feature, wanted, atol=1e-5)
 
 
 def drop(state):
@@ -186,58 +167,46 @@ def drop_text(state):
     del state['ln_final.bias']
 
 
+def wide(state):
+    state.update(tiny.build('tiny-wide', force_image_size=48).state_dict())
+
+
+def rename(state):
+    names = ('vision_model.embeddings.class_embedding', 'logit_scale')
+    state.clear()
+    state.update({name: torch.zeros(1) for name in names})
+
+
+def text_alone(state):
+    for key in [key for key in state if key.startswith('visual.')]:
+        del state[key]
+
+
+def image_alone(state):
+    for key in [key for key in state if not key.startswith('visual.')]:
+        del state[key]
+
+
 @pytest.mark.parametrize(
-    'change, class_names, message',
+    'change, class_names, named',
     [
-        (drop, None, '1 missing: conv1.weight'),
-        (add, None, '1 unexpected: adapter.weight'),
-        (add, NAMES, '1 unexpected: adapter.weight'),
-        (drop_text, NAMES, '1 missing: ln_final.bias'),
+        (drop, None, 'conv1.weight'),
+        (add, None, 'adapter.weight'),
+        (add, NAMES, 'adapter.weight'),
+        (drop_text, NAMES, 'ln_final.bias'),
+        (wide, None, 'class_embedding (came (48,), wanted (32,))'),
+        (rename, None, 'transformers'),
+        (text_alone, None, 'missing'),
+        (image_alone, NAMES, 'class_names'),
     ],
 )
-def test_partial_weights(change, class_names, message, tmp_path):
+def test_weights_that_do_not_fit(change, class_names, named, tmp_path):
     state = tiny.build('tiny-vit').state_dict()
     change(state)
     path = save(state, tmp_path / 'w.pth')
-    with pytest.raises(UserError, match=f'does not match.*{message}'):
+    with pytest.raises(UserError) as error:
         OpenCLIPTeacher('tiny-vit', checkpoint=path, class_names=class_names)
-
-
-def test_lacking_text_tower_is_not_missed_without_names(tmp_path):
-    state = tiny.build('tiny-vit').state_dict()
-    drop_text(state)
-    OpenCLIPTeacher('tiny-vit', checkpoint=save(state, tmp_path / 'w.pth'))
-
-
-@pytest.mark.parametrize('size', [32, 48])
-def test_weights_of_another_width(size, tmp_path):
-    state = tiny.build('tiny-wide', force_image_size=size).state_dict()
-    path = save(state, tmp_path / 'w.pth')
-    message = r'class_embedding \(came \(48,\), wanted \(32,\)\)'
-    with pytest.raises(UserError, match=message):
-        OpenCLIPTeacher('tiny-vit', checkpoint=path)
-
-
-@pytest.mark.parametrize('layout', [image_tower, bare_tower])
-def test_text_head_of_an_image_tower(layout, tmp_path):
-    state = layout(tiny.build('tiny-vit').state_dict())
-    path = save(state, tmp_path / 'w.pth')
-    with pytest.raises(UserError, match='image tower alone, but class_names'):
-        OpenCLIPTeacher('tiny-vit', checkpoint=path, class_names=NAMES)
-
-
-def test_layout_of_transformers(tmp_path):
-    names = ('vision_model.embeddings.class_embedding', 'logit_scale')
-    path = save({n: torch.zeros(1) for n in names}, tmp_path / 'model.pth')
-    with pytest.raises(UserError, match='layout of transformers.*open_clip_m'):
-        OpenCLIPTeacher('tiny-vit', checkpoint=path)
-
-
-def test_text_tower_alone(tmp_path):
-    state = text_tower(tiny.build('tiny-vit').state_dict())
-    path = save(state, tmp_path / 'w.pth')
-    with pytest.raises(UserError, match='does not match.*missing'):
-        OpenCLIPTeacher('tiny-vit', checkpoint=path)
+    assert path in str(error.value) and named in str(error.value)
 
 
 def test_cards_of_tags():
@@ -252,20 +221,17 @@ def test_cards_of_tags():
 
 
 @pytest.mark.parametrize(
-    'name, tag, message',
+    'name, tag, named',
     [
-        ('ViT-B-32', 'opena', "pretrained='opena' of.*nearest: 'openai'"),
-        (
-            'ViT-B-32',
-            True,
-            "True, but open_clip has .* of one is wanted, such as 'openai'",
-        ),
-        ('tiny-vit', 'openai', 'no pretrained weights.*checkpoint=<path>'),
+        ('ViT-B-32', 'opena', "'openai'"),
+        ('ViT-B-32', True, "'openai'"),
+        ('tiny-vit', 'openai', 'checkpoint='),
     ],
 )
-def test_unknown_tags(name, tag, message):
-    with pytest.raises(UserError, match=message):
+def test_unknown_tags(name, tag, named):
+    with pytest.raises(UserError) as error:
         tag_card(name, tag)
+    assert 'pretrained' in str(error.value) and named in str(error.value)
 
 
 def publish(monkeypatch, name, **card):
@@ -281,36 +247,30 @@ def publish(monkeypatch, name, **card):
 
 
 @pytest.mark.parametrize(
-    'file, named',
+    'card, named',
     [
-        ('someone/clip/', 'open_clip_model.safetensors'),
-        ('someone/clip/weights.bin', 'weights.bin'),
+        (
+            dict(hf_hub='someone/clip/'),
+            'open_clip_model.safetensors of https://huggingface.co/someone/',
+        ),
+        (dict(hf_hub='someone/clip/weights.bin'), 'weights.bin of https:'),
+        (dict(url='https://nowhere.org/w-1234.pt'), 'https://nowhere.org/w-1'),
     ],
 )
-def test_hub_that_cannot_be_reached(file, named, monkeypatch, tmp_path):
+def test_weights_that_cannot_be_downloaded(card, named, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
-    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
-    publish(monkeypatch, 'tiny-vit', hf_hub=file)
-    with pytest.raises(UserError, match='checkpoint=<path>') as error:
-        OpenCLIPTeacher('tiny-vit', pretrained='tag')
-    assert f'{named} of https://huggingface.co/someone/clip ' in str(
-        error.value
-    )
-
-
-def test_url_that_cannot_be_reached(monkeypatch, tmp_path):
     def refuse(url):
         raise OSError('no route to host')
 
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
     monkeypatch.setattr('urllib.request.urlopen', refuse)
     monkeypatch.setenv('HOME', str(tmp_path))
-    url = 'https://example.org/clip/weights-1234.pt'
-    publish(monkeypatch, 'tiny-vit', url=url)
-    message = f'no route to host.*download {url} elsewhere.*checkpoint='
-    with pytest.raises(UserError, match=message):
+    publish(monkeypatch, 'tiny-vit', **card)
+    with pytest.raises(UserError) as error:
         OpenCLIPTeacher('tiny-vit', pretrained='tag')
+    assert named in str(error.value) and 'checkpoint=' in str(error.value)
 
 
 def test_downloaded_weights(monkeypatch, tmp_path):

@@ -15,8 +15,8 @@ from mmkd_custom.models.teachers.open_clip.zero_shot import (
     TEXTS_PER_BATCH,
     ZeroShotHead,
     check_class_names,
-    class_embeddings,
     load_templates,
+    zero_shot_head,
 )
 
 TEMPLATES = ['a photo of a {}.', '{}, drawn', 'two {} and one {}']
@@ -29,6 +29,7 @@ class TextModel(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(49408, 6)
         self.position = nn.Parameter(torch.randn(77, 1))
+        self.logit_scale = nn.Parameter(torch.tensor(2.0))
 
     def encode_text(self, tokens, normalize=False):
         found = (self.embedding(tokens) * self.position).sum(1)
@@ -56,22 +57,11 @@ def test_class_embeddings_are_the_definition(model):
     tokenizer = open_clip.SimpleTokenizer()
     # More than go through the text tower at once.
     names = [f'thing {i}' for i in range(TEXTS_PER_BATCH // 3 + 5)]
-    found = class_embeddings(model, tokenizer, names, TEMPLATES)
+    found = zero_shot_head(model, tokenizer, names, TEMPLATES).weight
     assert found.shape == (6, len(names)) and not found.requires_grad
     for index in (0, 1, TEXTS_PER_BATCH // 3, len(names) - 1):
         wanted = embed(model, tokenizer, names[index], TEMPLATES)
         assert torch.allclose(found[:, index].double(), wanted, atol=1e-6)
-
-
-def test_class_embeddings_equal_open_clips(model):
-    tokenizer = open_clip.SimpleTokenizer()
-    names = ['alarm clock', 'bike', 'candle']
-    templates = ['a photo of a {}.', 'a {}']
-    wanted = open_clip.build_zero_shot_classifier(
-        model, tokenizer, names, templates
-    )
-    found = class_embeddings(model, tokenizer, names, templates)
-    assert torch.allclose(found, wanted, atol=1e-6)
 
 
 def test_braces_in_names_and_templates_stay(model):
@@ -81,7 +71,7 @@ def test_braces_in_names_and_templates_stay(model):
         seen.extend(texts)
         return open_clip.tokenize(texts)
 
-    class_embeddings(model, tokenizer, ['{x}'], ['a {} {0}'])
+    zero_shot_head(model, tokenizer, ['{x}'], ['a {} {0}'])
     assert seen == ['a {x} {0}']
 
 
@@ -108,12 +98,6 @@ def test_logits_are_float32_whatever_comes_in():
     assert torch.allclose(logits, torch.tensor([[60.0, 80, 0, 0]]))
 
 
-def test_head_trains_nothing_and_is_part_of_the_state():
-    head = ZeroShotHead(nn.Parameter(torch.eye(2)), torch.tensor(1.0))
-    assert not list(head.parameters())
-    assert set(head.state_dict()) == {'weight', 'scale', 'bias'}
-
-
 def test_sets_of_templates():
     sets = json.loads(TEMPLATES_FILE.read_text(encoding='utf-8'))
     assert set(sets) == {'general', 'diverse'}
@@ -137,47 +121,40 @@ def test_templates_of_a_list():
 
 
 @pytest.mark.parametrize(
-    'templates, message',
+    'templates, got',
     [
-        ('generel', "templates='generel' is neither.*nearest: 'general'"),
-        ([], r'templates=\[\] holds none'),
-        (7, 'templates=7 holds none'),
-        (['a {}', 'a photo'], "template 'a photo' has no '{}'"),
-        ([None], "template None has no '{}'"),
+        ('generel', "nearest: 'general'"),
+        ([], '[]'),
+        (7, '7'),
+        (['a {}', 'a photo'], "'a photo'"),
+        ([None], 'None'),
+        (b'\n', '.txt'),
+        (b'a {}\na photo\n', "'a photo'"),
+        (b'a {} \xff', '.txt'),
     ],
 )
-def test_wrong_templates(templates, message):
-    with pytest.raises(UserError, match=message):
+def test_wrong_templates(templates, got, tmp_path):
+    if isinstance(templates, bytes):
+        path = tmp_path / 'templates.txt'
+        path.write_bytes(templates)
+        templates = str(path)
+    with pytest.raises(UserError) as error:
         load_templates(templates)
-
-
-def test_wrong_files_of_templates(tmp_path):
-    path = tmp_path / 'templates.txt'
-    path.write_text('\n')
-    with pytest.raises(UserError, match='holds none'):
-        load_templates(str(path))
-    path.write_text('a {}\na photo\n')
-    with pytest.raises(UserError, match="'a photo' has no"):
-        load_templates(str(path))
-    path.write_bytes(b'a {} \xff')
-    with pytest.raises(UserError, match='no text file in UTF-8'):
-        load_templates(str(path))
-
-
-def test_class_names():
-    assert check_class_names(('cat', 'a dog')) == ['cat', 'a dog']
+    assert 'templates' in str(error.value) and got in str(error.value)
 
 
 @pytest.mark.parametrize(
-    'names, message',
+    'names, got',
     [
-        ([], 'class_names is empty'),
-        ('cat', "class_names='cat' is not a list"),
-        (3, 'class_names=3 is not a list'),
-        (['cat', 5], r'class_names\[1\] is 5'),
-        (['cat', ' '], r"class_names\[1\] is ' '"),
+        ([], 'class_names'),
+        ('cat', "'cat'"),
+        (3, '3'),
+        (['cat', 5], 'class_names[1]'),
+        (['cat', ' '], 'class_names[1]'),
     ],
 )
-def test_wrong_class_names(names, message):
-    with pytest.raises(UserError, match=message):
+def test_class_names(names, got):
+    assert check_class_names(('cat', 'a dog')) == ['cat', 'a dog']
+    with pytest.raises(UserError) as error:
         check_class_names(names)
+    assert 'class_names' in str(error.value) and got in str(error.value)

@@ -14,8 +14,8 @@ from mmkd_custom.models.teachers import (
     ProbedTeacher,
     TimmTeacher,
 )
-from mmkd_custom.models.teachers.wrappers.adaptation import Adaptation
-from mmkd_custom.models.teachers.wrappers.probe import Probe
+from mmkd_custom.models.teachers.wrappers.adapted import Adaptation
+from mmkd_custom.models.teachers.wrappers.probed import Probe
 
 CLASSES = ['cat', 'dog', 'owl']
 
@@ -24,10 +24,12 @@ def probed(tmp_path, name='test_vit', size=32):
     inner = TimmTeacher(name, input_size=size)
     width = inner.feature_dim
     Probe(
-        weight=torch.randn(3, width),
-        bias=torch.randn(3),
-        mean=torch.randn(width),
-        std=torch.rand(width) + 1,
+        tensors=dict(
+            weight=torch.randn(3, width),
+            bias=torch.randn(3),
+            mean=torch.randn(width),
+            std=torch.rand(width) + 1,
+        ),
         normalization='standardize',
         classes=CLASSES,
         teacher=inner.name,
