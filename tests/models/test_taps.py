@@ -1,11 +1,11 @@
-"""Taps give what a module consumed or returned, and leave nothing behind."""
+"""Taps give what a module consumed, and leave nothing behind."""
 
 import pytest
 import torch
 import torch.nn as nn
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.taps import get_module, record_inputs, record_outputs
+from mmkd_custom.models.taps import get_module, record_inputs
 
 
 @pytest.fixture
@@ -15,19 +15,9 @@ def model():
     )
 
 
-def hooks(model):
-    return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks)
-        for m in model.modules()
-    )
-
-
-def test_get_module_finds_nested_names(model):
+def test_get_module(model):
     assert get_module(model, '2.0', 'classifier') is model[2][0]
-
-
-def test_get_module_names_the_nearest(model):
-    with pytest.raises(UserError, match=r"classifier='2\.1'.*'2\.0'"):
+    with pytest.raises(UserError, match=r"classifier.*'2\.1'.*'2\.0'"):
         get_module(model, '2.1', 'classifier')
 
 
@@ -42,25 +32,6 @@ def test_inputs_are_what_the_layer_consumed(model):
     # They stay in the graph: gradients reach what came before.
     calls[0].sum().backward()
     assert model[0].weight.grad.abs().sum() > 0
-    model(images)
-    assert len(calls) == 2
-
-
-def test_outputs_are_in_the_order_of_the_last_calls(model):
-    images = torch.randn(5, 4)
-    parts = dict(last=model[2][0], first=model[0])
-    with record_outputs(parts) as outputs:
-        logits = model(images)
-        assert list(outputs) == ['first', 'last']
-        assert outputs['last'] is logits
-        again = model[0](-images)
-    assert list(outputs) == ['last', 'first']
-    assert outputs['first'] is again
-
-
-@pytest.mark.parametrize('listen', [record_inputs, record_outputs])
-def test_a_failing_forward_leaves_no_hook(model, listen):
-    target = model[0] if listen is record_inputs else dict(a=model[0])
-    with pytest.raises(RuntimeError), listen(target):
+    with pytest.raises(RuntimeError), record_inputs(model[0]):
         model(torch.randn(5, 7))
-    assert hooks(model) == 0
+    assert not any(m._forward_pre_hooks for m in model.modules())

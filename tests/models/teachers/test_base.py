@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.outputs import Outputs
+from mmkd_custom.models.outputs import Outputs, Shape
 from mmkd_custom.models.teachers import FrozenTeacher
 
 
@@ -46,17 +46,33 @@ def assert_frozen(teacher: FrozenTeacher) -> None:
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-def test_dimensions():
+def test_dry_run_draws_no_random_number():
     teacher = Small()
     assert (teacher.feature_dim, teacher.num_classes) == (8, 5)
     assert Small(head=False).num_classes is None
-
-
-def test_dry_run_draws_no_random_number():
-    teacher = Small()
     state = torch.random.get_rng_state()
     teacher.infer_dims((8, 8))
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_shapes_are_those_at_the_input_size():
+    class Maps(Small):
+        def encode(self, inputs, wants):
+            x = self.body(inputs)
+            tokens = x.flatten(2).transpose(1, 2)
+            return Outputs(x.mean((2, 3)), None, tokens, x.shape[2:], (x,))
+
+    teacher = Maps(input_size=(12, 10), dtype='bfloat16')
+    assert teacher.dims['maps.0'] == (8, 6, 6)
+    teacher.standardize(torch.full((8,), 1 / 3), torch.ones(8))
+    assert teacher.shapes == dict(
+        feature=Shape((8,)),
+        tokens=Shape((80, 8), (10, 8)),
+        **{'maps.0': Shape((8, 10, 8))},
+    )
+    assert teacher.feature_mean[0] == torch.tensor(1 / 3)
+    assert {p.dtype for p in teacher.parameters()} == {torch.bfloat16}
+    assert Maps().shapes['tokens'].grid == (6, 6)
 
 
 def test_stays_in_eval():
@@ -105,22 +121,18 @@ def test_autocast_of_the_student_changes_nothing(images):
     assert torch.equal(cast.logits, plain.logits)
 
 
-def test_own_dtype(images):
-    teacher = Small(dtype='bfloat16')
-    assert {p.dtype for p in teacher.parameters()} == {torch.bfloat16}
-    output = teacher(images)
-    assert teacher.seen_dtype == torch.bfloat16
-    assert output.feature.dtype == output.logits.dtype == torch.float32
-
-
-def test_half_precision_weights_are_the_rounded_ones():
+@pytest.mark.parametrize('name', ['bfloat16', 'float16'])
+def test_half_precision_weights_are_the_rounded_ones(name, images):
     torch.manual_seed(0)
     single = Small()
     torch.manual_seed(0)
-    half = Small(dtype='float16')
+    half, dtype = Small(dtype=name), getattr(torch, name)
     for key, value in single.state_dict().items():
-        wanted = value.half() if value.is_floating_point() else value
+        wanted = value.to(dtype) if value.is_floating_point() else value
         assert torch.equal(half.state_dict()[key], wanted)
+    output = half(images)
+    assert half.seen_dtype == dtype
+    assert output.feature.dtype == output.logits.dtype == torch.float32
 
 
 @pytest.mark.parametrize('channels_last', [False, True])
@@ -144,6 +156,7 @@ def test_digest_is_the_sha256_of_what_the_docstring_says():
         sha.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
         sha.update(tensor.contiguous().numpy().tobytes())
     assert teacher.digest() == sha.hexdigest()
+    assert len(Small(dtype='bfloat16').digest()) == 64
 
 
 def test_digest_sees_one_bit_and_not_the_layout():
@@ -160,24 +173,11 @@ def test_digest_sees_one_bit_and_not_the_layout():
     assert teacher.digest() != before
 
 
-def test_digest_takes_bfloat16():
-    assert len(Small(dtype='bfloat16').digest()) == 64
-
-
 def test_deep_copy_is_the_teacher_itself():
     teacher = Small()
     assert copy.deepcopy(teacher) is teacher
     owner = copy.deepcopy(dict(teacher=teacher, other=[1]))
     assert owner['teacher'] is teacher
-
-
-def test_prepare_uses_the_teachers_own_normalisation():
-    teacher = Small(input_size=4)
-    white = torch.full((1, 3, 8, 8), 2.0)
-    out = teacher.prepare(white, mean=(155.0,) * 3, std=(50.0,) * 3)
-    assert torch.allclose(out, torch.ones(1, 3, 4, 4))
-    assert teacher.mean == (0.0, 0.0, 0.0) and teacher.std == (255.0,) * 3
-    assert teacher.input_size == (4, 4)
 
 
 def test_describe_is_one_line_of_facts():
@@ -197,29 +197,39 @@ def test_describe_is_one_line_of_facts():
     assert 'no head' in Small(head=False).describe()
 
 
-def test_unknown_dtype():
-    with pytest.raises(UserError, match="dtype='int8' is not one of"):
-        Small(dtype='int8')
+@pytest.mark.parametrize(
+    'options, named',
+    [
+        (dict(dtype='int8'), "'int8'"),
+        (dict(max_batch=0), 'max_batch.*0'),
+        (dict(max_batch=True), 'max_batch.*True'),
+        (dict(colour=3, size=4), "'colour', 'size'"),
+    ],
+)
+def test_wrong_options(options, named):
+    with pytest.raises(UserError, match=named):
+        Small(**options)
 
 
-def test_feature_that_is_no_vector():
-
-    class Map(FrozenTeacher):
-        def encode(self, inputs, wants):
-            return Outputs(inputs)
-
-    with pytest.raises(UserError, match=r'\(1, 3, 8, 8\).*\(1, D\)'):
-        Map((0,) * 3, (1,) * 3).infer_dims((8, 8))
-
-
-def test_network_that_does_not_run():
-
+@pytest.mark.parametrize(
+    'found, named', [('image', r'\(1, 3, 8, 9\)'), ('error', '8 x 9.* 32 px')]
+)
+def test_network_without_a_vector(found, named):
     class Picky(FrozenTeacher):
         def encode(self, inputs, wants):
-            raise AssertionError('only 32 pixels')
+            assert found == 'image', 'only 32 px'
+            return Outputs(inputs)
 
-    with pytest.raises(UserError, match='8 x 9 pixels.*only 32 pixels'):
-        Picky((0,) * 3, (1,) * 3).infer_dims((8, 9))
+    teacher = Picky((0,) * 3, (1,) * 3)
+    with pytest.raises(UserError, match=named):
+        teacher.infer_dims((8, 9))
+
+
+def test_what_it_does_not_offer(images):
+    with pytest.raises(UserError, match='feature, logits.*maps'):
+        Small()(images, ['maps'])
+    with pytest.raises(UserError, match='Small'):
+        Small().resume(images, 0)
 
 
 def test_standardize_is_an_affine_of_the_feature(images):
@@ -249,8 +259,8 @@ def test_a_dead_dimension_stays_quiet(images):
     'mean, std, words',
     [
         (torch.zeros(3), torch.ones(3), r'mean.*\(3,\)'),
-        (torch.zeros(8), torch.zeros(8), 'same for all images'),
-        (torch.full((8,), float('nan')), torch.ones(8), 'not finite'),
+        (torch.zeros(8), torch.zeros(8), 'Small'),
+        (torch.full((8,), float('nan')), torch.ones(8), 'Small'),
     ],
 )
 def test_statistics_that_do_not_fit(mean, std, words):

@@ -1,4 +1,4 @@
-"""Tests of recognising key layouts."""
+"""Layouts are recognised by the names of their tensors."""
 
 from __future__ import annotations
 

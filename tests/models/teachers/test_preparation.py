@@ -109,49 +109,40 @@ def test_students_size_is_rounded_to_the_patch_and_said_once(log_lines):
     assert prepare(torch.zeros(1, 3, 96, 104)).shape == (1, 3, 98, 98)
     assert prepare(torch.zeros(1, 3, 96, 96)).shape == (1, 3, 98, 98)
     assert prepare(torch.zeros(1, 3, 3, 28)).shape == (1, 3, 14, 28)
+    assert prepare(torch.zeros(1, 3, 28, 42)).shape == (1, 3, 28, 42)
     assert len(log_lines) == 1
     assert '(96, 104)' in log_lines[0] and '(98, 98)' in log_lines[0]
 
 
-def test_fitting_size_is_kept_silently(log_lines):
-    prepare = InputPreparation(MEAN, STD, patch_multiple=14)
-    images = torch.rand(2, 3, 28, 42)
-    assert prepare(images).shape == images.shape
-    assert not log_lines
-
-
 @pytest.mark.parametrize(
-    'options, wanted',
+    'options, named',
     [
-        (dict(mean=(1, 2)), 'mean has 2 numbers'),
-        (dict(std=(1, 0, 1)), 'must be positive'),
-        (dict(mean=127), 'mean=127 must be one number for each'),
-        (dict(std='imagenet'), "std='imagenet' must be one number for each"),
-        (
-            dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-            'those of 0-255 pixels are wanted',
-        ),
-        (dict(input_size=98.0), 'input_size=98.0'),
-        (dict(input_size=True), 'input_size=True'),
-        (dict(input_size=(98, 98.0)), 'input_size=(98, 98.0)'),
-        (dict(interpolation='lanczos'), "interpolation='lanczos'"),
-        (dict(input_size=100, patch_multiple=14), 'multiples of 14'),
-        (dict(input_size=0), 'input_size=0'),
-        (dict(input_size='cart'), "input_size='cart'"),
-        (dict(input_size=(1, 2, 3)), 'one or two'),
+        (dict(mean=(1, 2)), 'mean.*(1, 2)'),
+        (dict(std=(1, 0, 1)), 'std'),
+        (dict(mean=127), 'mean.*127'),
+        (dict(std='imagenet'), "std.*'imagenet'"),
+        # Those of 0-1 pixels.
+        (dict(mean=(0.5,) * 3, std=(0.2,) * 3), '0-255.*std=.*0.2'),
+        (dict(input_size=98.0), 'input_size.*98.0'),
+        (dict(input_size=True), 'input_size.*True'),
+        (dict(input_size=(98, 98.0)), 'input_size'),
+        (dict(interpolation='lanczos'), "interpolation.*'lanczos'"),
+        (dict(input_size=100, patch_multiple=14), 'input_size.* 14'),
+        (dict(input_size=0), 'input_size.*0'),
+        (dict(input_size='cart'), "input_size.*'cart'"),
+        (dict(input_size=(1, 2, 3)), 'input_size'),
     ],
 )
-def test_wrong_options(options, wanted):
-    with pytest.raises(UserError, match='teacher: .*') as caught:
+def test_wrong_options(options, named):
+    with pytest.raises(UserError, match=named):
         InputPreparation(**dict(dict(mean=MEAN, std=STD), **options))
-    assert wanted in str(caught.value)
 
 
 @pytest.mark.parametrize('shape', [(3, 8, 8), (2, 4, 8, 8)])
-def test_wrong_shape_names_both(shape):
-    with pytest.raises(UserError, match=r'\(N, 3, H, W\)') as caught:
+def test_wrong_shape(shape):
+    with pytest.raises(UserError) as error:
         InputPreparation(MEAN, STD)(torch.zeros(shape))
-    assert str(shape) in str(caught.value)
+    assert str(shape) in str(error.value)
 
 
 @pytest.mark.parametrize('to_rgb', [False, True])

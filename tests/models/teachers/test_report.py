@@ -1,4 +1,4 @@
-"""The report's numbers against counting by hand."""
+"""The report of a teacher counts what is counted by hand."""
 
 import json
 import random
@@ -72,48 +72,34 @@ def test_operations_of_torch_attention_and_of_what_is_asked():
     assert report['dims'] == dict(feature=(6,), logits=(5,))
 
 
-def test_it_says_what_the_teacher_is():
+def test_report_describes_the_teacher():
     teacher = TimmTeacher('test_efficientnet', input_size=None)
     report = teacher_report(teacher, 64)
-    assert report['name'] == 'test_efficientnet'
-    assert report['weights'] == 'random'
-    assert report['sha256'] == teacher.digest()
     count = sum(p.numel() for p in teacher.model.parameters())
     assert report['parameters'] == count
-    assert report['interpolation'] == teacher.preparation.interpolation
-    assert report['dtype'] == 'float32'
-    assert report['max_batch'] is None and report['compile'] is False
+    assert report['sha256'] == teacher.digest()
     assert json.loads(json.dumps(report))['input_size'] == [64, 64]
     text = report_text(report)
-    for word in (
-        'Teacher test_efficientnet',
+    for fact in (
+        'test_efficientnet',
         f'{count / 1e6:.2f} M',
-        'GFLOPs an image (two a multiply-add)',
         '64x64 bicubic',
         'float32',
-        'whole batches',
         'feature, logits',
         'logits 1000',
         f'random (sha256 {teacher.digest()[:12]})',
     ):
-        assert word in text, word
+        assert fact in text, fact
 
 
-def test_the_input_is_what_the_network_sees():
-    teacher = TimmTeacher('test_vit', input_size=None)
-    # The nearest multiple of the patch.
-    assert teacher_report(teacher, 52)['input_size'] == (48, 48)
-    teacher = TimmTeacher('test_vit', input_size=(32, 64))
-    assert teacher_report(teacher, 52)['input_size'] == (32, 64)
-
-
-def test_dims_are_those_at_that_size():
-    teacher = TimmTeacher('test_vit', input_size=None)
-    for size in (32, 64):
-        dims = teacher_report(teacher, size)['dims']
-        output = teacher(torch.randn(1, 3, size, size), teacher.offers)
-        for name, tensor in output.named_tensors().items():
-            assert dims[name] == tuple(tensor.shape[1:])
+@pytest.mark.parametrize('size, seen', [(None, (48, 48)), ((32, 64),) * 2])
+def test_input_and_dims_are_what_the_network_sees(size, seen):
+    teacher = TimmTeacher('test_vit', input_size=size)
+    # None: the nearest multiple of the patch.
+    report = teacher_report(teacher, 52)
+    assert report['input_size'] == seen
+    output = teacher(torch.randn(1, 3, *seen), teacher.offers)
+    assert report['dims'] == {k: s.sizes for k, s in output.shapes().items()}
 
 
 def test_nothing_is_changed_by_it():

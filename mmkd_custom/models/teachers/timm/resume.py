@@ -24,7 +24,6 @@ from .features import (
     read_vector,
     reductions,
 )
-from .models import has_fixed_size
 
 _VITS = (VisionTransformer, Eva, Beit)
 _SWINS = (SwinTransformer, SwinTransformerV2)
@@ -54,15 +53,9 @@ def run_rest(
 
 def _rest_of_swin(teacher: nn.Module, x: torch.Tensor, after: int) -> Outputs:
     model, maps = teacher.model, []
-    wanted = [model.feature_info[after]['num_chs'], 'h', 'w']
-    if has_fixed_size(model):
-        stride = reductions(model)[after]
-        wanted[1:] = [-(-edge // stride) for edge in teacher.input_size]
-    found = list(x.shape[1:])
-    if len(found) != 3 or any(
-        a != b for a, b in zip(found, wanted) if b not in ('h', 'w')
-    ):
-        raise _misfit(teacher, x, f'(N, {", ".join(map(str, wanted))})')
+    width = model.feature_info[after]['num_chs']
+    if x.ndim != 4 or x.shape[1] != width:
+        raise _misfit(teacher, x, f'(N, {width}, h, w)')
     # (N, C, h, w) -> (N, h, w, C)
     x = x.permute(0, 2, 3, 1)
     for stage in model.layers[after + 1 :]:

@@ -1,14 +1,11 @@
-"""Tests of MMPretrainTeacher."""
+"""MMPretrainTeacher computes what MMPretrain does."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import mmpretrain
 import numpy as np
 import pytest
 import torch
-import torch.nn as nn
 from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from mmpretrain.apis import ModelHub
@@ -81,22 +78,6 @@ def checkpoint(tmp_path_factory) -> str:
     return str(path)
 
 
-def test_feature_and_logits_equal_get_model(images):
-    torch.manual_seed(0)
-    teacher = MMPretrainTeacher(NAME)
-    torch.manual_seed(0)
-    reference = mmpretrain.get_model(NAME)
-    inputs = teacher.prepare(images)
-    output = teacher(inputs)
-    with torch.no_grad():
-        feature = reference.extract_feat(inputs, stage='pre_logits')
-        logits = reference(inputs)
-    assert torch.allclose(output.feature, feature, atol=1e-6)
-    assert torch.allclose(output.logits, logits, atol=1e-6)
-    assert teacher.feature_dim == feature.shape[1]
-    assert teacher.num_classes == 1000
-
-
 @pytest.mark.parametrize(
     'name', ['resnet18_8xb32_in1k', 'deit-tiny_4xb256_in1k']
 )
@@ -128,15 +109,10 @@ def test_feature_of_a_file_equals_get_model(name, tmp_path):
     assert found.feature.shape == wanted.shape
     error = (found.feature - wanted).abs().max() / wanted.abs().max()
     assert error < 1e-5
-
-
-def test_preprocessing_equals_the_models_own(images):
-    teacher = MMPretrainTeacher(NAME)
-    reference = mmpretrain.get_model(NAME).data_preprocessor
-    # The reference is given what a loader gives: B, G, R.
-    wanted = reference(dict(inputs=images.flip(1)))['inputs']
-    assert torch.allclose(teacher.prepare(images), wanted, atol=1e-5)
-    assert torch.allclose(torch.tensor(teacher.mean), torch.tensor(MEAN))
+    with torch.no_grad():
+        logits = reference(batch['inputs'])
+    assert torch.allclose(found.logits, logits, atol=1e-4)
+    assert teacher.num_classes == 1000
 
 
 @pytest.mark.parametrize('to_rgb', [True, False])
@@ -159,18 +135,12 @@ def test_order_of_channels(images, checkpoint, to_rgb):
 
 
 def test_given_data_preprocessor_wins(images):
+    config = small()
     teacher = MMPretrainTeacher(
-        small(),
+        config,
         data_preprocessor=dict(mean=[0] * 3, std=[255] * 3, to_rgb=True),
     )
     assert torch.allclose(teacher.prepare(images), images / 255)
-
-
-def test_config_is_left_as_it_was():
-    config = small()
-    MMPretrainTeacher(
-        config, data_preprocessor=dict(mean=[0] * 3, std=[1] * 3)
-    )
     assert config == small()
 
 
@@ -187,34 +157,6 @@ def test_without_a_head_the_last_map_is_averaged(images, checkpoint):
     assert (teacher.feature_dim, teacher.num_classes) == (64, None)
     headed = MMPretrainTeacher(small(), checkpoint=checkpoint)
     assert torch.allclose(headed(inputs).feature, output.feature, atol=1e-6)
-
-
-def test_vision_transformer_and_input_size(images):
-    arch = dict(
-        embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=64
-    )
-    teacher = MMPretrainTeacher(
-        small(
-            backbone=dict(
-                type='VisionTransformer', arch=arch, img_size=64, patch_size=16
-            ),
-            neck=None,
-            head=dict(
-                type='VisionTransformerClsHead',
-                num_classes=7,
-                in_channels=32,
-                hidden_dim=48,
-            ),
-        ),
-        input_size=48,
-    )
-    inputs = teacher.prepare(images)
-    output = teacher(inputs)
-    assert inputs.shape == (2, 3, 48, 48)
-    assert output.feature.shape == (2, 48) and teacher.feature_dim == 48
-    with torch.no_grad():
-        last = teacher.model.head.layers.head(output.feature)
-    assert torch.allclose(output.logits, last, atol=1e-6)
 
 
 def test_offers_and_computes_what_is_wanted(images, monkeypatch):
@@ -264,25 +206,6 @@ def test_feature_of_a_transformer(images, feature):
     assert not torch.allclose(found.feature, other.feature)
 
 
-@pytest.mark.parametrize(
-    'config, feature, known',
-    [
-        (small(), 'cls', "'pooled'"),
-        (small_vit(), 'mean', "'pooled', 'cls', 'patches'"),
-        (
-            small_vit(with_cls_token=False, out_type='avg_featmap'),
-            'cls',
-            "'pooled', 'patches'",
-        ),
-    ],
-)
-def test_feature_it_has_not(config, feature, known):
-    with pytest.raises(UserError) as error:
-        MMPretrainTeacher(config, feature=feature)
-    assert f"feature='{feature}'" in str(error.value)
-    assert str(error.value).endswith(f'which are {known}.')
-
-
 def test_several_vectors_are_concatenated(images):
     teacher = MMPretrainTeacher(
         dict(
@@ -301,27 +224,18 @@ def test_several_vectors_are_concatenated(images):
     assert teacher.feature_dim == 64 and torch.equal(output.logits, logits)
 
 
-def test_parts_of_a_batch(images):
-    teacher = MMPretrainTeacher(small_vit(), max_batch=1)
-    inputs = teacher.prepare(images)
-    calls = []
-    teacher.model.backbone.register_forward_pre_hook(
-        lambda _module, args: calls.append(len(args[0]))
-    )
-    found = teacher(inputs, teacher.offers)
-    teacher.max_batch = None
-    wanted = teacher(inputs, teacher.offers)
-    assert calls == [1, 1, 2] and found.grid == wanted.grid == (2, 2)
-    for name, value in wanted.named_tensors().items():
-        assert torch.allclose(found.named_tensors()[name], value, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_compiled(images):
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(max_batch=1),
+        pytest.param(dict(compile=True), marks=pytest.mark.slow),
+    ],
+)
+def test_cut_and_compiled_batches_say_the_same(images, options):
     torch.manual_seed(0)
     plain = MMPretrainTeacher(small_vit())
     torch.manual_seed(0)
-    compiled = MMPretrainTeacher(small_vit(), compile=True)
+    compiled = MMPretrainTeacher(small_vit(), **options)
     inputs = plain.prepare(images)
     for _ in range(2):
         # Other images, lest a compiled pass gives what it was compiled on.
@@ -334,14 +248,11 @@ def test_compiled(images):
                 assert torch.allclose(found[name], value, atol=1e-4), name
 
 
-def test_size_is_rounded_to_the_patch(log_lines):
+def test_size_is_rounded_to_the_patch():
     teacher = MMPretrainTeacher(small_vit())
-    assert teacher.prepare(torch.zeros(1, 3, 40, 55)).shape[2:] == (32, 48)
-    assert any('(40, 55) are resized to (32, 48)' in x for x in log_lines)
     inputs = teacher.prepare(torch.rand(1, 3, 40, 55))
+    assert inputs.shape[2:] == (32, 48)
     assert teacher(inputs, ('tokens',)).grid == (2, 3)
-    with pytest.raises(UserError, match='multiples of 16'):
-        MMPretrainTeacher(small_vit(), input_size=40)
     free = MMPretrainTeacher(small())
     assert free.prepare(torch.zeros(1, 3, 41, 55)).shape[2:] == (41, 55)
 
@@ -380,7 +291,6 @@ def test_weights_of_a_backbone_alone(images, checkpoint, tmp_path):
     )
 
 
-@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 @pytest.mark.parametrize(
     'backbone, size',
     [
@@ -398,8 +308,8 @@ def test_weights_of_a_backbone_alone(images, checkpoint, tmp_path):
         (VIT, 32),
     ],
 )
-def test_half_precision(backbone, size, dtype, images):
-    outputs = []
+def test_half_precision(backbone, size, images):
+    outputs, dtype = [], 'bfloat16'
     for each in ('float32', dtype):
         torch.manual_seed(0)
         teacher = MMPretrainTeacher(
@@ -419,18 +329,6 @@ def test_half_precision(backbone, size, dtype, images):
         assert 0 < error < 0.05, name
 
 
-def test_stays_frozen_and_feeds_a_projection(images, checkpoint):
-    teacher = MMPretrainTeacher(small(), checkpoint=checkpoint)
-    digest = teacher.digest()
-    teacher.train()
-    projection = nn.Linear(teacher.feature_dim, 2)
-    projection(teacher(teacher.prepare(images)).feature).sum().backward()
-    assert projection.weight.grad.abs().sum() > 0
-    assert teacher.digest() == digest
-    assert not any(m.training for m in teacher.modules())
-    assert not any(p.requires_grad for p in teacher.parameters())
-
-
 @pytest.mark.parametrize(
     'model',
     [
@@ -446,13 +344,6 @@ def test_ways_of_naming_a_model(model):
     }
 
 
-def test_config_file_of_ones_own(tmp_path):
-    path = tmp_path / 'mine.py'
-    path.write_text(f'model = {small()!r}')
-    teacher = MMPretrainTeacher(str(path))
-    assert (teacher.name, teacher.feature_dim) == ('mine', 64)
-
-
 def test_built_from_a_config():
     teacher = MODELS.build(dict(type='MMPretrainTeacher', model=small()))
     assert isinstance(teacher, MMPretrainTeacher)
@@ -461,91 +352,60 @@ def test_built_from_a_config():
 def test_random_weights_and_no_normalisation_are_said(log_lines):
     MMPretrainTeacher(small(data_preprocessor=None))
     warnings = [line for line in log_lines if line.startswith('WARNING')]
-    assert any('weights are random' in line for line in warnings)
-    assert any('normalises nothing' in line for line in warnings)
+    assert any('random' in line for line in warnings)
+    assert any('data_preprocessor' in line for line in warnings)
 
 
-def test_unknown_name():
-    with pytest.raises(UserError, match='nearest:.*resnet18_8xb32_in1k'):
-        MMPretrainTeacher('resnet18_8xb32_in')
+BEIT = dict(VIT, type='BEiTViT', out_type='avg_featmap')
 
 
-@pytest.mark.parametrize(
-    'model, words',
-    [
-        (
-            dict(type='ResNext', depth=50),
-            "'ResNext', which.*nearest:.*'ResNeXt'",
-        ),
-        (dict(depth=50), 'the type None, which MMPretrain does not know'),
-    ],
-)
-def test_unknown_type(model, words):
-    with pytest.raises(UserError, match=words):
-        MMPretrainTeacher(model)
-
-
-@pytest.mark.parametrize(
-    'options, words',
-    [
-        (dict(backbone=dict(type='ResNet', depth=19)), 'invalid depth 19'),
-        (dict(backbone=dict(type='ResNext')), 'ResNext is not in'),
-        (dict(neck=dict(type='GlobalAveragePooling', x=1)), "'x'"),
-        (dict(data_preprocessor=dict(means=MEAN)), "'means'"),
-    ],
-)
-def test_model_that_cannot_be_built(options, words):
-    with pytest.raises(UserError, match=f'cannot build it.*{words}'):
-        MMPretrainTeacher(small(**options))
-
-
-def test_transformer_of_one_size_refuses_the_students(images):
-    beit = dict(VIT, type='BEiTViT', out_type='avg_featmap')
-    with pytest.raises(UserError, match='one input size.*input_size=32'):
-        MMPretrainTeacher(beit)
-    teacher = MMPretrainTeacher(beit, input_size=32)
+def test_transformer_of_one_size(images):
+    teacher = MMPretrainTeacher(BEIT, input_size=32)
     assert teacher(images, ['tokens']).grid == (2, 2)
 
 
-@pytest.mark.parametrize('path', ['nowhere.py', 'mmpretrain::no/where.py'])
-def test_config_file_that_is_missing(path):
-    with pytest.raises(UserError, match='names no file') as error:
-        MMPretrainTeacher(path)
-    assert Path(path.split('::')[-1]).name in str(error.value)
-
-
-def test_model_that_is_no_image_classifier():
-    with pytest.raises(UserError, match='TimmClassifier.*TimmTeacher'):
-        MMPretrainTeacher(
-            dict(type='TimmClassifier', model_name='mobilenetv3_small_050')
-        )
-
-
-def test_feature_that_is_no_vector():
-    arch = dict(
-        embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16
-    )
-    backbone = dict(
-        type='VisionTransformer', arch=arch, img_size=32, out_type='raw'
-    )
-    with pytest.raises(UserError, match='one vector'):
-        MMPretrainTeacher(small(backbone=backbone, neck=None, head=None))
+@pytest.mark.parametrize(
+    'model, options, named',
+    [
+        ('resnet18_8xb32_in', {}, 'resnet18_8xb32_in1k'),
+        ('nowhere.py', {}, 'nowhere.py'),
+        ('mmpretrain::no/where.py', {}, 'where.py'),
+        (dict(type='ResNext', depth=50), {}, "'ResNext'.*'ResNeXt'"),
+        (dict(depth=50), {}, 'None'),
+        (small(backbone=dict(type='ResNet', depth=19)), {}, 'depth 19'),
+        (small(backbone=dict(type='ResNext')), {}, 'ResNext'),
+        (small(neck=dict(type='GlobalAveragePooling', x=1)), {}, "'x'"),
+        (small(data_preprocessor=dict(means=MEAN)), {}, "'means'"),
+        (BEIT, {}, 'input_size=32'),
+        (small_vit(), dict(input_size=40), 'input_size.*16.*40'),
+        (small(), dict(colour=3), "'colour'"),
+        (small(), dict(feature='cls'), "pooled, got 'cls'"),
+        (small_vit(), dict(feature='mean'), "patches, got 'mean'"),
+        (
+            small_vit(with_cls_token=False, out_type='avg_featmap'),
+            dict(feature='cls'),
+            "pooled, patches, got 'cls'",
+        ),
+        (small(), dict(map_indices=[7]), r'map_indices.*\[7\]'),
+        (
+            dict(type='TimmClassifier', model_name='mobilenetv3_small_050'),
+            {},
+            'TimmClassifier.*TimmTeacher',
+        ),
+        (dict(VIT, out_type='raw'), dict(input_size=32), r'\(1, D\)'),
+        (small(), dict(checkpoint='x.pth', pretrained=True), "'x.pth'"),
+        (small(), dict(pretrained=True), 'checkpoint='),
+    ],
+)
+def test_what_is_refused(model, options, named):
+    with pytest.raises(UserError, match=named):
+        MMPretrainTeacher(model, **options)
 
 
 def test_checkpoint_that_does_not_match(checkpoint):
     head = dict(type='LinearClsHead', num_classes=9, in_channels=64)
-    with pytest.raises(UserError, match=r'head.fc.weight \(came \(7, 64\)'):
+    with pytest.raises(UserError, match=r'head.fc.weight.*\(7, 64\)'):
         MMPretrainTeacher(small(head=head), checkpoint=checkpoint)
-
-
-def test_two_sources_of_weights():
-    with pytest.raises(UserError, match='both name weights'):
-        MMPretrainTeacher(small(), checkpoint='x.pth', pretrained=True)
-
-
-def test_pretrained_without_a_known_file():
-    with pytest.raises(UserError, match='names no pretrained weights'):
-        MMPretrainTeacher(small(), pretrained=True)
 
 
 def test_download_that_fails_says_which_file(monkeypatch, tmp_path):
@@ -555,7 +415,6 @@ def test_download_that_fails_says_which_file(monkeypatch, tmp_path):
         raise OSError('no network')
 
     monkeypatch.setattr(torch.hub, 'download_url_to_file', refuse)
-    with pytest.raises(UserError, match='no network') as error:
+    with pytest.raises(UserError, match='checkpoint=<path of') as error:
         MMPretrainTeacher(NAME, pretrained=True)
     assert ModelHub.get(NAME).weights in str(error.value)
-    assert 'checkpoint=<path of' in str(error.value)

@@ -1,16 +1,14 @@
-"""Tests of filling timm's networks from other libraries' layouts."""
+"""timm's networks filled from other layouts compute what these computed."""
 
 from __future__ import annotations
 
 import re
 
-import mmpretrain
 import open_clip
 import pytest
 import timm
 import torch
 import torch.nn as nn
-from mmengine.config import Config
 from safetensors.torch import save_file
 
 from mmkd_custom.errors import UserError
@@ -76,43 +74,33 @@ def original_dinov2(model: nn.Module, chunks: int = 0) -> dict:
     return state
 
 
-@pytest.mark.parametrize('chunks', [0, 2])
 @pytest.mark.parametrize(
-    'name',
+    'name, chunks, suffix',
     [
-        'vit_small_patch14_dinov2',
-        'vit_small_patch14_reg4_dinov2',
-        'vit_giant_patch14_dinov2',
+        ('vit_small_patch14_dinov2', 0, '.pth'),
+        ('vit_small_patch14_reg4_dinov2', 0, '.safetensors'),
+        ('vit_small_patch14_reg4_dinov2', 4, '.pth'),
+        ('vit_giant_patch14_dinov2', 2, '.pth'),
     ],
 )
-def test_original_dinov2(name, chunks, log_lines):
+def test_original_dinov2(name, chunks, suffix, tmp_path, log_lines):
     build = dict(WIDTH, img_size=28)
     wanted = scramble(timm.create_model(name, **build))
     state = original_dinov2(wanted, chunks)
     assert state.keys() != wanted.state_dict().keys()
-    found = fill(timm.create_model(name, **build), state)
-    assert_equal_outputs(found, wanted)
-    assert any('layout of the original DINOv2' in x for x in log_lines)
-
-
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_dinov2_of_its_training(tmp_path, suffix):
-    build = dict(WIDTH, img_size=28)
-    name = 'vit_small_patch14_dinov2'
-    wanted = scramble(timm.create_model(name, **build))
-    state = {
-        f'backbone.{key}': value
-        for key, value in original_dinov2(wanted, chunks=4).items()
-    }
-    state['dino_head.last_layer.weight_g'] = torch.ones(3, 1)
-    state['ibot_head.mlp.0.weight'] = torch.ones(3, 3)
-    path = tmp_path / f'teacher_checkpoint{suffix}'
+    if chunks:
+        # As its training saves it.
+        state = {f'backbone.{key}': value for key, value in state.items()}
+        state['dino_head.last_layer.weight_g'] = torch.ones(3, 1)
+        state['ibot_head.mlp.0.weight'] = torch.ones(3, 3)
+    path = tmp_path / f'w{suffix}'
     if suffix == '.pth':
-        torch.save(dict(teacher=state), path)
+        torch.save(dict(teacher=state) if chunks else state, path)
     else:
         save_file(state, str(path))
     found = fill(timm.create_model(name, **build), load_state_dict(path)[0])
     assert_equal_outputs(found, wanted)
+    assert any('layout of the original DINOv2' in x for x in log_lines)
 
 
 def test_position_embeddings_of_another_grid_are_resampled():
@@ -184,17 +172,6 @@ def test_open_clip(log_lines):
     assert any('layout of open_clip; its image tower' in x for x in log_lines)
 
 
-def test_open_clip_checkpoint_of_its_training(tmp_path):
-    wanted = tower()
-    state = {f'module.{k}': v for k, v in wanted.state_dict().items()}
-    torch.save(dict(epoch=3, state_dict=state), tmp_path / 'epoch_3.pt')
-    found = fill(
-        clip_vit('vit_base_patch16_clip_224'),
-        load_state_dict(tmp_path / 'epoch_3.pt')[0],
-    )
-    assert_equal_outputs(found, wanted.encode_image, images(32))
-
-
 def test_openai_clip_in_half_precision(log_lines):
     # What is in OpenAI's archives: open_clip's names, three numbers more.
     wanted = tower(quick_gelu=True).half()
@@ -206,7 +183,7 @@ def test_openai_clip_in_half_precision(log_lines):
     assert any("layout of OpenAI's CLIP" in x for x in log_lines)
 
 
-def test_clip_without_its_projection(log_lines):
+def test_clip_without_its_projection():
     wanted = tower()
     found = fill(
         clip_vit('vit_base_patch16_clip_224', num_classes=0),
@@ -216,17 +193,14 @@ def test_clip_without_its_projection(log_lines):
     with torch.no_grad():
         projected = found(images(32)) @ wanted.visual.proj
     assert_equal_outputs(lambda _: projected, wanted.encode_image, images(32))
-    assert any('left out head.' in x for x in log_lines)
 
 
 @pytest.mark.parametrize(
     'name, options',
     [
         ('test_vit', dict(timm_pool='token', timm_proj='linear')),
-        ('test_vit', dict(timm_pool='token', timm_proj=None)),
         ('convnext_atto', dict(timm_pool='', timm_proj='linear')),
         ('convnext_atto', dict(timm_pool='', timm_proj='mlp')),
-        ('resnet10t', dict(timm_pool='avg', timm_proj='linear')),
     ],
 )
 def test_open_clip_with_a_tower_of_timm(name, options):
@@ -241,102 +215,9 @@ def test_open_clip_with_a_tower_of_timm(name, options):
     assert_equal_outputs(found, wanted.encode_image, images(160))
 
 
-def test_pooling_of_open_clip_is_not_lost_in_silence():
-    wanted = tower(
-        timm_model_name='test_efficientnet',
-        timm_pool='rot_attn',
-        timm_proj=None,
-    )
-    with pytest.raises(UserError, match='unexpected: visual.head.pool'):
-        fill(
-            timm.create_model('test_efficientnet', num_classes=0),
-            wanted.state_dict(),
-            drop=('classifier',),
-        )
-
-
-def test_openai_clip_resnet():
-    wanted = scramble(
-        open_clip.CLIP(
-            embed_dim=1024,
-            vision_cfg=dict(
-                image_size=224, layers=[3, 4, 6, 3], width=64, head_width=64
-            ),
-            text_cfg=TEXT,
-        )
-    )
-    found = fill(
-        timm.create_model('resnet50_clip.openai'), wanted.state_dict()
-    )
-    assert_equal_outputs(found, wanted.encode_image, images(224))
-
-
-def mmpretrain_model(backbone: dict, head: dict) -> nn.Module:
-    model = dict(
-        type='ImageClassifier',
-        backbone=backbone,
-        neck=head.pop('neck', None),
-        head=dict(head, num_classes=5),
-    )
-    return scramble(mmpretrain.get_model(Config(dict(model=model))))
-
-
-@pytest.mark.parametrize('average', [False, True])
-def test_mmpretrain_vit(average, log_lines):
-    wanted = mmpretrain_model(
-        dict(
-            type='VisionTransformer',
-            arch=dict(
-                embed_dims=48,
-                num_layers=2,
-                num_heads=3,
-                feedforward_channels=96,
-            ),
-            img_size=28,
-            patch_size=14,
-            layer_scale_init_value=0.1,
-            pre_norm=True,
-            out_type='avg_featmap' if average else 'cls_token',
-            final_norm=not average,
-        ),
-        dict(type='VisionTransformerClsHead', in_channels=48),
-    )
-    found = timm.create_model(
-        'vit_small_patch14_dinov2',
-        embed_dim=48,
-        depth=2,
-        num_heads=3,
-        mlp_ratio=2,
-        img_size=28,
-        pre_norm=True,
-        num_classes=5,
-        global_pool='avg' if average else 'token',
-    )
-    fill(found, wanted.state_dict())
-    assert_equal_outputs(found, wanted)
-    assert any('layout of MMPretrain' in x for x in log_lines)
-
-
-def test_mmpretrain_resnet():
-    wanted = mmpretrain_model(
-        dict(type='ResNet', depth=18),
-        dict(
-            type='LinearClsHead',
-            in_channels=512,
-            neck=dict(type='GlobalAveragePooling'),
-        ),
-    )
-    found = timm.create_model('resnet18', num_classes=5)
-    fill(found, wanted.state_dict())
-    assert_equal_outputs(found, wanted, images(64))
-
-
-def test_mmpretrain_network_that_timm_names_otherwise():
-    state = {
-        'backbone.stages.0.0.gamma': torch.ones(1),
-        'head.fc.weight': torch.ones(1),
-    }
-    with pytest.raises(UserError, match='w.pth.*to MMPretrainTeacher'):
+def test_mmpretrain_layout_is_for_mmpretrain_teacher():
+    state = {f'{k}.weight': torch.ones(1) for k in ('backbone.a', 'head.fc')}
+    with pytest.raises(UserError, match='w.pth.*MMPretrainTeacher'):
         fill(timm.create_model('convnext_atto'), state)
 
 
@@ -362,31 +243,20 @@ def test_layout_that_timm_alone_knows(log_lines):
     assert any('converted by timm' in x for x in log_lines)
 
 
-def test_patches_of_another_size():
-    state = timm.create_model('vit_small_patch16_224', depth=1).state_dict()
-    with pytest.raises(UserError, match=r'\(16, 16\) pixels.*\(14, 14\)'):
-        fill(timm.create_model('vit_small_patch14_dinov2', depth=1), state)
-
-
 @pytest.mark.parametrize(
-    'name', ['vit_tiny_patch16_224', 'deit_tiny_patch16_224']
+    'name, named',
+    [
+        ('vit_small_patch14_dinov2', [r'(14, 14)', '(16, 16)']),
+        ('vit_tiny_patch16_224', ['(1, 197, 192)', '(1, 197, 384)']),
+        ('resnet10t', ['missing: ', 'unexpected: ']),
+    ],
 )
-def test_weights_of_another_width(name):
+def test_weights_of_another_network(name, named):
     state = timm.create_model('vit_small_patch16_224', depth=1).state_dict()
-    with pytest.raises(UserError, match=r'came .*384.*wanted .*192'):
-        fill(timm.create_model(name, depth=1), state)
-
-
-def test_partial_weights_list_what_is_missing_and_unexpected():
-    state = timm.create_model('test_vit').state_dict()
-    del state['norm.bias'], state['blocks.0.norm1.weight']
-    state['blocks.99.norm1.weight'] = torch.ones(1)
-    with pytest.raises(
-        UserError,
-        match='2 missing: blocks.0.norm1.weight, norm.bias; '
-        '1 unexpected: blocks.99.norm1.weight',
-    ):
-        fill(timm.create_model('test_vit'), state)
+    options = dict(depth=1) if 'vit' in name else {}
+    with pytest.raises(UserError) as error:
+        fill(timm.create_model(name, **options), state)
+    assert all(word in str(error.value) for word in named)
 
 
 @pytest.mark.parametrize(
@@ -396,10 +266,6 @@ def test_efficientnet_lite_layout(name, log_lines):
     state, source = load_state_dict(LITE)
     model = timm.create_model(name)
     fill(model, state)
-    assert all(
-        torch.equal(ours, theirs)
-        for ours, theirs in zip(model.state_dict().values(), state.values())
-    )
     own = model.state_dict()
     for theirs, ours in {
         '_conv_stem.weight': 'conv_stem.weight',
@@ -413,15 +279,8 @@ def test_efficientnet_lite_layout(name, log_lines):
     assert any('EfficientNet-Lite' in line for line in log_lines)
 
 
-def test_efficientnet_lite_layout_without_its_classifier():
-    state, source = load_state_dict(LITE)
-    model = timm.create_model('efficientnet_lite2', num_classes=0)
-    fill(model, state, drop=('classifier',))
-    assert torch.equal(model.state_dict()['bn2.weight'], state['_bn1.weight'])
-
-
 @pytest.mark.parametrize('name', ['efficientnet_lite0', 'resnet18'])
 def test_efficientnet_lite_layout_into_another_network(name):
     state, source = load_state_dict(LITE)
-    with pytest.raises(UserError, match='386 tensors.*efficientnet_lite'):
+    with pytest.raises(UserError, match='386.*efficientnet_lite'):
         fill(timm.create_model(name), state)
