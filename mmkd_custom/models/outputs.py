@@ -31,8 +31,9 @@ class Shape(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """str: 'index', 'vector', 'tokens' or 'map'."""
-        return ('index', 'vector', 'tokens', 'map')[len(self.sizes)]
+        """str: 'index', 'vector', 'tokens', 'map', or 'array' of more."""
+        kinds = ('index', 'vector', 'tokens', 'map')
+        return kinds[len(self.sizes)] if len(self.sizes) < 4 else 'array'
 
     @property
     def width(self) -> int:

@@ -13,7 +13,7 @@ from ...errors import UserError
 from ...registry import MODELS
 from ..batch import STUDENT, TEACHER, Batch, Pixels
 from ..networks import OwnedNetwork
-from ..outputs import LOGITS, Shape
+from ..outputs import LOGITS, MAPS, TOKENS, Shape
 from ..source import Source
 from ..student import Student, Tapped, tap
 from ..teachers import FrozenTeacher
@@ -157,6 +157,9 @@ class TaughtClassifier(BaseClassifier):
         else:
             shapes = self.network(source.network).shapes
         path = source.output
+        if source.network in self.teachers and source.want in (MAPS, TOKENS):
+            size = self.input_size, self.input_size
+            shapes = self.teachers[source.network].shapes_for(size)
         if source.network == STUDENT and path not in shapes:
             # Maps and tokens: only now does its backbone get taps.
             self._tapped = self._tapped or tap(self.student, self.input_size)

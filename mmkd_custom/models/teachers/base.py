@@ -110,6 +110,21 @@ class FrozenTeacher(FrozenNetwork):
             for name, sizes in self.dims.items()
         }
 
+    def shapes_for(self, size: Tuple[int, int]) -> Dict[str, Shape]:
+        """Returns the shape of each output where the student sees a size.
+
+        Args:
+            size (tuple[int, int]): Height and width of the student's images.
+
+        Returns:
+            dict[str, Shape]: Of each output for one image; :attr:`shapes` for
+            a teacher with an ``input_size`` of its own.
+        """
+        if self.input_size is not None:
+            return self.shapes
+        image = torch.zeros(1, 3, *size, device=next(self.parameters()).device)
+        return self(self.prepare(image), self.offers).shapes()
+
     def forward(
         self, inputs: torch.Tensor, wants: Optional[Sequence[str]] = None
     ) -> Outputs:
