@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Sequence
 
 import torch
 import torch.nn as nn
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import broadcast, get_world_size
 
 from ...errors import UserError
 from ...registry import MODELS
@@ -23,8 +23,8 @@ class AveragedStudent(OwnedNetwork):
 
     After each step of the student's optimiser, parameters become
     ``d * average + (1 - d) * student`` with d = min(momentum, (1 + t) /
-    (10 + t)) after t steps; buffers are copied, as their mean over ranks, so
-    that every rank, and a resumed one, has the same. It is always in
+    (10 + t)) after t steps; buffers are copied, those of rank 0, which a
+    checkpoint holds, to every rank. It is always in
     ``eval()`` and gets no gradient.
 
     Args:
@@ -105,13 +105,13 @@ class AveragedStudent(OwnedNetwork):
 
 
 def _shared(module: nn.Module) -> List[torch.Tensor]:
-    """Returns the buffers of a module; floats as their mean over ranks."""
+    """Returns the buffers of a module; floats are those of rank 0."""
     buffers = list(module.buffers())
     floats = [b for b in buffers if b.is_floating_point()]
     if get_world_size() == 1 or not floats:
         return buffers
     flat = torch.cat([b.flatten().float() for b in floats])
-    all_reduce(flat, 'mean')
+    broadcast(flat, 0)
     parts = iter(flat.split([b.numel() for b in floats]))
     return [
         next(parts).view_as(b) if b.is_floating_point() else b for b in buffers

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmkd_custom.engine.config import load_config, prepare
@@ -172,7 +173,12 @@ def train(name: str, work_dir: Path, **options: object) -> Runner:
 def state(runner: Runner) -> dict:
     """SHA-256 of every tensor that training leaves."""
     model = getattr(runner.model, 'module', runner.model)
-    return digests(model)
+    found = digests(model)
+    if is_main_process():
+        return found
+    # Running statistics are each rank's own; a checkpoint has rank 0's.
+    names = dict(model.named_parameters())
+    return {name: value for name, value in found.items() if name in names}
 
 
 def train_and_resume(name: str, folder: Path, **options: object) -> Runner:
