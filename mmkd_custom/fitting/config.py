@@ -14,7 +14,7 @@ from ..datasets.two_stream.views import seeded_rng
 from ..engine.building import naming_misspelt
 from ..errors import UserError
 from ..models.teachers.base import FrozenTeacher
-from ..models.teachers.wrappers.adapted import EXECUTION
+from ..models.teachers.frozen import EXECUTION
 from ..utils.files import check_output
 
 

@@ -66,8 +66,8 @@ def test_the_line_replaces_the_teacher_alone(tmp_path, cache):
 def test_lazy_config(tmp_path, cached):
     path = tmp_path / 'lazy.py'
     path.write_text(
-        'from mmkd_custom.models.teachers import (\n'
-        '    CachedTeacher, ProbedTeacher, TimmTeacher)\n'
+        'from mmkd_custom.cache import CachedTeacher\n'
+        'from mmkd_custom.models.teachers import ProbedTeacher, TimmTeacher\n'
         'teacher = dict(type=ProbedTeacher, probe="p.st", '
         'dtype="bfloat16", teacher=dict(type=TimmTeacher, '
         'model_name="test_vit"))\n'

@@ -12,6 +12,7 @@ from ....errors import UserError
 from ....registry import MODELS
 from ...outputs import LOGITS, Outputs
 from ..base import FrozenTeacher
+from ..frozen import EXECUTION
 from .base import WrappedTeacher, build_wrapped, for_head
 from .files import HeadFile
 
@@ -20,9 +21,6 @@ MODES = (NORM, LORA)
 
 HEAD_WEIGHT, HEAD_BIAS = 'head.weight', 'head.bias'
 _LORA_A, _LORA_B = 'lora_a', 'lora_b'
-
-#: Options of a teacher's config that say how it runs, not what it is.
-EXECUTION = ('dtype', 'channels_last', 'max_batch', 'compile')
 
 
 @dataclass
