@@ -115,9 +115,12 @@ def _members(archive: Path, packed: Any) -> Dict[str, Any]:
         files = [one for one in packed.infolist() if not one.is_dir()]
         return {member.filename: member for member in files}
     files = [one for one in packed.getmembers() if not one.isdir()]
-    # What is compressed proves to be whole at its very end only.
-    while packed.fileobj.read(1 << 20):
-        pass
+    # Only its very end, zeros, proves a tar to be whole; so does gzip's.
+    end = b''
+    while chunk := packed.fileobj.read(1 << 20):
+        end = chunk
+    if not end or end.strip(b'\0'):
+        raise EOFError('unexpected end of data')
     return {member.name: member for member in files}
 
 

@@ -185,7 +185,7 @@ def _scan(
         return
     for name, labelled, build in _plans(protocol, str(found.root), domain):
         try:
-            part = _count(name, build, draw if labelled else {}, found, out)
+            part = _count(name, build, draw if labelled else None, found, out)
         except UserError as error:
             found.problems.append(f'{name}: {str(error).rstrip(".")}')
             continue
@@ -245,15 +245,16 @@ def _can(function: Callable, *args: Any, **kwargs: Any) -> bool:
 def _count(
     name: str,
     build: Callable[..., Any],
-    draw: dict,
+    draw: Optional[dict],
     found: Preparation,
     out: Optional[str],
 ) -> Part:
     whole = split = build()
-    if any(value is not None for key, value in draw.items() if key != 'seed'):
+    given = {key for key, value in (draw or {}).items() if value is not None}
+    if given - {'seed'}:
         split = build(**draw)
     sha256 = split_digest(split)
-    if out and draw:
+    if out and draw is not None:
         path = Path(out).expanduser() / f'{plain_spelling(name)}.txt'
         _write_list(path, split, f'{found.protocol.name}, {name}, {sha256}')
         note = f'written {path}'
