@@ -129,14 +129,18 @@ def test_cifar(layout, tmp_path):
     assert not (tmp_path / 'test.txt').exists()
 
 
-def test_imagenet(layout):
-    root = layout('imagenet')['DATA_ROOT']
-    drawn = prepare('imagenet', root, fraction=0.5)
+def test_imagenet(tmp_path, touch):
+    for label in range(1000):
+        name = f'class_{label:03}'
+        touch(tmp_path / 'train', *(f'{name}/{name}_{n}.JPEG' for n in '01'))
+        touch(tmp_path / 'val', f'{name}/x.JPEG')
+    drawn = prepare('imagenet', str(tmp_path), fraction=0.5)
     assert drawn.problems == []
     assert sum(drawn.parts[0].kept.values()) == 1000
     assert sum(drawn.parts[0].counts.values()) == 2000
-    few = prepare('imagenet', root, ann_file='meta/1percent.txt')
-    listed = ImageNetSubset(root, ann_file='meta/1percent.txt')
+    (tmp_path / 'few.txt').write_text('class_007_1.JPEG\n')
+    few = prepare('imagenet', str(tmp_path), ann_file='few.txt')
+    listed = ImageNetSubset(str(tmp_path), ann_file='few.txt')
     assert few.parts[0].sha256 == split_digest(listed)
 
 
