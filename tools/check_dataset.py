@@ -43,11 +43,11 @@ def parse_args() -> argparse.Namespace:
     add_json(parser, 'report')
     args = parser.parse_args()
     if (args.root is None) == (args.config is None):
-        parser.error('exactly one of a folder and --config is wanted')
+        parser.error('expected exactly one of a folder and --config')
     if args.domains and args.config:
-        parser.error('--domains wants a folder and not --config')
+        parser.error('--domains: expected a folder, got --config')
     if args.cfg_options and not args.config:
-        parser.error('--cfg-options wants --config')
+        parser.error('--cfg-options: expected --config, got a folder')
     return args
 
 
@@ -58,11 +58,9 @@ def main() -> None:
         check_output('--json', args.json)
     if args.config:
         config = load_config(args.config, args.cfg_options)
-        name = args.config
-        report = check_streams(name, streams_of(config), args.workers)
+        report = check_streams(args.config, streams_of(config), args.workers)
     else:
         report = check_domain_folder(args.root, args.domains, args.workers)
-        name = report.root
     print(report.summary())
     if args.json:
         args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n')
@@ -75,7 +73,7 @@ def main() -> None:
         print(f'  problem: {problem}')
     if problems:
         raise UserError(
-            f'{name}: {len(problems)} problem(s) listed above, the '
+            f'{report.name}: {len(problems)} problem(s) listed above, the '
             f'first being that {problems[0]}.'
         )
     print('every image can be read')

@@ -1,8 +1,9 @@
 """Datasets, labelled subsets, the two-stream loader and its seeded views."""
 
 from .cifar import CIFAR
-from .domain_folder import DomainFolder, domain_classes, find_domain
+from .domain_folder import DomainFolder
 from .domain_list import DomainList
+from .domains import domain_classes, find_domain
 from .elpv import ELPV
 from .image_folder import ImageFolder
 from .imagenet import ImageNetSubset

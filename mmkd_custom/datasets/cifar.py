@@ -2,76 +2,45 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import pickle
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, List, Optional, Sequence, Type
 
 import numpy as np
-from mmpretrain.datasets import BaseDataset
+from mmpretrain.datasets import CIFAR10, CIFAR100
 
-from ..errors import UserError, nearest
+from ..errors import UserError
 from ..registry import DATASETS
-from .domain_folder import PathLike
-from .restricted_pickle import load_pickle
-from .subset import keep_subset
+from .base import LabelledDataset, check_choice
+from .domains import PathLike
 
-SHAPE = (3, 32, 32)
-
-
-class Layout(NamedTuple):
-    """How one of the two archives names its files and their entries.
-
-    Args:
-        folder (str): The folder in the archive.
-        archive (str): The archive.
-        train (tuple[str]): Files of the training images, in order.
-        test (tuple[str]): Files of the test images.
-        meta (str): File of the class names.
-        labels (str): Entry of the labels in an image file.
-        names (str): Entry of the class names in ``meta``.
-    """
-
-    folder: str
-    archive: str
-    train: Tuple[str, ...]
-    test: Tuple[str, ...]
-    meta: str
-    labels: str
-    names: str
-
-
-LAYOUTS = dict(
-    cifar10=Layout(
-        folder='cifar-10-batches-py',
-        archive='cifar-10-python.tar.gz',
-        train=tuple(f'data_batch_{number}' for number in range(1, 6)),
-        test=('test_batch',),
-        meta='batches.meta',
-        labels='labels',
-        names='label_names',
-    ),
-    cifar100=Layout(
-        folder='cifar-100-python',
-        archive='cifar-100-python.tar.gz',
-        train=('train',),
-        test=('test',),
-        meta='meta',
-        labels='fine_labels',
-        names='fine_label_names',
-    ),
-)
+#: MMPretrain's classes, which say how files and their entries are called.
+FILES: Dict[str, Type[CIFAR10]] = dict(cifar10=CIFAR10, cifar100=CIFAR100)
+_SHAPE = (3, 32, 32)
+#: What a pickle of plain data and arrays may name. NumPy 2 moved its core;
+#: Python 3 writes bytes in protocol 2 by ``encode``.
+_ALLOWED = {
+    ('numpy', 'ndarray'): np.ndarray,
+    ('numpy', 'dtype'): np.dtype,
+    ('numpy.core.multiarray', '_reconstruct'): np.empty(0).__reduce__()[0],
+    ('numpy._core.multiarray', '_reconstruct'): np.empty(0).__reduce__()[0],
+    ('_codecs', 'encode'): codecs.encode,
+}
 
 
 @DATASETS.register_module()
-class CIFAR(BaseDataset):
+class CIFAR(LabelledDataset, CIFAR10):
     """CIFAR-10 or CIFAR-100 in the original python format, offline.
 
     Reads the unpacked folder (``cifar-100-python``, ``cifar-10-batches-py``)
-    or the ``.tar.gz`` itself, which is not unpacked to disk; pickles are read
-    by :func:`~mmkd_custom.datasets.restricted_pickle.load_pickle`. From
-    Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
+    or the ``.tar.gz`` itself, which is not unpacked to disk. The files are
+    pickles, and those that name anything but plain data and arrays are
+    refused. From Krizhevsky, "Learning multiple layers of features from tiny
+    images", 2009.
 
     A sample holds ``img``, uint8 (32, 32, 3), and ``gt_label``. As in
     MMPretrain's ``CIFAR10``, the channels are R, G, B, while images read from
@@ -85,22 +54,8 @@ class CIFAR(BaseDataset):
         name (str): ``'cifar10'`` or ``'cifar100'`` (fine labels). Defaults to
             'cifar10'.
         split (str): ``'train'`` or ``'test'``. Defaults to 'train'.
-        labels_per_class (int, optional): Keep this many seeded samples of
-            every class: 4 of CIFAR-100 are the 400-label protocol. Defaults
-            to None, which keeps all.
-        fraction (float, optional): Keep this seeded share of every class, in
-            (0, 1]. Defaults to None.
-        complement (bool): Whether to keep what the subset leaves instead.
-            Defaults to False.
-        seed (int): Seed of the subset. Defaults to 0.
-        pipeline (Sequence): Transforms. Defaults to ().
-        test_mode (bool): Whether this is test data. Defaults to False.
-        **kwargs: Further arguments of MMPretrain's ``BaseDataset``.
-
-    Attributes:
-        subset_indices (np.ndarray | None): Indices of the samples kept, among
-            all of the split; None without a subset.
-        origin (tuple): What the samples are drawn from.
+        **kwargs: Arguments of :class:`LabelledDataset`;
+            ``labels_per_class=4`` of CIFAR-100 is the 400-label protocol.
 
     Raises:
         UserError: If the files are missing, truncated, damaged or hold
@@ -112,218 +67,154 @@ class CIFAR(BaseDataset):
         data_root: str,
         name: str = 'cifar10',
         split: str = 'train',
-        labels_per_class: Optional[int] = None,
-        fraction: Optional[float] = None,
-        complement: bool = False,
-        seed: int = 0,
-        pipeline: Sequence = (),
-        test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
-        for option, value, known in (
-            ('name', name, tuple(LAYOUTS)),
-            ('split', split, ('train', 'test')),
-        ):
-            if value not in known:
-                raise UserError(
-                    f'{option}: one of {", ".join(map(repr, known))} is '
-                    f'wanted, but got {value!r} '
-                    f'({nearest(str(value), known)}).'
-                )
+        check_choice('name', name, FILES)
+        check_choice('split', split, ('train', 'test'))
         self.name = name
-        self.split = split
-        self.layout = LAYOUTS[name]
-        self.source = find_cifar(data_root, self.layout)
+        self.files = FILES[name]
+        self.source = _find(data_root, self.files)
         self.origin = (str(self.source.resolve()), name, split)
-        self.subset_options = dict(
-            fraction=fraction,
-            labels_per_class=labels_per_class,
-            complement=complement,
-            seed=seed,
-        )
-        self.subset_indices = None
+        meta, key = self.files.meta['filename'], self.files.meta['key']
+        classes = self._read([meta])[meta].get(key)
+        if not isinstance(classes, list) or not classes:
+            raise UserError(
+                f'{self.source}: {meta}: expected class names as {key!r}, got '
+                f'{classes!r}.'
+            )
         super().__init__(
-            ann_file='',
-            metainfo=dict(classes=_read_classes(self.source, self.layout)),
             data_root=str(self.source),
-            pipeline=pipeline,
-            test_mode=test_mode,
+            split=split,
+            metainfo=dict(classes=tuple(map(str, classes))),
+            download=False,
             **kwargs,
         )
 
     def load_data_list(self) -> List[dict]:
         """Lists ``img`` (32, 32, 3), R, G, B, and ``gt_label``."""
-        wanted = getattr(self.layout, self.split)
-        contents = read_files(self.source, self.layout, wanted)
+        files = getattr(self.files, f'{self.split}_list')
         samples = []
-        for file in wanted:
-            images, labels = _images_and_labels(
-                f'{self.source}: {file}',
-                contents[file],
-                self.layout.labels,
-                len(self.CLASSES),
-            )
+        for file, content in self._read([name for name, _ in files]).items():
+            pixels = content.get('data')
+            labels = content.get('labels', content.get('fine_labels'))
+            self._check(file, pixels, labels)
+            # (N, 3072) -> (N, 3, 32, 32) -> (N, 32, 32, 3)
+            images = pixels.reshape(-1, *_SHAPE).transpose(0, 2, 3, 1)
             samples += [
                 dict(img=image, gt_label=label)
                 for image, label in zip(images, labels)
             ]
-        samples, self.subset_indices = keep_subset(
-            f'CIFAR {self.name!r} {self.split!r}',
-            samples,
-            self.CLASSES,
-            **self.subset_options,
-        )
-        return samples
+        labels = [sample['gt_label'] for sample in samples]
+        kept = self.keep(f'{self.name!r} {self.split!r}', labels)
+        return [samples[index] for index in kept]
+
+    def _check(self, file: str, pixels: Any, labels: Any) -> None:
+        shape, size = np.shape(pixels), int(np.prod(_SHAPE))
+        if getattr(pixels, 'dtype', None) != np.uint8 or shape[1:] != (size,):
+            raise UserError(
+                f"{self.source}: {file}: expected 'data', an array of bytes "
+                f'of shape (N, {size}), got {type(pixels).__name__} {shape}.'
+            )
+        labels = labels if isinstance(labels, list) else []
+        valid = range(len(self.CLASSES))
+        wrong = [label for label in labels if label not in valid]
+        if wrong or len(labels) != len(pixels):
+            raise UserError(
+                f'{self.source}: {file}: expected {len(pixels)} labels from 0 '
+                f'to {valid[-1]}, got {len(labels)} labels, of them {wrong}.'
+            )
+
+    def _read(self, names: Sequence[str]) -> Dict[str, dict]:
+        """Reads files of the folder or of the archive."""
+        found: Dict[str, dict] = {}
+        if self.source.is_dir():
+            for path in map(self.source.joinpath, names):
+                if path.is_file():
+                    with path.open('rb') as file:
+                        found[path.name] = _load(file, str(path))
+        else:
+            found = _read_archive(self.source, self.files, names)
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise UserError(
+                f'{self.source}: expected {", ".join(map(repr, missing))} of '
+                f'{self.files.base_folder}/, got no such file; fetch '
+                f'{self.files.filename} anew.'
+            )
+        return {name: found[name] for name in names}
 
 
-def find_cifar(data_root: Optional[PathLike], layout: Layout) -> Path:
-    """Finds the unpacked folder or the archive.
-
-    Args:
-        data_root (str): The folder, the archive, or what holds one of them;
-            ``~`` is expanded.
-        layout (Layout): Of the dataset.
-
-    Returns:
-        Path: The folder with the files, else the archive.
-
-    Raises:
-        UserError: If neither is there.
-    """
-    wanted = (
-        f'set DATA_ROOT to the folder that holds {layout.folder}/ or '
-        f'{layout.archive}.'
+def _find(data_root: Optional[PathLike], files: Type[CIFAR10]) -> Path:
+    """Finds the unpacked folder, else the archive."""
+    if data_root:
+        root = Path(data_root).expanduser()
+        for folder in (root, root / files.base_folder):
+            named = folder.name == files.base_folder and folder.is_dir()
+            if named or (folder / files.meta['filename']).is_file():
+                return folder
+        for archive in (root, root / files.filename):
+            if archive.is_file():
+                return archive
+    raise UserError(
+        f'data_root: expected a folder with {files.base_folder}/ or '
+        f'{files.filename}, got {str(data_root)!r}; set DATA_ROOT.'
     )
-    if not data_root:
-        raise UserError(f'data_root: no folder was given; {wanted}')
-    root = Path(data_root).expanduser()
-    if root.is_file():
-        return root
-    if not root.is_dir():
-        raise UserError(f'data_root: {root} does not exist; {wanted}')
-    for folder in (root, root / layout.folder):
-        if folder.name == layout.folder and folder.is_dir():
-            return folder
-        if (folder / layout.meta).is_file():
-            return folder
-    archive = root / layout.archive
-    if not archive.is_file():
-        raise UserError(
-            f'data_root: {root} holds neither {layout.folder}/ nor '
-            f'{layout.archive}; {wanted}'
-        )
-    return archive
-
-
-def read_files(
-    source: Path, layout: Layout, wanted: Sequence[str]
-) -> Dict[str, dict]:
-    """Reads some files of the unpacked folder or of the archive.
-
-    Args:
-        source (Path): From :func:`find_cifar`.
-        layout (Layout): Of the dataset.
-        wanted (Sequence[str]): The files.
-
-    Returns:
-        dict[str, dict]: Content of each.
-
-    Raises:
-        UserError: If one is missing, or cannot be read.
-    """
-    if source.is_dir():
-        contents = {
-            name: _read_file(source / name)
-            for name in wanted
-            if (source / name).is_file()
-        }
-    else:
-        contents = _read_archive(source, layout, wanted)
-    missing = [name for name in wanted if name not in contents]
-    if missing:
-        raise UserError(
-            f'{source}: {", ".join(map(repr, missing))} of {layout.folder}/ '
-            f'is missing; unpack {layout.archive} anew, or fetch it anew.'
-        )
-    return contents
-
-
-def _read_file(path: Path) -> dict:
-    with path.open('rb') as file:
-        return load_pickle(file, str(path))
 
 
 def _read_archive(
-    path: Path, layout: Layout, wanted: Sequence[str]
+    path: Path, files: Type[CIFAR10], names: Sequence[str]
 ) -> Dict[str, dict]:
-    contents = {}
+    found = {}
     try:
-        # In one pass from front to end, at which gzip compares its checksum.
         with gzip.open(path) as unzipped:
             with tarfile.open(fileobj=unzipped, mode='r|') as archive:
                 for member in archive:
-                    where = PurePosixPath(member.name)
+                    place = PurePosixPath(member.name)
                     if (
-                        member.isfile()
-                        and where.parent.name == layout.folder
-                        and where.name in wanted
+                        place.parent.name == files.base_folder
+                        and place.name in names
+                        and member.isfile()
                     ):
-                        contents[where.name] = load_pickle(
-                            archive.extractfile(member),
-                            f'{path}: {member.name}',
-                        )
+                        file = archive.extractfile(member)
+                        found[place.name] = _load(file, f'{path}: {place}')
+            # gzip compares its checksum at the very end.
             while unzipped.read(1 << 20):
                 pass
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise UserError(
-            f'{path}: this archive cannot be read ({type(error).__name__}: '
-            f'{error}); {layout.archive}, whole, is wanted: fetch it anew.'
+            f'{path}: expected {files.filename}, whole, got '
+            f'{type(error).__name__}: {error}; fetch it anew.'
         ) from error
-    return contents
+    return found
 
 
-def _read_classes(source: Path, layout: Layout) -> Tuple[str, ...]:
-    names = read_files(source, layout, [layout.meta])[layout.meta].get(
-        layout.names
-    )
-    if (
-        not isinstance(names, list)
-        or not names
-        or not all(isinstance(name, str) for name in names)
-    ):
-        raise UserError(
-            f'{source}: {layout.meta}: a list of class names is wanted as '
-            f'{layout.names!r}, but it holds none.'
-        )
-    return tuple(names)
+# The one in Python: a damaged byte has the one in C reserve any memory.
+class _Unpickler(pickle._Unpickler):
+    """A pickle is a program; this one can call nothing of consequence."""
 
-
-def _images_and_labels(
-    name: str, content: dict, entry: str, classes: int
-) -> Tuple[np.ndarray, List[int]]:
-    pixels, labels = content.get('data'), content.get(entry)
-    size = int(np.prod(SHAPE))
-    if (
-        not isinstance(pixels, np.ndarray)
-        or pixels.dtype != np.uint8
-        or pixels.shape[1:] != (size,)
-    ):
-        raise UserError(
-            f"{name}: images are wanted as 'data', an array of bytes of "
-            f'shape (N, {size}), but there is '
-            f'{getattr(pixels, "shape", None) or type(pixels).__name__}.'
-        )
-    if not isinstance(labels, list) or len(labels) != len(pixels):
-        count = len(labels) if isinstance(labels, list) else 'no list of them'
-        raise UserError(
-            f'{name}: {len(pixels)} labels, one an image, are wanted as '
-            f'{entry!r}, but there is {count}.'
-        )
-    for number, label in enumerate(labels):
-        if not isinstance(label, int) or not 0 <= label < classes:
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
             raise UserError(
-                f'{name}: label {label!r} of image {number} is no whole '
-                f'number from 0 to {classes - 1}, the classes there are.'
+                f'expected plain data and arrays, got {module}.{name}, which '
+                'may be harmful and was not loaded.'
             )
-    # (N, 3072) -> (N, 3, 32, 32) -> (N, 32, 32, 3)
-    return pixels.reshape(-1, *SHAPE).transpose(0, 2, 3, 1), labels
+        return _ALLOWED[module, name]
+
+
+def _load(file: BinaryIO, name: str) -> dict:
+    try:
+        # Texts of Python 2, which wrote the official files, are bytes.
+        content = _Unpickler(file, encoding='latin1').load()
+    except UserError as error:
+        raise UserError(f'{name}: {error}') from None
+    # Damaged pickles raise nearly any exception.
+    except Exception as error:
+        raise UserError(
+            f'{name}: expected a pickle, got {type(error).__name__}: {error}; '
+            'it is truncated or damaged, fetch it anew.'
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f'{name}: expected a dict, got {type(content).__name__}.'
+        )
+    return content

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from string import Formatter
 from typing import Any, List, Optional, Sequence, Union
-
-from mmpretrain.datasets import BaseDataset
 
 from ..errors import UserError
 from ..registry import DATASETS
-from .domains import find_root, split_names
-from .images import load_sample
-from .list_classes import check_complete, check_names, class_names, given_names
+from .base import LabelledDataset
+from .domains import find_root, listed, split_names
 from .lists import (
     ListLine,
     check_images,
     check_labels,
+    check_names,
+    class_names,
     find_list,
     image_base,
+    read_lines,
     read_list,
 )
-from .subset import keep_subset
 
 
 @DATASETS.register_module()
-class DomainList(BaseDataset):
+class DomainList(LabelledDataset):
     """Images named by list files: one ``relative/path label`` a line.
 
     The last token of a line is the label; paths may hold spaces, and are
@@ -46,7 +44,7 @@ class DomainList(BaseDataset):
             ``{split}`` are replaced. Defaults to
             'image_list/{domain}_{split}.txt', as for DomainNet.
         domain (str | Sequence[str], optional): One or several domains, or
-            their names with commas between. Wanted if, and only if,
+            their names with commas between. Needed if, and only if,
             ``list_file`` holds ``{domain}``. Defaults to None.
         split (str): What replaces ``{split}``. Defaults to 'train'.
         classes_from (str | Sequence[str], optional): Domains whose lists say
@@ -55,22 +53,11 @@ class DomainList(BaseDataset):
         classes_split (str): The split of those lists. Defaults to 'train'.
         classes (Sequence[str] | str, optional): Class names in the order of
             the labels, or a file with one a line. Defaults to None.
-        fraction (float, optional): Keep this seeded share of every class, in
-            (0, 1]. Defaults to None, which keeps all.
-        labels_per_class (int, optional): Keep this many seeded samples of
-            every class. Defaults to None.
-        complement (bool): Whether to keep what the subset leaves instead.
-            Defaults to False.
-        seed (int): Seed of the subset. Defaults to 0.
-        pipeline (Sequence): Transforms. Defaults to ().
         test_mode (bool): Whether this is test data. Defaults to False.
-        **kwargs: Further arguments of MMPretrain's ``BaseDataset``.
+        **kwargs: Arguments of :class:`LabelledDataset`.
 
     Attributes:
         domain (str): The domains, or the lists' names without ``{domain}``.
-        origin (tuple): The list files that the samples are drawn from.
-        subset_indices (np.ndarray | None): Indices of the samples kept, among
-            all that the lists name; None without a subset.
 
     Raises:
         UserError: If a list or an image is missing, a line is malformed,
@@ -89,62 +76,41 @@ class DomainList(BaseDataset):
         classes_from: Union[str, Sequence[str], None] = None,
         classes_split: str = 'train',
         classes: Union[str, Sequence[str], None] = None,
-        fraction: Optional[float] = None,
-        labels_per_class: Optional[int] = None,
-        complement: bool = False,
-        seed: int = 0,
-        pipeline: Sequence = (),
         test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
         root = find_root(data_root)
         templates = [list_file] if isinstance(list_file, str) else list_file
-        if not isinstance(templates, (list, tuple)) or not all(
-            isinstance(template, str) for template in templates
-        ):
-            raise UserError(
-                f'list_file: a path or a list of paths is wanted, but got '
-                f'{list_file!r}.'
-            )
-        files = _resolve(root, templates, domain, split)
-        self.origin = tuple(str(file.resolve()) for file in files)
-        self.domain = (
-            ','.join(split_names(domain))
-            if domain is not None
-            else ','.join(file.name for file in files)
-        )
-        self.subset_options = dict(
-            fraction=fraction,
-            labels_per_class=labels_per_class,
-            complement=complement,
-            seed=seed,
-        )
-        self.subset_indices = None
-        self.lists = files
-        lines = _read_all(files)
+        self.lists = _resolve(root, templates, domain, split)
+        self.origin = tuple(str(file.resolve()) for file in self.lists)
+        names = [file.name for file in self.lists]
+        self.domain = ','.join(split_names(domain) if domain else names)
+        lines = _read_all(self.lists)
         if classes is not None and classes_from is not None:
             raise UserError(
-                'classes and classes_from: at most one is wanted, but got '
-                f'both ({classes!r} and {classes_from!r}).'
+                'classes and classes_from: expected at most one, got '
+                f'{classes!r} and {classes_from!r}.'
             )
         if classes is not None:
-            names = given_names(classes)
-            check_labels(lines, names)
-            check_names(lines, names)
+            names = _given_names(classes)
         elif classes_from is not None:
             others = _resolve(root, templates, classes_from, classes_split)
             names = class_names(_read_all(others))
-            check_labels(lines, names)
-            check_names(lines, names, only=True)
-            if not test_mode:
-                check_complete(lines, names, self.domain, classes_from)
         else:
             names = class_names(lines)
+        check_labels(lines, names)
+        check_names(lines, names, only=classes is None)
+        missing = sorted(set(range(len(names))) - {x.label for x in lines})
+        if missing and classes_from is not None and not test_mode:
+            raise UserError(
+                f'classes_from: expected the same classes in {self.domain!r}, '
+                f'got class {listed([names[label] for label in missing])} in '
+                f'the lists of {classes_from!r} only.'
+            )
         super().__init__(
             ann_file='',
             metainfo=dict(classes=tuple(names)),
             data_root=str(root),
-            pipeline=pipeline,
             test_mode=test_mode,
             **kwargs,
         )
@@ -160,69 +126,60 @@ class DomainList(BaseDataset):
                 dict(img_path=str(base / line.path), gt_label=line.label)
                 for line in lines
             ]
-        samples, self.subset_indices = keep_subset(
-            f'DomainList {self.domain!r}',
-            samples,
-            self.CLASSES,
-            **self.subset_options,
-        )
-        return samples
-
-    def prepare_data(self, idx: int) -> Any:
-        """Runs the pipeline on a sample; names the file if it is broken."""
-        return load_sample(self.pipeline, self.get_data_info(idx))
+        labels = [sample['gt_label'] for sample in samples]
+        kept = self.keep(repr(self.domain), labels)
+        return [samples[index] for index in kept]
 
 
 def _resolve(
     root: Path,
-    templates: Sequence[str],
+    templates: Any,
     domain: Union[str, Sequence[str], None],
     split: str,
 ) -> List[Path]:
-    """Gives the lists of each domain in turn."""
-    fields = {
-        field
-        for template in templates
-        for field in _fields(template)
-        if field is not None
-    }
-    if not templates or not fields <= {'domain', 'split'}:
+    """Returns the lists of each domain in turn."""
+    domains = [None] if domain is None else split_names(domain)
+    try:
+        paths = [
+            template.format(domain=name, split=split)
+            for name in domains
+            for template in templates
+        ]
+        named = any('{domain}' in template for template in templates)
+    # Also of what is no text, and of other fields.
+    except (AttributeError, LookupError, TypeError, ValueError):
+        paths, named = [], False
+    if not paths or named != (domain is not None):
         raise UserError(
-            'list_file: paths of lists with no other field than {domain} and '
-            f'{{split}} are wanted, but got {templates!r}.'
-        )
-    if ('domain' in fields) != (domain is not None):
-        raise UserError(
-            f'list_file: {{domain}} in it and a domain go together, but got '
+            'list_file: expected paths with no other field than {domain} and '
+            '{split}, with {domain} if, and only if, a domain is given, got '
             f'{templates!r} and the domain {domain!r}.'
         )
-    names = [''] if domain is None else split_names(domain)
-    files = []
-    for name in names:
-        for template in templates:
-            file = find_list(root, template.format(domain=name, split=split))
-            if file in files:
-                raise UserError(
-                    f'list_file: {file} is read twice for {templates!r} and '
-                    f'the domain {domain!r}; each list is wanted once.'
-                )
-            files.append(file)
-    return files
-
-
-def _fields(template: str) -> List[Optional[str]]:
-    try:
-        # A format or conversion makes it another field than those wanted.
-        return [
-            f'{field}:{form}' if form or conversion else field
-            for _, field, form, conversion in Formatter().parse(template)
-        ]
-    except ValueError as error:
+    files = [find_list(root, path) for path in paths]
+    if len(set(files)) < len(files):
         raise UserError(
-            f'list_file: {template!r} is no template ({error}); double the '
-            'braces that belong to the name.'
-        ) from error
+            f'list_file: expected each list once, got {templates!r} and the '
+            f'domain {domain!r}.'
+        )
+    return files
 
 
 def _read_all(files: Sequence[Path]) -> List[ListLine]:
     return [line for file in files for line in read_list(file)]
+
+
+def _given_names(classes: Any) -> List[str]:
+    names: Optional[Sequence[str]] = classes
+    if isinstance(classes, str):
+        lines = read_lines(Path(classes).expanduser(), 'classes')
+        names = [line for _, line in lines]
+    if (
+        not isinstance(names, (list, tuple))
+        or not all(isinstance(name, str) and name.strip() for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise UserError(
+            'classes: expected class names, none of them blank or given '
+            f'twice, or a file with one a line, got {classes!r}.'
+        )
+    return list(names)

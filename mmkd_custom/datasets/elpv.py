@@ -7,25 +7,15 @@ from pathlib import Path
 from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from mmpretrain.datasets import BaseDataset
 
-from ..errors import UserError, nearest
+from ..errors import UserError
 from ..registry import DATASETS
-from .images import load_sample
-from .subset import keep_subset, stratified_subset
-
-CELL_TYPES = ('mono', 'poly')
-SPLITS = ('train', 'val', 'test')
+from .base import LabelledDataset, check_choice
+from .subset import stratified_subset
 
 
 class Cell(NamedTuple):
-    """One line of ``labels.csv``.
-
-    Args:
-        path (str): Path of the image, relative to the file.
-        probability (float): Probability of a defect, in [0, 1].
-        kind (str): ``'mono'`` or ``'poly'`` crystalline silicon.
-    """
+    """A line of ``labels.csv``: image, probability of a defect, type."""
 
     path: str
     probability: float
@@ -33,7 +23,7 @@ class Cell(NamedTuple):
 
 
 @DATASETS.register_module()
-class ELPV(BaseDataset):
+class ELPV(LabelledDataset):
     """Electroluminescence images of functional and defective solar cells.
 
     2624 grayscale photographs of 300 x 300 pixels, monocrystalline (1074) and
@@ -60,21 +50,7 @@ class ELPV(BaseDataset):
             Defaults to 0.15.
         test_fraction (float): Share of the test split, in (0, 1). Defaults to
             0.25.
-        fraction (float, optional): Keep this seeded share of every class of
-            the split, in (0, 1]. Defaults to None, which keeps all.
-        labels_per_class (int, optional): Keep this many seeded samples of
-            every class of the split. Defaults to None.
-        complement (bool): Whether to keep what the subset leaves instead.
-            Defaults to False.
-        seed (int): Seed of the subset. Defaults to 0.
-        pipeline (Sequence): Transforms. Defaults to ().
-        test_mode (bool): Whether this is test data. Defaults to False.
-        **kwargs: Further arguments of MMPretrain's ``BaseDataset``.
-
-    Attributes:
-        subset_indices (np.ndarray | None): Indices of the samples kept, among
-            all of the split; None without a subset.
-        origin (tuple): What the samples are drawn from.
+        **kwargs: Arguments of :class:`LabelledDataset`.
 
     Raises:
         UserError: If the package is not installed, its files are missing, or
@@ -92,27 +68,20 @@ class ELPV(BaseDataset):
         split_seed: int = 0,
         val_fraction: float = 0.15,
         test_fraction: float = 0.25,
-        fraction: Optional[float] = None,
-        labels_per_class: Optional[int] = None,
-        complement: bool = False,
-        seed: int = 0,
-        pipeline: Sequence = (),
-        test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
-        _check_choice('domain', domain, (*CELL_TYPES, 'all'))
-        _check_choice('split', split, (*SPLITS, 'all'))
+        check_choice('domain', domain, ('mono', 'poly', 'all'))
+        check_choice('split', split, ('train', 'val', 'test', 'all'))
         if not 0 < threshold <= 1:
             raise UserError(
-                'threshold: a probability in (0, 1] is wanted, '
-                f'but got {threshold!r}.'
+                f'threshold: expected a number in (0, 1], got {threshold!r}.'
             )
         held_out = val_fraction + test_fraction
         if min(val_fraction, test_fraction) <= 0 or held_out >= 1:
             raise UserError(
-                'val_fraction and test_fraction: two shares above 0 that '
-                'leave some for training are wanted, but got '
-                f'{val_fraction!r} and {test_fraction!r}.'
+                'val_fraction and test_fraction: expected two shares above 0 '
+                f'that leave some for training, got {val_fraction!r} and '
+                f'{test_fraction!r}.'
             )
         self.domain = domain
         self.split = split
@@ -120,55 +89,30 @@ class ELPV(BaseDataset):
         self.split_seed = split_seed
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
-        self.subset_options = dict(
-            fraction=fraction,
-            labels_per_class=labels_per_class,
-            complement=complement,
-            seed=seed,
-        )
-        self.subset_indices = None
         root = Path(data_root).expanduser() if data_root else _package_data()
-        self.origin = (str(root.resolve()), domain, split, split_seed)
-        self.origin += (val_fraction, test_fraction)
-        super().__init__(
-            ann_file='labels.csv',
-            data_root=str(root),
-            pipeline=pipeline,
-            test_mode=test_mode,
-            **kwargs,
+        self.origin = (
+            *(str(root.resolve()), domain, split, split_seed),
+            *(val_fraction, test_fraction),
         )
+        super().__init__(ann_file='labels.csv', data_root=str(root), **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Lists ``img_path`` and ``gt_label`` of the split's samples."""
         cells = read_labels(Path(self.ann_file))
-        kept = [
-            cells[index]
-            for index in self._split(cells)
-            if self.domain in ('all', cells[index].kind)
-        ]
+        split = [cells[index] for index in self._split(cells)]
         samples = [
             dict(
                 img_path=str(Path(self.data_root) / cell.path),
                 gt_label=int(cell.probability >= self.threshold),
             )
-            for cell in kept
+            for cell in split
+            if self.domain in ('all', cell.kind)
         ]
+        name = f'{self.domain!r} {self.split!r}'
         if not samples:
-            raise UserError(
-                f'{self.ann_file}: no image of domain '
-                f'{self.domain!r}, split {self.split!r}.'
-            )
-        samples, self.subset_indices = keep_subset(
-            f'ELPV {self.domain!r} {self.split!r}',
-            samples,
-            self.CLASSES,
-            **self.subset_options,
-        )
-        return samples
-
-    def prepare_data(self, idx: int) -> Any:
-        """Runs the pipeline on a sample; names the file if it is broken."""
-        return load_sample(self.pipeline, self.get_data_info(idx))
+            raise UserError(f'{self.ann_file}: expected cells, got no {name}.')
+        kept = self.keep(name, [sample['gt_label'] for sample in samples])
+        return [samples[index] for index in kept]
 
     def _split(self, cells: Sequence[Cell]) -> np.ndarray:
         everything = np.arange(len(cells))
@@ -197,19 +141,13 @@ class ELPV(BaseDataset):
 def read_labels(path: Path) -> List[Cell]:
     """Reads ``labels.csv``: path, probability and cell type a line.
 
-    Args:
-        path (Path): The file, columns separated by white space.
-
-    Returns:
-        list[Cell]: Its lines, in order.
-
     Raises:
         UserError: If the file is missing or a line is malformed.
     """
     if not path.is_file():
         raise UserError(
-            f'data_root: {path} does not exist; the data folder of the '
-            'elpv-dataset package is wanted (pip install elpv-dataset).'
+            'data_root: expected the data folder of the elpv-dataset package '
+            f'(pip install elpv-dataset), got no {path}.'
         )
     cells = []
     lines = path.read_text(encoding='utf-8').splitlines()
@@ -221,8 +159,8 @@ def read_labels(path: Path) -> List[Cell]:
             cells.append(Cell(image, float(probability), kind))
         except ValueError:
             raise UserError(
-                f'{path}, line {number}: an image path, a probability and a '
-                f'cell type are wanted, but got {line!r}.'
+                f'{path}, line {number}: expected an image path, a '
+                f'probability and a cell type, got {line!r}.'
             ) from None
     return cells
 
@@ -232,16 +170,7 @@ def _package_data() -> Path:
     spec = importlib.util.find_spec('elpv_dataset')
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            'ELPV: the elpv-dataset package is not installed and no '
-            'data_root is set; run `pip install elpv-dataset`.'
+            'data_root: expected a folder or the elpv-dataset package, got '
+            'neither; run `pip install elpv-dataset`.'
         )
     return Path(next(iter(spec.submodule_search_locations))) / 'data'
-
-
-def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise UserError(
-            f'{option}: one of {", ".join(map(repr, known))} is '
-            f'wanted, but got {value!r} '
-            f'({nearest(str(value), known)}).'
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, List
 
 from mmpretrain.datasets import BaseDataset
 
@@ -23,42 +23,29 @@ class ImageFolder(BaseDataset):
 
     Args:
         data_root (str): The folder; ``~`` is expanded.
-        pipeline (Sequence): Transforms. Defaults to ().
-        test_mode (bool): Whether this is test data. Defaults to False.
-        **kwargs: Further arguments of MMPretrain's ``BaseDataset``.
+        **kwargs: Arguments of MMPretrain's ``BaseDataset``, such as
+            ``pipeline``.
 
     Raises:
         UserError: If there is no such folder or no image in it.
     """
 
-    def __init__(
-        self,
-        data_root: str,
-        pipeline: Sequence = (),
-        test_mode: bool = False,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, data_root: str, **kwargs: Any) -> None:
         self.folder = Path(data_root or '').expanduser()
         if not data_root or not self.folder.is_dir():
             raise UserError(
-                f'ImageFolder: data_root={str(data_root)!r} is no existing '
-                'folder, but one that holds images is wanted.'
+                'ImageFolder: data_root: expected an existing folder of '
+                f'images, got {str(data_root)!r}.'
             )
-        super().__init__(
-            ann_file='',
-            data_root=str(self.folder),
-            pipeline=pipeline,
-            test_mode=test_mode,
-            **kwargs,
-        )
+        super().__init__(ann_file='', data_root=str(self.folder), **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Lists ``img_path`` of every sample."""
         paths = sorted(filter(is_image_name, visible_files(self.folder)))
         if not paths:
             raise UserError(
-                f'ImageFolder: {self.folder} holds no image, neither itself '
-                'nor in a folder below.'
+                f'ImageFolder: data_root: expected images in {self.folder} or '
+                'below, got none.'
             )
         return [dict(img_path=str(self.folder / path)) for path in paths]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import mmcv
 from mmpretrain.datasets import ImageNet
@@ -15,37 +16,28 @@ from ..errors import UserError
 IMAGE_EXTENSIONS = (*ImageNet.IMG_EXTENSIONS, '.tiff', '.webp')
 #: What file servers, archives and systems put beside a user's files.
 RUBBISH = (
-    '@eaDir',
-    '@Recycle',
-    '#recycle',
-    '$RECYCLE.BIN',
-    'System Volume Information',
-    '__MACOSX',
-    'lost+found',
+    *('@eaDir', '@Recycle', '#recycle', '$RECYCLE.BIN'),
+    *('System Volume Information', '__MACOSX', 'lost+found'),
 )
 # What both Pillow and OpenCV, which loads the training images, decode.
 COMMON_FORMATS = ('BMP', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
 
 
 def is_image_name(name: str) -> bool:
-    """Says whether a file name has an image's extension, in any case."""
+    """Whether a file name has an image's extension, in any case."""
     return name.lower().endswith(IMAGE_EXTENSIONS)
 
 
 def is_visible(name: str) -> bool:
-    """Says whether a file or folder is the user's, not the system's."""
+    """Whether a file or folder is the user's, not the system's."""
     return not name.startswith('.') and name not in RUBBISH
 
 
 def visible_folders(folder: Path) -> List[str]:
     """Lists the names of a folder's subfolders, sorted.
 
-    Args:
-        folder (Path): An existing folder.
-
-    Returns:
-        list[str]: Folder names, without those that are not
-        :func:`visible <is_visible>` and links that lead back to the folder.
+    Those that are not :func:`visible <is_visible>` and links that lead back
+    to the folder are left out.
     """
     root = os.path.realpath(folder)
     with os.scandir(folder) as entries:
@@ -61,16 +53,18 @@ def visible_folders(folder: Path) -> List[str]:
 def visible_files(
     folder: Path, seen: Optional[Dict[str, str]] = None
 ) -> Iterator[str]:
-    """Walks all files below a folder, hidden files and folders left out.
+    """Walks all visible files below a folder, in no fixed order.
+
+    Symbolic links are followed, but none that leads back, and no folder is
+    walked twice.
 
     Args:
-        folder (Path): An existing folder. Symbolic links are followed, but
-            none that leads back, and no folder is walked twice.
+        folder (Path): An existing folder.
         seen (dict[str, str], optional): The folders of earlier walks, each by
             where it really is; gets those of this one. Defaults to None.
 
     Yields:
-        str: Paths relative to the folder, with ``/``, in no fixed order.
+        str: Paths relative to the folder, with ``/``.
     """
     seen = {} if seen is None else seen
     root = os.path.realpath(folder)
@@ -94,43 +88,36 @@ def visible_files(
 
 
 def _leads_back(link: str, root: str) -> bool:
-    """Says whether a link leads to a folder that holds the root."""
+    """Whether a link leads to a folder that holds the root."""
     target = os.path.join(os.path.realpath(link), '')
     return os.path.join(root, '').startswith(target)
 
 
-def decode_error(path: str) -> Optional[str]:
-    """Decodes a whole image file to see whether it is sound.
-
-    Args:
-        path (str): The file.
+def decode(content: bytes) -> Tuple[Optional[Tuple[int, int]], Optional[str]]:
+    """Decodes all of an image file's bytes to see whether it is sound.
 
     Returns:
-        str | None: Why it cannot be decoded; None if it can.
+        tuple: Width and height in pixels, and None; or None, and why it
+        cannot be decoded.
     """
     # Decoders raise nearly any exception on damaged input.
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(content)) as image:
             image.load()
-            kind = image.format
+            kind, size = image.format, image.size
     except Exception as error:
-        return f'{type(error).__name__}: {error}'
-    if kind not in COMMON_FORMATS and not _opencv_reads(path):
-        return f'OpenCV cannot decode the format {kind}'
-    return None
+        # Pillow names the buffer, at an address that says nothing.
+        reason = str(error).split(' <_io.BytesIO', 1)[0]
+        return None, f'{type(error).__name__}: {reason}'
+    if kind not in COMMON_FORMATS and not _opencv_decodes(content):
+        return None, f'OpenCV cannot decode the format {kind}'
+    return size, None
 
 
 def load_sample(pipeline: Callable[[dict], Any], data_info: dict) -> Any:
-    """Runs a dataset's pipeline on one sample.
+    """Runs a dataset's pipeline on what the dataset knows of one sample.
 
-    Args:
-        pipeline (Callable): The pipeline.
-        data_info (dict): What the dataset knows of the sample. Pipelines
-            write into it.
-
-    Returns:
-        Any: What the pipeline returns; None means that it dropped a sound
-        image.
+    None, when the pipeline drops a sound image, is returned as it is.
 
     Raises:
         UserError: If the pipeline fails and the image file cannot be decoded.
@@ -151,18 +138,22 @@ def load_sample(pipeline: Callable[[dict], Any], data_info: dict) -> Any:
 def _refuse_broken(path: Optional[str], cause: Optional[Exception]) -> None:
     if path is None:
         return
-    reason = decode_error(path)
-    if reason is None and not _opencv_reads(path):
-        reason = 'OpenCV cannot decode it'
+    try:
+        content = Path(path).read_bytes()
+        _, reason = decode(content)
+        if reason is None and not _opencv_decodes(content):
+            reason = 'OpenCV cannot decode it'
+    except OSError as error:
+        reason = f'{type(error).__name__}: {error}'
     if reason is not None:
         raise UserError(
-            f'{path}: this image cannot be read ({reason}); replace or remove '
-            'it (tools/check_dataset.py lists all such files).'
+            f'{path}: expected an image, got {reason}; replace or remove it '
+            '(tools/check_dataset.py lists all such files).'
         ) from cause
 
 
-def _opencv_reads(path: str) -> bool:
+def _opencv_decodes(content: bytes) -> bool:
     try:
-        return mmcv.imread(path, backend='cv2') is not None
+        return mmcv.imfrombytes(content, backend='cv2') is not None
     except Exception:
         return False

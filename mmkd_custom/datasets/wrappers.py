@@ -39,7 +39,7 @@ def leaves(dataset: Any) -> List[Any]:
 
 
 def wrapped(dataset: Any) -> Sequence[Any]:
-    """Gives the datasets that one is directly around."""
+    """Returns the datasets that one is directly around."""
     if isinstance(dataset, ConcatDataset):
         return dataset.datasets
     # One with a pipeline makes its samples itself.
@@ -49,15 +49,7 @@ def wrapped(dataset: Any) -> Sequence[Any]:
 
 
 def with_pipeline(config: dict, pipeline: Optional[Sequence]) -> dict:
-    """Gives a dataset's config with another pipeline.
-
-    Args:
-        config (dict): Of a dataset, or of one around others.
-        pipeline (Sequence, optional): Transforms of every innermost one.
-
-    Returns:
-        dict: A copy.
-    """
+    """Returns a copy of a dataset's config, with another pipeline."""
     if isinstance(config.get('datasets'), (list, tuple)):
         inner = [with_pipeline(one, pipeline) for one in config['datasets']]
         return dict(config, datasets=inner)
@@ -68,14 +60,7 @@ def with_pipeline(config: dict, pipeline: Optional[Sequence]) -> dict:
 
 
 def pipeline_of(config: dict) -> Optional[Sequence]:
-    """Gives the pipeline that a dataset's config names, of several the first.
-
-    Args:
-        config (dict): Of a dataset, or of one around others.
-
-    Returns:
-        Sequence | None: Its transforms.
-    """
+    """Returns the pipeline of a dataset's config, of several the first."""
     while 'pipeline' not in config:
         inner = config.get('dataset') or (config.get('datasets') or [None])[0]
         if not isinstance(inner, dict):

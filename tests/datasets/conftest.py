@@ -1,4 +1,4 @@
-"""Small folders of generated images."""
+"""Small folders of generated images, and what is asked of datasets."""
 
 import gc
 
@@ -11,7 +11,7 @@ CLASSES = ('apple', 'Bike', 'cat')
 
 @pytest.fixture
 def write_image():
-    """Gives a function that writes an image of noise."""
+    """Returns a function that writes an image of noise."""
 
     def write(path, seed=0, size=(20, 16)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +44,35 @@ def make_domain(tmp_path, write_image):
 
 @pytest.fixture
 def two_domains(make_domain):
-    """Gives a root with 'Art' (4 a class) and 'Real World' (5 a class)."""
+    """Returns a root with 'Art' (4 a class) and 'Real World' (5 a class)."""
     make_domain('Art')
     return make_domain('Real World', dict.fromkeys(CLASSES, 5))
+
+
+@pytest.fixture
+def touch():
+    """Returns a function that makes empty files, and folders for them."""
+
+    def make(root, *names):
+        for name in names:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def rows():
+    """Returns a function: path below a folder, and label, of each sample."""
+
+    def find(dataset, folder=None):
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        start = len(str(folder or dataset.data_root).rstrip('/')) + 1
+        return [
+            (one['img_path'][start:], one.get('gt_label')) for one in infos
+        ]
+
+    return find
 
 
 @pytest.fixture(scope='session', autouse=True)

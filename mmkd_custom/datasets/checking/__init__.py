@@ -1,11 +1,6 @@
 """Data looked at before a run: reports, protocols, archives."""
 
-from .check import DatasetReport, check_domain_folder
-from .check_streams import StreamsReport, check_streams
+from .check import Report, check_domain_folder
+from .check_streams import check_streams
 
-__all__ = [
-    'DatasetReport',
-    'StreamsReport',
-    'check_domain_folder',
-    'check_streams',
-]
+__all__ = ['Report', 'check_domain_folder', 'check_streams']

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from ...errors import UserError
 from ...utils.class_names import plain_name
@@ -20,137 +20,115 @@ from ..domains import (
 from ..images import is_image_name, visible_files, visible_folders
 from .fingerprint import Fingerprint, fingerprint_all, same_images
 
-#: Kinds of duplicates: only the last does no harm.
-CONFLICT = 'label conflict'
-ACROSS = 'across domains'
-REPEATED = 'within a class'
-
-
-class Duplicate(NamedTuple):
-    """One image that several files hold.
-
-    Args:
-        kind (str): 'label conflict' if they are in different classes, else
-            'across domains' if in different domains, else 'within a class'.
-        paths (list[str]): The files, below the root.
-        sha256 (str): SHA-256 of their bytes.
-        size (tuple[int, int]): Width and height in pixels.
-    """
-
-    kind: str
-    paths: List[str]
-    sha256: str
-    size: Tuple[int, int]
-
-    def sentence(self) -> str:
-        """Says which files hold the same image."""
-        reason = {
-            CONFLICT: 'in different classes',
-            ACROSS: 'in different domains',
-            REPEATED: 'in one class',
-        }[self.kind]
-        first, *others = self.paths
-        return f'{first} is the same image as {", ".join(others)}, {reason}'
+#: What is said of an image that is there twice, by kind. The last two do no
+#: harm.
+REASONS = {
+    'label conflict': 'with different labels',
+    'across domains': 'in different domains',
+    'labelled and held out': 'labelled for training and tested on',
+    'within a class': 'in one class',
+    'repeated': 'which counts as often',
+}
+HARMLESS = ('within a class', 'repeated')
 
 
 @dataclass
-class DatasetReport:
-    """What :func:`check_domain_folder` found.
+class Report:
+    """What a check found.
 
     Args:
-        root (str): The folder that was checked.
-        counts (dict[str, dict[str, int]]): Images per domain and class.
+        name (str): The folder or config that was checked.
+        counts (dict): Images of each dataset, or of each of its classes.
+        faults (list[str]): What is wrong with the classes, a sentence each.
         unreadable (dict[str, str]): Path of every image that cannot be
             decoded to its end, with the reason.
-        empty_classes (list[str]): ``domain/class`` folders without images.
-        missing_classes (list[str]): ``domain/class`` folders that another
-            domain has.
-        empty_domains (list[str]): Domains without class folders.
-        ignored (list[str]): Files that training will not look at: no image,
-            or not in a class folder. They do no harm.
-        duplicates (list[Duplicate]): Images that several files hold. Within
-            one class they do no harm but to count twice.
+        duplicates (list[dict]): Images that are there more than once:
+            ``kind`` (of :data:`REASONS`), ``sha256``, ``size`` (width and
+            height in pixels), and the places as ``paths`` or ``samples``.
+        remarks (list[str]): What is worth knowing and does no harm.
+        details (dict): Further entries of :meth:`to_dict`.
     """
 
-    root: str
-    counts: Dict[str, Dict[str, int]] = field(default_factory=dict)
+    name: str
+    counts: Dict[str, Any] = field(default_factory=dict)
+    faults: List[str] = field(default_factory=list)
     unreadable: Dict[str, str] = field(default_factory=dict)
-    empty_classes: List[str] = field(default_factory=list)
-    missing_classes: List[str] = field(default_factory=list)
-    empty_domains: List[str] = field(default_factory=list)
-    ignored: List[str] = field(default_factory=list)
-    duplicates: List[Duplicate] = field(default_factory=list)
+    duplicates: List[dict] = field(default_factory=list)
+    remarks: List[str] = field(default_factory=list)
+    details: Dict[str, Any] = field(default_factory=dict)
+
+    def read(
+        self, files: Sequence[str], workers: Optional[int]
+    ) -> Dict[str, Fingerprint]:
+        """Reads all images, and notes which cannot be read."""
+        found = fingerprint_all(files, workers)
+        self.unreadable = {
+            path: image.error for path, image in found.items() if image.error
+        }
+        return found
+
+    def add_duplicate(
+        self, kind: str, image: Fingerprint, **places: List[str]
+    ) -> None:
+        """Notes that several places, given by one name, hold one image."""
+        found = dict(kind=kind, sha256=image.sha256, size=image.size)
+        self.duplicates.append(dict(found, **places))
 
     def problems(self) -> List[str]:
-        """Lists everything that training would trip over, a line each."""
-        return [
-            *(
-                f'domain {name!r} holds no class folder'
-                for name in self.empty_domains
-            ),
-            *(
-                f'class folder {name} is missing'
-                for name in self.missing_classes
-            ),
-            *(
-                f'class folder {name} holds no image'
-                for name in self.empty_classes
-            ),
-            *(
-                f'{path} cannot be read ({reason})'
-                for path, reason in self.unreadable.items()
-            ),
-            *(
-                duplicate.sentence()
-                for duplicate in self.duplicates
-                if duplicate.kind != REPEATED
-            ),
+        """Lists everything that spoils training or its result, a line each."""
+        unreadable = [
+            f'{path} cannot be read ({reason})'
+            for path, reason in self.unreadable.items()
         ]
+        return [*self.faults, *unreadable, *self._repeated(harmless=False)]
 
     def notes(self) -> List[str]:
         """Lists what is worth knowing and does no harm, a line each."""
-        return [
-            duplicate.sentence()
-            for duplicate in self.duplicates
-            if duplicate.kind == REPEATED
-        ]
+        return [*self.remarks, *self._repeated(harmless=True)]
 
     def summary(self) -> str:
-        """Describes what the folder holds, several lines of text."""
-        lines = [f'{self.root}: {len(self.counts)} domain(s)']
-        for domain, classes in self.counts.items():
+        """Describes what there is, several lines of text."""
+        lines = [f'{self.name}: {len(self.counts)} dataset(s)']
+        for name, count in self.counts.items():
+            classes = count if isinstance(count, dict) else {}
+            total = sum(classes.values()) if classes else count or 0
+            inside = f' in {len(classes)} classes' if classes else ''
+            lines.append(f'  {name}: {total} images{inside}')
+            lines += [f'    {n:>7} {label}' for label, n in classes.items()]
+        ignored = self.details.get('ignored', ())
+        if ignored:
+            more = ', ...' if len(ignored) > 3 else ''
             lines.append(
-                f'  {domain}: {sum(classes.values())} images in '
-                f'{len(classes)} classes'
-            )
-            lines += [
-                f'    {count:>7} {name}' for name, count in classes.items()
-            ]
-        if self.ignored:
-            listed = ', '.join(self.ignored[:3])
-            more = ', ...' if len(self.ignored) > 3 else ''
-            lines.append(
-                f'  ignored: {len(self.ignored)} other file(s) '
-                f'({listed}{more})'
+                f'  ignored: {len(ignored)} other file(s) '
+                f'({", ".join(ignored[:3])}{more})'
             )
         return '\n'.join(lines)
 
     def to_dict(self) -> dict:
-        """Gives the report as JSON-ready data."""
-        duplicates = [duplicate._asdict() for duplicate in self.duplicates]
+        """Returns the report as JSON-ready data."""
+        found = asdict(self)
+        details = found.pop('details')
         return dict(
-            asdict(self),
-            duplicates=duplicates,
-            problems=self.problems(),
-            notes=self.notes(),
+            found, **details, problems=self.problems(), notes=self.notes()
         )
+
+    def _repeated(self, harmless: bool) -> List[str]:
+        lines = []
+        for found in self.duplicates:
+            if (found['kind'] in HARMLESS) == harmless:
+                first, *others = found.get('paths') or found['samples']
+                lines.append(
+                    f'{first} is the same image as {", ".join(others)}, '
+                    f'{REASONS[found["kind"]]}'
+                )
+        return lines
 
 
 def check_domain_folder(
     root: PathLike,
     domains: Optional[Sequence[str]] = None,
     workers: Optional[int] = None,
-) -> DatasetReport:
+) -> Report:
     """Checks ``<root>/<domain>/<class>/`` folders and all of their images.
 
     Args:
@@ -161,38 +139,30 @@ def check_domain_folder(
             Defaults to None, which is the number of cores.
 
     Returns:
-        DatasetReport: What was found.
+        Report: What was found; its ``details`` list ``empty_domains``,
+        ``missing_classes``, ``empty_classes`` and ``ignored``, files that
+        training does not look at.
 
     Raises:
         UserError: If the root or a domain does not exist.
     """
     root = find_root(root)
-    names = domains or _domains(root)
-    if not names:
-        raise UserError(f'data_root: {root} holds no domain folder.')
-    report = DatasetReport(root=str(root))
+    folders = [find_domain(root, name) for name in domains or _domains(root)]
+    if not folders:
+        raise UserError(f'data_root: expected domains in {root}, got none.')
+    report = Report(str(root), details=dict(root=str(root), ignored=[]))
     images: Dict[str, _Place] = {}
-    named: Dict[str, Set[str]] = {}
-    for name in names:
-        folder = find_domain(root, name)
+    for folder in folders:
         images.update(_scan_domain(folder, report))
-        if not is_trunked(folder):
-            named[folder.name] = set(report.counts[folder.name])
-    everything = sorted(set().union(*named.values()))
-    report.missing_classes = [
-        f'{domain}/{name}'
-        for domain, classes in named.items()
-        if classes
-        for name in everything
-        if name not in classes
-    ]
-    found = fingerprint_all(list(images), workers)
-    report.unreadable = {
-        path: image.error
-        for path, image in found.items()
-        if image.error is not None
-    }
-    report.duplicates = _duplicates(root, images, found)
+    _check_classes(folders, report)
+    found = report.read(list(images), workers)
+    for image, paths in same_images(found):
+        places, classes = map(set, zip(*(images[path] for path in paths)))
+        kind = 'across domains' if len(places) > 1 else 'within a class'
+        if len(classes - {None}) > 1:
+            kind = 'label conflict'
+        below = [Path(path).relative_to(root).as_posix() for path in paths]
+        report.add_duplicate(kind, image, paths=below)
     return report
 
 
@@ -211,7 +181,7 @@ def _domains(root: Path) -> List[str]:
     return names
 
 
-def _scan_domain(folder: Path, report: DatasetReport) -> Dict[str, _Place]:
+def _scan_domain(folder: Path, report: Report) -> Dict[str, _Place]:
     base, trunked = class_root(folder), is_trunked(folder)
     counts = {plain_name(name): 0 for name in visible_folders(base)}
     images = {}
@@ -223,28 +193,34 @@ def _scan_domain(folder: Path, report: DatasetReport) -> Dict[str, _Place]:
             place = _Place(folder.name, None if trunked else name)
             images[str(base / path)] = place
         else:
-            report.ignored.append(f'{folder.name}/{path}')
+            report.details['ignored'].append(f'{folder.name}/{path}')
     report.counts[folder.name] = counts
-    report.empty_classes += [
-        f'{folder.name}/{name}' for name, count in counts.items() if not count
-    ]
-    if not counts:
-        report.empty_domains.append(folder.name)
     return images
 
 
-def _duplicates(
-    root: Path,
-    images: Dict[str, _Place],
-    fingerprints: Dict[str, Fingerprint],
-) -> List[Duplicate]:
-    duplicates = []
-    for found, paths in same_images(fingerprints):
-        below = [Path(path).relative_to(root).as_posix() for path in paths]
-        domains, classes = map(set, zip(*(images[path] for path in paths)))
-        if len(classes - {None}) > 1:
-            kind = CONFLICT
-        else:
-            kind = ACROSS if len(domains) > 1 else REPEATED
-        duplicates.append(Duplicate(kind, below, found.sha256, found.size))
-    return duplicates
+def _check_classes(folders: Sequence[Path], report: Report) -> None:
+    counts = report.counts
+    trunks = [folder.name for folder in folders if is_trunked(folder)]
+    named = [name for name in counts if counts[name] and name not in trunks]
+    everything = sorted({label for name in named for label in counts[name]})
+    empty = [name for name in counts if not counts[name]]
+    missing = [
+        f'{name}/{label}'
+        for name in named
+        for label in everything
+        if label not in counts[name]
+    ]
+    without = [
+        f'{name}/{label}'
+        for name in counts
+        for label, count in counts[name].items()
+        if not count
+    ]
+    report.details.update(
+        empty_domains=empty, missing_classes=missing, empty_classes=without
+    )
+    report.faults = [
+        *(f'domain {name!r} holds no class folder' for name in empty),
+        *(f'class folder {name} is missing' for name in missing),
+        *(f'class folder {name} holds no image' for name in without),
+    ]

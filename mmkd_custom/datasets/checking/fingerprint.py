@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import (
-    Dict,
-    Hashable,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-)
+from typing import Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 
-import mmcv
 import numpy as np
-from PIL import Image
 
 from ...errors import UserError
 from ...utils.progress import progress_bar
-from ..images import COMMON_FORMATS
+from ..images import decode
 
 #: Files that are handed to a process at once.
 CHUNK = 32
-
-Key = TypeVar('Key', bound=Hashable)
 
 
 class Fingerprint(NamedTuple):
@@ -42,7 +28,7 @@ class Fingerprint(NamedTuple):
         size (tuple[int, int], optional): Width and height in pixels; None if
             it cannot be decoded.
         error (str, optional): Why it cannot be decoded to its end. Defaults to
-            None, which says that it can.
+            None, for one that can.
     """
 
     sha256: str
@@ -51,46 +37,18 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(path: str) -> Fingerprint:
-    """Reads an image file once, decodes all of it and hashes its bytes.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        Fingerprint: What it holds.
-    """
+    """Reads an image file once, decodes all of it and hashes its bytes."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         return Fingerprint('', None, f'{type(error).__name__}: {error}')
-    sha256 = hashlib.sha256(content).hexdigest()
-    # Decoders raise nearly any exception on damaged input.
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            kind, size = image.format, image.size
-    except Exception as error:
-        # Pillow names the buffer, at an address that says nothing.
-        reason = str(error).split(' <_io.BytesIO', 1)[0]
-        return Fingerprint(sha256, None, f'{type(error).__name__}: {reason}')
-    if kind not in COMMON_FORMATS and not _opencv_decodes(content):
-        reason = f'OpenCV cannot decode the format {kind}'
-        return Fingerprint(sha256, None, reason)
-    return Fingerprint(sha256, size)
+    return Fingerprint(hashlib.sha256(content).hexdigest(), *decode(content))
 
 
 def fingerprint_pixels(image: np.ndarray) -> Fingerprint:
-    """Hashes an image that lies in memory.
-
-    Args:
-        image (np.ndarray): (H, W) or (H, W, C).
-
-    Returns:
-        Fingerprint: Of its shape, dtype and pixels.
-    """
-    image = np.ascontiguousarray(image)
+    """Hashes shape, dtype and pixels of an image (H, W, ...) in memory."""
     hashed = hashlib.sha256(f'{image.dtype} {image.shape}\n'.encode())
-    hashed.update(image.tobytes())
+    hashed.update(np.ascontiguousarray(image).tobytes())
     return Fingerprint(hashed.hexdigest(), (image.shape[1], image.shape[0]))
 
 
@@ -113,7 +71,7 @@ def fingerprint_all(
     if workers is None:
         workers = os.cpu_count() or 1
     if workers < 1:
-        raise UserError(f'--workers {workers}: a whole number >= 1 is wanted.')
+        raise UserError(f'--workers: expected a number >= 1, got {workers}.')
     paths = list(dict.fromkeys(paths))
     with progress_bar() as bar, ExitStack() as stack:
         if workers == 1:
@@ -126,13 +84,12 @@ def fingerprint_all(
 
 
 def same_images(
-    fingerprints: Dict[Key, Fingerprint],
-) -> List[Tuple[Fingerprint, List[Key]]]:
+    fingerprints: Dict[Hashable, Fingerprint],
+) -> List[Tuple[Fingerprint, List[Hashable]]]:
     """Finds images that are there more than once.
 
-    The same are those of equal SHA-256 and equal decoded size. An image that
-    was stored anew, at another quality or size, is another one. What cannot
-    be decoded is left out.
+    An image that was stored anew, at another quality or size, is another
+    one. What cannot be decoded is left out.
 
     Args:
         fingerprints (dict): What names an image to what it holds.
@@ -141,15 +98,8 @@ def same_images(
         list[tuple[Fingerprint, list]]: Each image that several names hold,
         with these, in the order given.
     """
-    groups: Dict[Fingerprint, List[Key]] = {}
+    groups: Dict[Fingerprint, List[Hashable]] = {}
     for key, found in fingerprints.items():
         if found.error is None:
             groups.setdefault(found, []).append(key)
     return [(found, keys) for found, keys in groups.items() if len(keys) > 1]
-
-
-def _opencv_decodes(content: bytes) -> bool:
-    try:
-        return mmcv.imfrombytes(content, backend='cv2') is not None
-    except Exception:
-        return False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 from rich.markup import escape
@@ -13,13 +14,14 @@ from rich.table import Table
 
 from ...errors import UserError
 from ...utils.files import write_atomic
-from ..domains import plain_spelling
+from ..cifar import CIFAR
+from ..domain_folder import DomainFolder
+from ..domain_list import DomainList
+from ..domains import domain_classes, find_domain, plain_spelling
+from ..imagenet import ImageNetSubset
 from ..subset import split_digest
 from .archives import find_archives, unpack
-from .protocol_parts import protocol_parts
 from .protocols import Protocol, find_protocol
-
-_DRAWS = ('labels_per_class', 'fraction', 'ann_file')
 
 
 @dataclass
@@ -65,15 +67,17 @@ class Preparation:
         table = Table('class', title=escape(title))
         for part in self.parts:
             table.add_column(escape(part.name), justify='right')
-        classes = {name: None for part in self.parts for name in part.counts}
-        for name in classes:
-            table.add_row(
-                escape(name), *(_cell(part, name) for part in self.parts)
-            )
+        for name in {name: 0 for part in self.parts for name in part.counts}:
+            cells = []
+            for part in self.parts:
+                total, kept = part.counts.get(name, '-'), part.kept.get(name)
+                some = kept not in (total, None)
+                cells.append(f'{kept} of {total}' if some else str(total))
+            table.add_row(escape(name), *cells)
         return table
 
     def lines(self) -> List[str]:
-        """Says in a line each what every part holds and the digests."""
+        """Lists what every part holds and its digest, a line each."""
         lines = []
         for part in self.parts:
             total, kept = sum(part.counts.values()), sum(part.kept.values())
@@ -82,11 +86,10 @@ class Preparation:
                 f'{part.name}: {total} images in {len(part.counts)} '
                 f'classes{some}; SHA-256 {part.sha256}'
             )
-        lines.append(f'reported: {self.protocol.metric}')
-        return lines + self.notes
+        return [*lines, f'reported: {self.protocol.metric}', *self.notes]
 
     def where_from(self) -> str:
-        """Says what belongs where and where to get it."""
+        """Returns half a sentence on what belongs where and its source."""
         return (
             f'put {self.protocol.layout} into {self.root}; the official page '
             f'of {self.protocol.title} is {self.protocol.page}'
@@ -98,12 +101,10 @@ def prepare(
     data_root: Optional[str] = None,
     *,
     domain: Optional[str] = None,
-    labels_per_class: Optional[int] = None,
-    fraction: Optional[float] = None,
-    seed: int = 0,
-    ann_file: Optional[str] = None,
     unpack_archives: bool = False,
     out: Optional[str] = None,
+    ann_file: Optional[str] = None,
+    **draw: Any,
 ) -> Preparation:
     """Checks a protocol's data, counts it and computes the split's digest.
 
@@ -113,19 +114,16 @@ def prepare(
             None, which is ``$DATA_ROOT``, else where the configs look.
         domain (str, optional): Only this domain; with commas between, several
             as one dataset. Defaults to None, which is each domain.
-        labels_per_class (int, optional): Labels to draw of every class.
-            Defaults to None.
-        fraction (float, optional): Share to draw of every class, in (0, 1].
-            Defaults to None.
-        seed (int): Seed of the draw. Defaults to 0.
-        ann_file (str, optional): ImageNet's list of the labelled images.
-            Defaults to None.
         unpack_archives (bool): Whether to unpack archives that lie in or
             beside the folder if something is missing; those of CIFAR and
             ImageNet never are. Defaults to False.
         out (str, optional): A folder to write each labelled split to, as a
             list that ``DomainList`` reads with the ``data_root`` that a note
             names (CIFAR: ``index label`` a line). Defaults to None.
+        ann_file (str, optional): ImageNet's list of the labelled images.
+            Defaults to None.
+        **draw: ``labels_per_class``, ``fraction`` and ``seed`` of
+            :class:`LabelledDataset`.
 
     Returns:
         Preparation: What is there and what is missing.
@@ -141,15 +139,12 @@ def prepare(
         raise UserError(f'--domain: {protocol.title} has no domains.')
     if ann_file and protocol.dataset != 'ImageNetSubset':
         raise UserError(
-            f'--list: {ann_file!r} is a list of ImageNet images, but NAME is '
+            f'--list: expected NAME imagenet for {ann_file!r}, got '
             f'{protocol.name}.'
         )
-    options = dict(
-        labels_per_class=labels_per_class, fraction=fraction, seed=seed
-    )
     if ann_file:
-        options['ann_file'] = ann_file
-    _scan(found, domain, options, out)
+        draw['ann_file'] = ann_file
+    _scan(found, domain, draw, out)
     archives = find_archives(
         found.root, (protocol.name, protocol.title, found.root.name)
     )
@@ -177,47 +172,89 @@ def prepare(
         names = unpack(archive, found.root)
         if names:
             found.notes.append(f'unpacked {archive}: {", ".join(names)}')
-    _scan(found, domain, options, out)
+    _scan(found, domain, draw, out)
     return found
 
 
 def _scan(
-    found: Preparation,
-    domain: Optional[str],
-    options: Dict[str, Any],
-    out: Optional[str],
+    found: Preparation, domain: Optional[str], draw: dict, out: Optional[str]
 ) -> None:
+    protocol = found.protocol
     if not found.root.is_dir():
-        found.problems.append(f'{found.root} is no existing folder')
+        found.problems.append(f'{found.root} is not an existing folder')
         return
-    for name, labelled, build in protocol_parts(
-        found.protocol, str(found.root), domain
-    ):
+    for name, labelled, build in _plans(protocol, str(found.root), domain):
         try:
-            part = _count(name, build, options if labelled else {}, found, out)
+            part = _count(name, build, draw if labelled else None, found, out)
         except UserError as error:
             found.problems.append(f'{name}: {str(error).rstrip(".")}')
             continue
         found.parts.append(part)
-        if len(part.counts) != found.protocol.num_classes:
+        if len(part.counts) != protocol.num_classes:
             found.problems.append(
                 f'{name} holds {len(part.counts)} classes, but '
-                f'{found.protocol.title} has {found.protocol.num_classes}'
+                f'{protocol.title} has {protocol.num_classes}'
             )
+
+
+def _plans(
+    protocol: Protocol, root: str, domain: Optional[str]
+) -> Iterator[Tuple[str, bool, Callable[..., Any]]]:
+    """Yields each part's name, whether labels are drawn from it, its maker.
+
+    Domains are held against the first one that is in place. Those that may
+    be missing are left out if they are.
+    """
+    if protocol.dataset in ('CIFAR', 'ImageNetSubset'):
+        kind: Callable[..., Any] = ImageNetSubset
+        if protocol.dataset == 'CIFAR':
+            kind = partial(CIFAR, name=protocol.name)
+        for split in protocol.parts:
+            yield split, split == 'train', partial(kind, root, split=split)
+        return
+    listed = protocol.dataset == 'DomainList'
+    look = partial(DomainList, lazy_init=True) if listed else domain_classes
+    first = None
+    for name in protocol.parts:
+        if first is None and _can(look, root, domain=name):
+            first = name
+    for name in [domain] if domain else protocol.parts:
+        if listed:
+            build = partial(DomainList, root, domain=name, classes_from=first)
+            yield f'{name} train', True, build
+            test = partial(build, split='test', test_mode=True)
+            yield f'{name} test', False, test
+        elif (
+            domain
+            or name not in protocol.optional
+            or _can(find_domain, root, name)
+        ):
+            build = partial(DomainFolder, root, name, classes_from=first)
+            yield name, True, build
+
+
+def _can(function: Callable, *args: Any, **kwargs: Any) -> bool:
+    """Whether a call ends without a UserError."""
+    try:
+        function(*args, **kwargs)
+    except UserError:
+        return False
+    return True
 
 
 def _count(
     name: str,
     build: Callable[..., Any],
-    options: Dict[str, Any],
+    draw: Optional[dict],
     found: Preparation,
     out: Optional[str],
 ) -> Part:
     whole = split = build()
-    if any(options.get(key) is not None for key in _DRAWS):
-        split = build(**options)
+    given = {key for key, value in (draw or {}).items() if value is not None}
+    if given - {'seed'}:
+        split = build(**draw)
     sha256 = split_digest(split)
-    if out and options:
+    if out and draw is not None:
         path = Path(out).expanduser() / f'{plain_spelling(name)}.txt'
         _write_list(path, split, f'{found.protocol.name}, {name}, {sha256}')
         note = f'written {path}'
@@ -251,10 +288,3 @@ def _write_list(path: Path, dataset: Any, title: str) -> None:
         raise UserError(
             f'--out: {path} cannot be written ({error}).'
         ) from error
-
-
-def _cell(part: Part, name: str) -> str:
-    total, kept = part.counts.get(name), part.kept.get(name)
-    if total is None:
-        return '-'
-    return str(total) if kept == total else f'{kept} of {total}'

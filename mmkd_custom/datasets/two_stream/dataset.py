@@ -20,8 +20,7 @@ from torch.utils.data import Dataset
 from ...errors import UserError, nearest
 from ...registry import DATASETS
 from ...stages import LABELLED, SYNTHETIC, UNLABELLED
-from ..samples_digest import samples_digest
-from ..subset import split_digest
+from ..subset import samples_digest, split_digest
 from ..wrappers import innermost
 from .keys import STUDENT, TEACHER, SampleKey
 from .streams import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_custom.datasets.domain_folder import DomainFolder, find_domain
+from mmkd_custom.datasets import DomainFolder, find_domain
 from mmkd_custom.datasets.image_folder import ImageFolder
 from mmkd_custom.datasets.two_stream import SampleKey, TwoStreamDataset
 from mmkd_custom.datasets.two_stream.views import seeded_rng

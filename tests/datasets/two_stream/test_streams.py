@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmkd_custom.datasets.domain_folder import DomainFolder, find_domain
+from mmkd_custom.datasets import DomainFolder, find_domain
 from mmkd_custom.datasets.domain_list import DomainList
 from mmkd_custom.datasets.two_stream import TwoStreamDataset
 from mmkd_custom.datasets.two_stream.streams import (
