@@ -7,9 +7,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.config import load_config, prepare, read_config
 from mmkd_custom.engine.launch import train
-from mmkd_custom.engine.read_config import read_config
 from mmkd_custom.errors import UserError
 from mmkd_custom.fitting.config import inner_teacher
 from mmkd_custom.registry import MODELS
