@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
@@ -113,6 +115,7 @@ class CachedTeacher(FrozenTeacher):
         self.store: Optional[FeatureStore] = None
         self._fetch: Optional[Fetch] = None
         self._view = TEACHER
+        self._warned = False
 
     def __getattr__(self, name: str) -> Any:
         # Whatever else the other teacher has, such as the names of its
@@ -223,8 +226,8 @@ class CachedTeacher(FrozenTeacher):
             batch (Batch): Its samples have ``sample_idx`` and ``view`` in
                 their metainfo; images of what is missing are made anew if it
                 has none.
-            wants (Sequence[str]): Names out of ``offers``. What is not kept
-                is not read: the other teacher is asked.
+            wants (Sequence[str]): Names out of ``offers``. If some is not
+                kept, or no cache is open, the other teacher is asked.
             view (str, optional): Which images. Of any but those for teachers
                 nothing is kept. Defaults to None.
 
@@ -233,15 +236,19 @@ class CachedTeacher(FrozenTeacher):
             device.
 
         Raises:
-            UserError: If no cache is open, or the samples are not of a
-                TwoStreamDataset with its number of views.
+            UserError: If the samples are not of a TwoStreamDataset with its
+                number of views.
         """
         if view not in (None, TEACHER):
             return super().ask(batch, wants, view)
-        if self.store is None:
-            raise UserError(
-                'teacher: its cache is not open; add '
-                "dict(type='mmkd_custom.TeacherCacheHook') to custom_hooks."
+        if self.store is None and not self._warned:
+            self._warned = True
+            print_log(
+                'CachedTeacher: its cache is not open, so it computes all; '
+                "add dict(type='mmkd_custom.TeacherCacheHook') to "
+                'custom_hooks.',
+                logger='current',
+                level=logging.WARNING,
             )
         if not self._keeps(wants):
             return super().ask(batch, wants, view)

@@ -17,7 +17,7 @@ from ..datasets.two_stream.views import derive_seed
 from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError
 from ..models.batch import hard_labels
-from ..models.distillers.parts import build_preprocessor
+from ..models.distillers.building import build_preprocessor
 from ..models.teachers.base import FrozenTeacher
 
 

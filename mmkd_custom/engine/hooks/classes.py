@@ -158,16 +158,15 @@ def _check_evaluation(runner: Runner, name: str, dataset: Any) -> None:
 
 def _check_teacher(model: Any, dataset: Any) -> None:
     classes = _classes(dataset)
-    if (
-        not isinstance(model, BaseDistiller)
-        or LOGITS not in model.teacher_wants
-        or classes is None
-    ):
+    if not isinstance(model, BaseDistiller) or classes is None:
         return
-    check_teacher(model.teacher, classes)
     known = list(dataset.metainfo.get('class_names') or prompt_names(classes))
-    members = getattr(model.teacher, 'teachers', ())
-    for teacher in (model.teacher, *members):
+    compared = []
+    for name, teacher in model.teachers.items():
+        if LOGITS in model.asked(name):
+            check_teacher(teacher, classes)
+            compared += [teacher, *getattr(teacher, 'teachers', ())]
+    for teacher in compared:
         # Prompts may name a class otherwise: only their order can be told.
         names = prompt_names(getattr(teacher, 'class_names', None) or ())
         for number, name in enumerate(names):
