@@ -103,14 +103,7 @@ class CachedTeacher(FrozenTeacher):
         self.cache_dir = cache_dir
         self.cache_dtype = cache_dtype
         self.outputs = None if outputs is None else tuple(outputs)
-        for name in (
-            'name',
-            'weights',
-            'feature_dim',
-            'num_classes',
-            'offers',
-            'dims',
-        ):
+        for name in 'name weights feature_dim num_classes offers dims'.split():
             setattr(self, name, getattr(inner, name))
         self.store: Optional[FeatureStore] = None
         self._fetch: Optional[Fetch] = None
@@ -129,15 +122,7 @@ class CachedTeacher(FrozenTeacher):
             return getattr(inner, name)
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Asks the other teacher.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W), normalised for it.
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            Outputs: What it says.
-        """
+        """Asks the other teacher about images (N, 3, H, W)."""
         return self.teacher(inputs, wants)
 
     @property
@@ -159,16 +144,10 @@ class CachedTeacher(FrozenTeacher):
         return self.teacher.digest()
 
     def kept(self, wants: Sequence[str]) -> Tuple[str, ...]:
-        """Returns what the cache of a distiller keeps.
-
-        Args:
-            wants (Sequence[str]): What the distiller asks for.
-
-        Returns:
-            tuple[str]: In the order of ``offers``.
+        """Returns what is kept for a distiller that asks for ``wants``.
 
         Raises:
-            UserError: If ``outputs`` leaves it out, or the teacher does not
+            UserError: If ``outputs`` leaves some out, or the teacher does not
                 offer it.
         """
         kept = tuple(wants if self.outputs is None else self.outputs)
@@ -192,24 +171,15 @@ class CachedTeacher(FrozenTeacher):
         """Takes a cache into use.
 
         Args:
-            store (FeatureStore): Its outputs are those that are kept.
+            store (FeatureStore): The open cache.
             fetch (Callable): Makes images again for an entry that turns out
                 to be damaged, in a batch that came without them.
-            view (str): Name of the images that the entries are said of.
-                Defaults to 'teacher'.
+            view (str): The images that it is about. Defaults to 'teacher'.
         """
         self.store, self._fetch, self._view = store, fetch, view
 
     def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
-        """Whether all that is wanted of some samples is there.
-
-        Args:
-            keys (Tensor): Sample and view number of each (B, 2).
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            bool: Whether no image is needed.
-        """
+        """Whether all that is wanted of samples and views (B, 2) is there."""
         return self._keeps(wants) and bool(
             self.store.present(*keys.unbind(1)).all()
         )

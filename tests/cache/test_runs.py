@@ -95,9 +95,9 @@ def test_images_are_made_for_whom_they_are_needed(small_runner, own):
     label, both = {'data_samples'}, {'data_samples', 'inputs'}
     # Five batches of two labelled images are one view of nine and a bit. The
     # cache holds all four once both stages have been through them.
-    for epoch in (0, 1):
-        first = both | {'teacher'} if own else both
-        assert first in keys[epoch]
+    teacher = {'teacher'} if own else {'inputs'}
+    assert keys[0] == {frozenset(label | teacher)}
+    assert both | teacher in keys[1]
     assert keys[8] == {frozenset(label)} and keys[9] == {frozenset(both)}
     assert set(student) == {1, 3, 5, 7, 9}
 
