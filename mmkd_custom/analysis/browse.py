@@ -25,7 +25,7 @@ from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.two_stream.views import seeded_rng
 from ..engine.config_data import config_scope, training_data
 from ..errors import UserError
-from ..models.distillers.parts import build_preprocessor
+from ..models.distillers.building import build_preprocessor
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.base import build_wrapped
 from ..stages import LABELLED, STREAMS

@@ -23,6 +23,8 @@ CHECKSUMS_FILE = 'checksums.u32'
 DTYPES = {'float16': np.float16, 'float32': np.float32}
 _SUFFIXES = {'float16': 'f16', 'float32': 'f32'}
 
+Shapes = Mapping[str, Sequence[int]]
+
 
 def check_dtype(dtype: str) -> None:
     """Refuses a dtype that a store cannot have."""
@@ -34,20 +36,12 @@ def check_dtype(dtype: str) -> None:
 
 
 def file_name(output: str, dtype: str) -> str:
-    """Names the file of one output, such as ``feature.f16``."""
+    """Returns the name of the file of one output, such as ``feature.f16``."""
     return f'{output}.{_SUFFIXES[dtype]}'
 
 
-def entry_bytes(shapes: Mapping[str, Sequence[int]], dtype: str) -> int:
-    """Computes what one entry takes on disk.
-
-    Args:
-        shapes (Mapping[str, tuple[int]]): Shape of one entry of each output.
-        dtype (str): 'float16' or 'float32'.
-
-    Returns:
-        int: Bytes, its checksum included.
-    """
+def entry_bytes(shapes: Shapes, dtype: str) -> int:
+    """Returns the bytes of one entry on disk, its checksum included."""
     numbers = sum(math.prod(shape) for shape in shapes.values())
     return numbers * np.dtype(DTYPES[dtype]).itemsize + 4
 
@@ -56,7 +50,7 @@ def create(
     folder: Path,
     manifest: Mapping[str, Any],
     entries: int,
-    shapes: Mapping[str, Sequence[int]],
+    shapes: Shapes,
     dtype: str,
 ) -> bool:
     """Makes the files beside their place, then moves them there.
@@ -65,7 +59,7 @@ def create(
     meet a write to memory, which would kill the process.
 
     Args:
-        folder (Path): Where they are wanted.
+        folder (Path): Their place.
         manifest (Mapping[str, Any]): Content of the manifest.
         entries (int): Number of entries.
         shapes (Mapping[str, tuple[int]]): Shape of one entry of each output.
@@ -79,18 +73,20 @@ def create(
         UserError: If the folder holds something else, the disk is too small,
             or nothing can be written there.
     """
-    parent = folder.parent
+    there = folder / MANIFEST_FILE
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists() and any(folder.iterdir()):
-            if (folder / MANIFEST_FILE).is_file():
+            if there.is_file():
                 return False
             raise UserError(
                 f'cache {folder}: expected an empty folder or one with a '
                 f'{MANIFEST_FILE}, got other files; give a new folder.'
             )
-        _check_space(folder, entries * entry_bytes(shapes, dtype))
-        making = Path(tempfile.mkdtemp(dir=parent, prefix=_beside(folder)))
+        # How the names of caches in the making begin.
+        beside = f'.{folder.name}.making.'
+        _check_space(folder, entries * entry_bytes(shapes, dtype), beside)
+        making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=beside))
         try:
             os.chmod(making, 0o777 & ~umask())
             for name, shape in shapes.items():
@@ -105,7 +101,7 @@ def create(
             return True
         except OSError:
             # Another process was quicker, and its store is as good.
-            if (folder / MANIFEST_FILE).is_file():
+            if there.is_file():
                 return False
             raise
         finally:
@@ -168,22 +164,16 @@ def holds_entries(folder: Path) -> bool:
     return bool(np.memmap(path, np.uint8, 'r').any())
 
 
-def _check_space(folder: Path, wanted: int) -> None:
+def _check_space(folder: Path, wanted: int, beside: str) -> None:
     free = shutil.disk_usage(folder.parent).free
     if wanted > free:
-        made = folder.parent.glob(f'{_beside(folder)}*')
-        left = ', '.join(sorted(path.name for path in made))
+        made = sorted(path.name for path in folder.parent.glob(f'{beside}*'))
         raise UserError(
             f'cache {folder}: expected {wanted / 1e9:.2f} GB of free disk, '
             f'got {free / 1e9:.2f}; lower num_views, take fewer outputs or '
-            'another cache_dir'
-            + (f', or delete what a killed run left: {left}.' if left else '.')
+            'another cache_dir, or delete what killed runs left '
+            f'({", ".join(made) or "nothing here"}).'
         )
-
-
-def _beside(folder: Path) -> str:
-    """Returns how the name of a cache in the making begins."""
-    return f'.{folder.name}.making.'
 
 
 def _reserve(path: Path, size: int) -> None:

@@ -144,8 +144,7 @@ def verify_cache(
         dict[str, Any]: ``verified``: how many were compared;
         ``largest_error``: the largest difference found in one, relative to
         its largest value; ``tolerance``; ``damaged``: how many of those drawn
-        do not have their checksum. A damaged one counts as missing: it is
-        computed anew when it is wanted.
+        do not have their checksum, and are computed anew when wanted.
 
     Raises:
         UserError: If an entry differs by more than the tolerance; names the

@@ -47,10 +47,9 @@ def cache_manifest(
 ) -> Dict[str, Any]:
     """Describes what a teacher's outputs by (sample, view) depend on.
 
-    The teacher's weights, options and layers, how it and the student prepare
-    images, the pipelines that make them, which images there are in which
-    order, and the seed of the views. Options are those of the config, as the
-    user wrote them.
+    Weights, options and layers, how it and the student prepare images, the
+    pipelines that make them, which images there are, and the seed of the
+    views. Options are those of the config, as the user wrote them.
 
     Args:
         config (Config): Of the run.
@@ -83,7 +82,7 @@ def cache_manifest(
         'teacher': teacher.name,
         'teacher_sha256': teacher.digest(),
         'teacher_config': _plain(
-            option, _without(_config_at(config, option), _NO_MATTER)
+            option, _config_at(config, option), _NO_MATTER
         ),
         'teacher_layers': hashlib.sha256(layers.encode()).hexdigest(),
         'teacher_input': input_summary(teacher),
@@ -166,27 +165,19 @@ def _config_at(config: Config, option: str) -> dict:
     return found
 
 
-def _without(value: Any, names: Tuple[str, ...]) -> Any:
-    if isinstance(value, dict):
-        return {
-            k: _without(v, names) for k, v in value.items() if k not in names
-        }
-    if isinstance(value, (list, tuple)):
-        return [_without(item, names) for item in value]
-    return value
-
-
-def _plain(option: str, value: Any) -> Any:
-    """Returns what a config holds as JSON holds it."""
+def _plain(option: str, value: Any, drop: Tuple[str, ...] = ()) -> Any:
+    """Returns what a config holds as JSON holds it, without some options."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):
         return {
-            str(name): _plain(f'{option}.{name}', item)
+            str(name): _plain(f'{option}.{name}', item, drop)
             for name, item in value.items()
+            if name not in drop
         }
     if isinstance(value, (list, tuple)):
-        return [_plain(f'{option}.{i}', item) for i, item in enumerate(value)]
+        steps = enumerate(value)
+        return [_plain(f'{option}.{i}', item, drop) for i, item in steps]
     if hasattr(value, 'tolist'):
         # Arrays, tensors and their numbers.
         return value.tolist()
@@ -202,16 +193,13 @@ def _pipelines(config: Config, dataset: TwoStreamDataset) -> Dict[str, Any]:
     """Returns the configs of the pipelines that make what teachers see."""
     option = 'train_dataloader.dataset'
     if TEACHER in dataset.pipelines:
-        steps = _config_at(config, f'{option}.pipelines')[TEACHER]
-        return {TEACHER: _plain(f'{option}.pipelines.{TEACHER}', steps)}
+        option = f'{option}.pipelines'
+        return {TEACHER: _plain(option, _config_at(config, option)[TEACHER])}
     found = {}
     for name in STREAMS:
         if getattr(dataset, name) is not None:
             at = f'{option}.{name}'
-            steps = [
-                _plain(f'{at}.pipeline', one)
-                for one in _innermost(_config_at(config, at))
-            ]
+            steps = _plain(at, list(_innermost(_config_at(config, at))))
             found[name] = steps if len(steps) > 1 else steps[0]
     return found
 

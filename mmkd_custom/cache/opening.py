@@ -51,13 +51,14 @@ class TeacherCacheHook(Hook):
             return
         model = unwrapped(runner)
         batches = runner.train_dataloader.batch_sampler
+        asked = {name: model.asked(name) for name in model.teachers}
 
         def mark(keys: List[SampleKey]) -> List[SampleKey]:
             pairs = torch.tensor([key[:2] for key in keys])
             recalled = [
                 name
                 for name, teacher in model.teachers.items()
-                if teacher.holds(pairs, model.asked(name))
+                if teacher.holds(pairs, asked[name])
             ]
             # Of the epoch that the sampler draws, which may be ahead.
             stage = model.schedule(batches.sampler.epoch).name
@@ -69,7 +70,8 @@ class TeacherCacheHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Has what was computed written to disk."""
         for teacher in cached_teachers(runner).values():
-            teacher.store.flush()
+            if teacher.store is not None:
+                teacher.store.flush()
 
 
 def open_caches(runner: Runner) -> Dict[str, CachedTeacher]:
@@ -83,18 +85,21 @@ def open_caches(runner: Runner) -> Dict[str, CachedTeacher]:
 
     Returns:
         dict[str, CachedTeacher]: Those of the model's teachers that are
-        cached, by name.
+        cached and asked in their own view, by name.
 
     Raises:
         UserError: If views are not fixed, a cache is one of something else,
             damaged or cannot be made, or it lacks entries where none can be
             written.
     """
-    found = cached_teachers(runner)
-    for name, teacher in found.items():
+    opened = {}
+    for name, teacher in cached_teachers(runner).items():
         model = distiller_of(runner, 'CachedTeacher')
-        _open(runner, model, name, teacher)
-    return found
+        kept = teacher.kept(model.asked(name))
+        if kept:
+            _open(runner, model, name, teacher, kept)
+            opened[name] = teacher
+    return opened
 
 
 def cached_teachers(runner: Runner) -> Dict[str, CachedTeacher]:
@@ -119,19 +124,21 @@ def cached_teachers(runner: Runner) -> Dict[str, CachedTeacher]:
 
 
 def _open(
-    runner: Runner, model: BaseDistiller, name: str, teacher: CachedTeacher
+    runner: Runner,
+    model: BaseDistiller,
+    name: str,
+    teacher: CachedTeacher,
+    kept: Tuple[str, ...],
 ) -> None:
     dataset = runner.train_dataloader.dataset
     sampler = getattr(runner.train_dataloader.batch_sampler, 'sampler', None)
     views = getattr(sampler, 'num_views', None)
     if views is None:
         raise UserError(
-            'CachedTeacher: expected a fixed number of views, of which the '
-            "teacher's outputs can be kept, got none; set "
-            'train_dataloader.sampler.num_views of a TwoStreamSampler, or '
-            'take the teacher out of its CachedTeacher.'
+            'CachedTeacher: expected train_dataloader.sampler.num_views of a '
+            'TwoStreamSampler, because the outputs of a fixed number of views '
+            'can be kept, got None.'
         )
-    kept = teacher.kept(model.asked(name))
     suffix = '' if name == TEACHER else f'_{name}'
     folder = teacher.cache_dir or Path(
         runner.work_dir, f'{CACHE_FOLDER}{suffix}'
@@ -194,7 +201,7 @@ def together(action: Callable[[], Any]) -> Any:
         Any: What it returned on this rank.
 
     Raises:
-        UserError: If it raised one on any rank: that of the first.
+        UserError: The first that it raised on any rank.
         RuntimeError: If it raised anything else on another rank.
     """
     result = failure = None
@@ -218,17 +225,13 @@ def together(action: Callable[[], Any]) -> Any:
 
 
 def by_rank_0(action: Callable[[], Any]) -> Any:
-    """Does something on rank 0 alone; what goes wrong there, goes on all.
+    """Does something on rank 0 alone, see :func:`together`.
 
     Args:
         action (Callable): Without collective calls.
 
     Returns:
         Any: What it returned there, on every rank.
-
-    Raises:
-        UserError: As :func:`together`.
-        RuntimeError: Likewise.
     """
     results = [together(lambda: action() if is_main_process() else None)]
     broadcast_object_list(results)

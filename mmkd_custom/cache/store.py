@@ -115,15 +115,7 @@ class FeatureStore:
     def present(
         self, samples: torch.Tensor, views: torch.Tensor
     ) -> torch.Tensor:
-        """Whether entries are there, without reading them.
-
-        Args:
-            samples (Tensor): (B,) long.
-            views (Tensor): (B,) long.
-
-        Returns:
-            Tensor: (B,) bool.
-        """
+        """Whether entries (B,) are there, (B,) bool, without reading them."""
         found = self._checksums[samples.numpy(), views.numpy()] != 0
         return torch.from_numpy(np.asarray(found))
 
@@ -133,11 +125,7 @@ class FeatureStore:
         return entries - int(np.count_nonzero(self._checksums))
 
     def missing(self) -> np.ndarray:
-        """Returns the entries that are not there.
-
-        Returns:
-            np.ndarray: (M, 2) sample and view, views outermost.
-        """
+        """Returns sample and view of entries that are not there, (M, 2)."""
         view, sample = np.nonzero(np.asarray(self._checksums).T == 0)
         return np.stack([sample, view], 1)
 

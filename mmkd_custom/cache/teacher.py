@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
@@ -101,18 +103,12 @@ class CachedTeacher(FrozenTeacher):
         self.cache_dir = cache_dir
         self.cache_dtype = cache_dtype
         self.outputs = None if outputs is None else tuple(outputs)
-        for name in (
-            'name',
-            'weights',
-            'feature_dim',
-            'num_classes',
-            'offers',
-            'dims',
-        ):
+        for name in 'name weights feature_dim num_classes offers dims'.split():
             setattr(self, name, getattr(inner, name))
         self.store: Optional[FeatureStore] = None
         self._fetch: Optional[Fetch] = None
         self._view = TEACHER
+        self._warned = False
 
     def __getattr__(self, name: str) -> Any:
         # Whatever else the other teacher has, such as the names of its
@@ -126,15 +122,7 @@ class CachedTeacher(FrozenTeacher):
             return getattr(inner, name)
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Asks the other teacher.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W), normalised for it.
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            Outputs: What it says.
-        """
+        """Asks the other teacher about images (N, 3, H, W)."""
         return self.teacher(inputs, wants)
 
     @property
@@ -156,16 +144,10 @@ class CachedTeacher(FrozenTeacher):
         return self.teacher.digest()
 
     def kept(self, wants: Sequence[str]) -> Tuple[str, ...]:
-        """Returns what the cache of a distiller keeps.
-
-        Args:
-            wants (Sequence[str]): What the distiller asks for.
-
-        Returns:
-            tuple[str]: In the order of ``offers``.
+        """Returns what is kept for a distiller that asks for ``wants``.
 
         Raises:
-            UserError: If ``outputs`` leaves it out, or the teacher does not
+            UserError: If ``outputs`` leaves some out, or the teacher does not
                 offer it.
         """
         kept = tuple(wants if self.outputs is None else self.outputs)
@@ -189,24 +171,15 @@ class CachedTeacher(FrozenTeacher):
         """Takes a cache into use.
 
         Args:
-            store (FeatureStore): Its outputs are those that are kept.
+            store (FeatureStore): The open cache.
             fetch (Callable): Makes images again for an entry that turns out
                 to be damaged, in a batch that came without them.
-            view (str): Name of the images that the entries are said of.
-                Defaults to 'teacher'.
+            view (str): The images that it is about. Defaults to 'teacher'.
         """
         self.store, self._fetch, self._view = store, fetch, view
 
     def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
-        """Whether all that is wanted of some samples is there.
-
-        Args:
-            keys (Tensor): Sample and view number of each (B, 2).
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            bool: Whether no image is needed.
-        """
+        """Whether all that is wanted of samples and views (B, 2) is there."""
         return self._keeps(wants) and bool(
             self.store.present(*keys.unbind(1)).all()
         )
@@ -223,8 +196,8 @@ class CachedTeacher(FrozenTeacher):
             batch (Batch): Its samples have ``sample_idx`` and ``view`` in
                 their metainfo; images of what is missing are made anew if it
                 has none.
-            wants (Sequence[str]): Names out of ``offers``. What is not kept
-                is not read: the other teacher is asked.
+            wants (Sequence[str]): Names out of ``offers``. If some is not
+                kept, or no cache is open, the other teacher is asked.
             view (str, optional): Which images. Of any but those for teachers
                 nothing is kept. Defaults to None.
 
@@ -233,15 +206,19 @@ class CachedTeacher(FrozenTeacher):
             device.
 
         Raises:
-            UserError: If no cache is open, or the samples are not of a
-                TwoStreamDataset with its number of views.
+            UserError: If the samples are not of a TwoStreamDataset with its
+                number of views.
         """
         if view not in (None, TEACHER):
             return super().ask(batch, wants, view)
-        if self.store is None:
-            raise UserError(
-                'teacher: its cache is not open; add '
-                "dict(type='mmkd_custom.TeacherCacheHook') to custom_hooks."
+        if self.store is None and not self._warned:
+            self._warned = True
+            print_log(
+                'CachedTeacher: its cache is not open, so it computes all; '
+                "add dict(type='mmkd_custom.TeacherCacheHook') to "
+                'custom_hooks.',
+                logger='current',
+                level=logging.WARNING,
             )
         if not self._keeps(wants):
             return super().ask(batch, wants, view)

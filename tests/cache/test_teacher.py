@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +10,8 @@ from mmpretrain.structures import DataSample
 
 from mmkd_custom.cache import CachedTeacher
 from mmkd_custom.cache.store import FeatureStore
-from mmkd_custom.datasets import SampleKey
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.batch import Batch
 from mmkd_custom.models.outputs import Outputs
 from mmkd_custom.models.teachers import (
     EnsembleTeacher,
@@ -62,9 +61,7 @@ def batch(keys, **views):
     for index, view in keys:
         samples.append(DataSample())
         samples[-1].set_metainfo(dict(sample_idx=index, view=view))
-    return SimpleNamespace(
-        samples=samples, views=views, pixels=(None, None, True)
-    )
+    return Batch(samples, views, device='cpu')
 
 
 def ask(teacher, keys, wants=('feature',), have=True):
@@ -87,11 +84,11 @@ def cached(tmp_path):
 def test_only_what_is_missing_is_asked(cached):
     teacher = cached()
     keys = [(0, 0), (3, 1)]
-    marked = [SampleKey(*key) for key in keys]
-    assert not teacher.recalls(marked, ('feature',))
+    marked = torch.tensor(keys)
+    assert not teacher.holds(marked, ('feature',))
     first = ask(teacher, keys)
     assert teacher.teacher.asked == [[0, 31]]
-    assert teacher.recalls(marked, ('feature', 'maps'))
+    assert teacher.holds(marked, ('feature', 'maps'))
     again = ask(teacher, [(3, 1), (2, 0), (0, 0)])
     assert teacher.teacher.asked[1:] == [[20]]
     expected = teacher.teacher(images([(3, 1), (2, 0), (0, 0)])).feature
@@ -149,7 +146,7 @@ def test_outputs_that_are_not_kept_are_asked(tmp_path):
     store = FeatureStore(tmp_path / 'cache', {}, 6, 2, shapes)
     teacher.bind(store, images, 'student')
     ask(teacher, [(0, 0)])
-    assert not teacher.recalls([SampleKey(0, 0)], ('logits',))
+    assert not teacher.holds(torch.tensor([[0, 0]]), ('logits',))
     assert ask(teacher, [(0, 0)], ('logits',)).logits.shape == (1, 4)
     assert teacher.teacher.asked == [[0], [0]]
 
@@ -268,9 +265,15 @@ def test_options_that_are_wrong(options, words):
     assert all(word in str(error.value) for word in words)
 
 
+def test_without_a_cache_it_computes_all_and_warns(log_lines):
+    teacher = CachedTeacher(Counting())
+    for _ in range(2):
+        assert ask(teacher, [(0, 0)]).feature.shape == (1, 4)
+    assert teacher.teacher.asked == [[0], [0]]
+    assert sum('TeacherCacheHook' in line for line in log_lines) == 1
+
+
 def test_samples_that_are_wrong(cached):
-    with pytest.raises(UserError, match='TeacherCacheHook'):
-        ask(CachedTeacher(Counting()), [(0, 0)])
     teacher = cached()
     with pytest.raises(UserError, match='num_views'):
         ask(teacher, [(0, 2)])

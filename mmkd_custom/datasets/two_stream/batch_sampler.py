@@ -27,10 +27,8 @@ class TwoStreamBatchSampler:
             length of an epoch. Defaults to None, which asks for nothing.
 
     Attributes:
-        mark (Callable, optional): Takes the keys of a batch and returns those
-            that the dataset is asked for, naming the ``images`` to make:
-            where a cache knows what a teacher says of the samples, it need
-            not see them. Defaults to None.
+        mark (Callable, optional): Names the images to make of a batch: where
+            a cache knows what a teacher says, it need not see the samples.
 
     Raises:
         UserError: If batch size or ``drop_last`` is not the sampler's.
@@ -48,12 +46,9 @@ class TwoStreamBatchSampler:
             if draws(sampler.streams, stream)
         )
         if batch_size != wanted:
-            counts = ', '.join(
-                f'{stream}={count}' for stream, count in sampler.counts.items()
-            )
             raise UserError(
                 f'batch_size: expected {wanted}, the sampler drawing '
-                f'{" and ".join(sampler.streams)} with {counts}, got '
+                f'{" and ".join(sampler.streams)} of {sampler.counts}, got '
                 f'{batch_size!r}.'
             )
         if drop_last is not None and drop_last != sampler.drop_last:

@@ -54,8 +54,7 @@ class TwoStreamDataset(Dataset):
     """Joins labelled and unlabelled images, and synthetic ones if given.
 
     An item is a function of (``seed``, index, view) alone: the pipeline runs
-    with all global random generators seeded from these, see
-    :func:`~mmkd_custom.datasets.two_stream.views.seed_rng`. An item of the
+    with all global random generators seeded from these. An item of the
     unlabelled or the synthetic stream never had a label: every key with
     ``gt_`` or ``label`` in its name is taken away before the pipeline runs,
     and its data sample is made anew with nothing but its geometry.
@@ -64,11 +63,8 @@ class TwoStreamDataset(Dataset):
     ``pipelines`` makes a further one from the original image, such as the
     same crop at the teacher's size. It runs under the same seed, so the
     transforms that draw geometry (crop, flip) must come first and in the same
-    order in both pipelines; transforms that draw anything else follow them.
-    All this is looked at once, on a few samples: a view that comes out in
-    several ways, and pipelines that clearly crop or flip on their own, are
-    refused, see
-    :func:`~mmkd_custom.datasets.two_stream.view_checks.check_views`.
+    order in both pipelines. This is looked at once, on a few samples, see
+    :mod:`~mmkd_custom.datasets.two_stream.view_checks`.
 
     A dataset is any of MMPretrain's, or a ``ConcatDataset``,
     ``RepeatDataset``, ``KFoldDataset`` or ``ClassBalancedDataset`` around

@@ -121,9 +121,6 @@ class TwoStreamSampler(Sampler):
     def set_schedule(self, schedule: StageSchedule) -> None:
         """Sets which streams the epochs draw from.
 
-        Args:
-            schedule (StageSchedule): Of the distiller.
-
         Raises:
             UserError: If a stage draws from no stream that the dataset has.
         """
@@ -202,10 +199,9 @@ class TwoStreamSampler(Sampler):
         length = max(lengths.values())
         if length == 0:
             raise UserError(
-                f'drop_last=True: an epoch of length {wanted!r} would have '
-                'no batch, because one batch of all ranks takes more images '
-                f'than there are (batch {self.counts}, ranks '
-                f'{self.world_size}, images {self.sizes}).'
+                'drop_last=True: expected as many images as one batch of all '
+                f'ranks takes, got {self.sizes} for batches of {self.counts} '
+                f'on {self.world_size} ranks.'
             )
         if self.drop_last:
             self._one_pass = [
@@ -252,14 +248,14 @@ class TwoStreamSampler(Sampler):
                 continue
             if not _is_positive(count):
                 raise UserError(
-                    f'batch size: expected a whole number >= 1 of {stream} '
-                    f'images, of which the dataset has {size}, got '
+                    f'batch size: expected a whole number >= 1, because the '
+                    f'dataset has {size} {stream} images, got '
                     f'{stream}={count!r} of the sampler.'
                 )
             if size == 0:
                 raise UserError(
                     f'batch size: expected {stream}=0 of the sampler, because '
-                    f'the dataset has no {stream} images, got {count}.'
+                    f'the dataset has no such images, got {count}.'
                 )
 
 

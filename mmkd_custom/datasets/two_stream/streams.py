@@ -21,19 +21,17 @@ from .views import without_label
 
 
 def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
-    """Builds the dataset of a stream.
+    """Builds the dataset of a stream; only the labelled one must have one.
 
     Args:
         stream (str): 'labelled', 'unlabelled' or 'synthetic'.
         dataset (dict | BaseDataset, optional): Its config, or the dataset.
-            Only the labelled stream must have one.
 
     Returns:
         BaseDataset | None: The dataset.
 
     Raises:
-        UserError: If it is no dataset, or goes by labels that it must not
-            use.
+        UserError: If it is no dataset, or goes by labels that are not used.
     """
     if isinstance(dataset, dict):
         dataset = DATASETS.build(dataset)
@@ -59,29 +57,16 @@ def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
 
 
 def stream_info(stream: str, dataset: Any, position: int) -> dict:
-    """Returns what a dataset says of a sample, in its stream.
+    """Returns what a dataset says of a sample, to be written into.
 
-    Args:
-        stream (str): All but 'labelled' are without labels.
-        dataset (BaseDataset): The dataset.
-        position (int): The sample.
-
-    Returns:
-        dict: Anew each time, to be written into.
+    All streams but 'labelled' are without labels.
     """
     info = dataset.get_data_info(position)
     return info if stream == LABELLED else without_label(info)
 
 
 def check_labels(dataset: Any) -> None:
-    """Checks that a dataset gives one class a sample.
-
-    Args:
-        dataset (BaseDataset): Of the labelled stream.
-
-    Raises:
-        UserError: If it gives none, or several.
-    """
+    """Refuses a labelled dataset without one class a sample."""
     for leaf in filter(len, leaves(dataset)):
         info, name = leaf.get_data_info(0), type(leaf).__name__
         if 'gt_label' not in info and 'gt_score' not in info:
@@ -137,15 +122,7 @@ def check_classes(
 
 
 def check_distinct(labelled: Any, unlabelled: Any) -> None:
-    """Checks that source and target are not the same images.
-
-    Args:
-        labelled (BaseDataset): The labelled dataset.
-        unlabelled (BaseDataset): The unlabelled dataset.
-
-    Raises:
-        UserError: If they are.
-    """
+    """Refuses a source and a target that are the same images."""
     for ours in _whole(labelled):
         if not isinstance(ours, (DomainFolder, DomainList, ELPV)):
             continue

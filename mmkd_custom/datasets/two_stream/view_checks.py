@@ -101,7 +101,7 @@ def check_repeatable(
         key (Sequence[int | str]): What the draws depend on.
 
     Raises:
-        UserError: If it differs; the sentence names the transform.
+        UserError: If it differs; names the transform.
     """
     # Who asks for a sample that cannot be made says why.
     try:
@@ -140,13 +140,11 @@ def check_geometry(
         option (str): What names the other pipeline.
         own (Callable): The stream's own pipeline.
         other (Callable): The other one.
-        infos (tuple[dict, dict]): What the dataset knows of a sample, once
-            for each.
+        infos (tuple[dict, dict]): What the dataset knows of a sample, twice.
         seed (int): Of the draws.
 
     Raises:
-        UserError: If they clearly do not. Where it is in doubt, a warning is
-            logged.
+        UserError: If they clearly do not. A doubt is logged as a warning.
     """
     try:
         loaded = [
@@ -160,17 +158,14 @@ def check_geometry(
     except Exception:
         return
     found = [
-        (_agreement(a, b), max(_agreement(a, m) or 0 for m in _mirrors(b)))
+        (direct, max(_agreement(a, mirror) or 0 for mirror in _mirrors(b)))
         for a, b in views
-    ]
-    found = [
-        (direct, mirror) for direct, mirror in found if direct is not None
+        for direct in [_agreement(a, b)]
+        if direct is not None
     ]
     if not found:
         return
-    flipped = any(
-        direct < _SAME_CROP and mirror >= _MIRRORED for direct, mirror in found
-    )
+    flipped = any(d < _SAME_CROP and m >= _MIRRORED for d, m in found)
     share = np.mean([direct >= _SAME_CROP for direct, _ in found])
     sentence = (
         f"{option}: expected the crop of the stream's own pipeline, but shows "

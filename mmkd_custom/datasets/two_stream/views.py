@@ -92,32 +92,22 @@ def seeded_rng(*key: Union[int, str]) -> Iterator[None]:
 
 
 def compose(option: str, pipeline: Sequence) -> Compose:
-    """Builds a pipeline.
-
-    Args:
-        option (str): Whose pipeline this is, for the error.
-        pipeline (Sequence[dict | Callable]): Its transforms.
-
-    Returns:
-        Compose: The pipeline.
+    """Builds the pipeline of an option.
 
     Raises:
         UserError: If it is no list of transforms.
     """
-    if not isinstance(pipeline, (list, tuple)):
-        raise UserError(
-            f'{option}: expected a list of transforms, got {pipeline!r}.'
-        )
-    for step in pipeline:
+    steps = pipeline if isinstance(pipeline, (list, tuple)) else [pipeline]
+    for step in steps:
         if not isinstance(step, dict) and not callable(step):
             raise UserError(
-                f'{option}: expected transforms, dict(type=...) each, got '
-                f'{step!r}.'
+                f'{option}: expected a list of transforms, dict(type=...) '
+                f'each, got {step!r}.'
             )
     return Compose(
         [
             TRANSFORMS.build(step) if isinstance(step, dict) else step
-            for step in pipeline
+            for step in steps
         ]
     )
 
@@ -125,14 +115,7 @@ def compose(option: str, pipeline: Sequence) -> Compose:
 def compose_views(
     pipelines: Optional[Mapping[str, Sequence]],
 ) -> Dict[str, Compose]:
-    """Builds the pipelines of further views.
-
-    Args:
-        pipelines (Mapping[str, Sequence], optional): Transforms by the name
-            of the view.
-
-    Returns:
-        dict[str, Compose]: Likewise.
+    """Builds the pipelines of further views by name.
 
     Raises:
         UserError: If a name cannot be that of a further view, or
@@ -210,14 +193,7 @@ def geometry_only(sample: DataSample) -> DataSample:
 
 
 def label_only(info: dict) -> DataSample:
-    """Makes a sample that says nothing but the label, as a pipeline packs it.
-
-    Args:
-        info (dict): What its dataset says of it.
-
-    Returns:
-        DataSample: With ``gt_label`` or ``gt_score`` if ``info`` has one.
-    """
+    """Makes a sample that says nothing but its label, if ``info`` has one."""
     sample = DataSample()
     if 'gt_label' in info:
         sample.set_gt_label(info['gt_label'])

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from mmkd_custom.cache import CachedTeacher
-from mmkd_custom.cache.hook import TeacherCacheHook
+from mmkd_custom.cache import CachedTeacher, TeacherCacheHook
 from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
 from mmkd_custom.engine.hooks.teacher_report import TeacherReportHook
 from mmkd_custom.models.distillers import make_batch
