@@ -47,8 +47,7 @@ class FrozenTeacher(FrozenNetwork):
             :data:`~mmkd_custom.models.outputs.OUTPUTS`.
         dims (dict[str, tuple[int]]): Shape for one image of each, at the size
             of the dry run; maps as ``maps.0``, ``maps.1`` …
-        name (str): Name of the network.
-        weights (str): Where its weights came from.
+        name, weights (str): Of the network, and where they came from.
         feature_mean, feature_std (Tensor, optional): (D,), set by
             :meth:`standardize`.
 
@@ -98,10 +97,7 @@ class FrozenTeacher(FrozenNetwork):
 
     @property
     def shapes(self) -> Dict[str, Shape]:
-        """dict[str, Shape]: Of each output for one image, at ``input_size``.
-
-        Where that is None, at the size of the last :meth:`infer_dims`.
-        """
+        """dict[str, Shape]: Of each output, at ``input_size`` if given."""
         size = self.input_size or self._inferred_at
         if self._inferred_at not in (None, size):
             self.infer_dims(size)
