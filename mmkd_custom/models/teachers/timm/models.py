@@ -138,13 +138,12 @@ def check_activation(card: Dict[str, Any], openai: bool = False) -> None:
     """Warns where the weights were trained with another GELU.
 
     OpenAI and others trained with x * sigmoid(1.702 x). timm lists their
-    weights both for a network with that and for one with the exact GELU, in
-    which they may be trained further but whose features differ.
+    weights also for a network with the exact GELU, whose features differ.
 
     Args:
         card (dict): A ``pretrained_cfg`` of timm.
-        openai (bool): Whether they are known to be OpenAI's, whatever the
-            card says. Defaults to False.
+        openai (bool): Whether they are OpenAI's, whatever the card says.
+            Defaults to False.
     """
     architecture = str(card.get('architecture'))
     if '_clip_' not in architecture or 'quickgelu' in architecture:

@@ -186,17 +186,7 @@ class TimmTeacher(FrozenTeacher):
         return max(edge, least[-2]), max(edge, least[-1])
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Runs the model once.
-
-        Args:
-            inputs (Tensor): (N, 3, H, W), normalised for this model.
-            wants (Sequence[str]): Names out of ``offers``. For maps alone the
-                network is left after the last of them; the vectors and the
-                head are computed only where they are wanted.
-
-        Returns:
-            Outputs: What is wanted and the network has.
-        """
+        """Runs the model once; for maps alone, up to the last of them."""
         output, model = Outputs(), self.model
         if MAPS in wants and hasattr(model, 'forward_intermediates'):
             alone = tuple(wants) == (MAPS,)
@@ -249,10 +239,10 @@ class TimmTeacher(FrozenTeacher):
                 that of ``input_size``, or a square. Defaults to None.
 
         Returns:
-            Outputs: In float32: the final ``tokens`` with their ``grid``, a
-            map of every block or stage that was run, not normalised, as
-            ``maps`` (of patches alone too), and the ``feature``, which is
-            None where it needs a class or register token that ``x`` lacks.
+            Outputs: In float32: final ``tokens`` and ``grid``; a map of each
+            block or stage that was run, not normalised; ``feature``,
+            which for patches of a network that has other tokens is None
+            unless it is 'patches'.
 
         Raises:
             UserError: If it is another kind of network, it has no such stage,

@@ -8,74 +8,13 @@ import pytest
 import torch
 from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
-from mmpretrain.apis import ModelHub
-from mmpretrain.models import ResNet, build_classifier
+from mmpretrain.models import build_classifier
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
-from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers import MMPretrainTeacher
-from mmkd_custom.registry import MODELS
 
-NAME = 'mobilenet-v3-small-050_3rdparty_in1k'
-MEAN = [123.675, 116.28, 103.53]
-STD = [58.395, 57.12, 57.375]
-
-
-#: A plain transformer of two blocks, without and with its head.
-VIT = dict(
-    type='VisionTransformer',
-    arch=dict(
-        embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64
-    ),
-    img_size=32,
-    patch_size=16,
-)
-
-
-def small_vit(**options) -> dict:
-    return dict(
-        type='ImageClassifier',
-        backbone=dict(VIT, **options),
-        head=dict(
-            type='VisionTransformerClsHead', num_classes=7, in_channels=32
-        ),
-        data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True),
-    )
-
-
-def small(**options) -> dict:
-    return dict(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(
-                type='ResNet',
-                depth=18,
-                base_channels=8,
-                stem_channels=8,
-                out_indices=(1, 3),
-            ),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=7, in_channels=64),
-            data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True),
-        ),
-        **options,
-    )
-
-
-@pytest.fixture
-def images() -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (2, 3, 32, 32), generator=generator).float()
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory) -> str:
-    """Weights of :func:`small` as MMEngine saves them."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp('weights') / 'epoch_1.pth'
-    torch.save(dict(state_dict=build_classifier(small()).state_dict()), path)
-    return str(path)
+from .conftest import MEAN, STD, VIT, small, small_vit
 
 
 @pytest.mark.parametrize(
@@ -142,21 +81,6 @@ def test_given_data_preprocessor_wins(images):
     )
     assert torch.allclose(teacher.prepare(images), images / 255)
     assert config == small()
-
-
-def test_without_a_head_the_last_map_is_averaged(images, checkpoint):
-    teacher = MMPretrainTeacher(
-        small(head=None, neck=None), checkpoint=checkpoint
-    )
-    inputs = teacher.prepare(images)
-    with torch.no_grad():
-        last = teacher.model.backbone(inputs)[-1]
-    output = teacher(inputs)
-    assert last.shape == (2, 64, 1, 1) and output.logits is None
-    assert torch.allclose(output.feature, last.flatten(2).mean(2))
-    assert (teacher.feature_dim, teacher.num_classes) == (64, None)
-    headed = MMPretrainTeacher(small(), checkpoint=checkpoint)
-    assert torch.allclose(headed(inputs).feature, output.feature, atol=1e-6)
 
 
 def test_offers_and_computes_what_is_wanted(images, monkeypatch):
@@ -248,49 +172,6 @@ def test_cut_and_compiled_batches_say_the_same(images, options):
                 assert torch.allclose(found[name], value, atol=1e-4), name
 
 
-def test_size_is_rounded_to_the_patch():
-    teacher = MMPretrainTeacher(small_vit())
-    inputs = teacher.prepare(torch.rand(1, 3, 40, 55))
-    assert inputs.shape[2:] == (32, 48)
-    assert teacher(inputs, ('tokens',)).grid == (2, 3)
-    free = MMPretrainTeacher(small())
-    assert free.prepare(torch.zeros(1, 3, 41, 55)).shape[2:] == (41, 55)
-
-
-@pytest.mark.parametrize('kind', ['ResNet', 'mmpretrain.ResNet', ResNet])
-def test_backbone_alone(images, checkpoint, kind):
-    headed = MMPretrainTeacher(small(), checkpoint=checkpoint)
-    backbone = dict(small()['backbone'], type=kind)
-    preprocessor = small()['data_preprocessor']
-    # Weights of the classifier, whose head is left out.
-    teacher = MMPretrainTeacher(
-        backbone, checkpoint=checkpoint, data_preprocessor=preprocessor
-    )
-    inputs = teacher.prepare(images)
-    found, wanted = teacher(inputs), headed(inputs)
-    assert teacher.offers == ('feature', 'tokens', 'maps')
-    assert teacher.num_classes is None and found.logits is None
-    assert torch.allclose(found.feature, wanted.feature, atol=1e-6)
-    assert 'ResNet' in teacher.name and '<' not in teacher.name
-
-
-def test_weights_of_a_backbone_alone(images, checkpoint, tmp_path):
-    headed = MMPretrainTeacher(small(), checkpoint=checkpoint)
-    path = tmp_path / 'backbone.pth'
-    torch.save(headed.model.backbone.state_dict(), path)
-    config = tmp_path / 'backbone.py'
-    config.write_text(
-        f'model = {small()["backbone"]!r}\n'
-        f'data_preprocessor = {small()["data_preprocessor"]!r}\n'
-    )
-    teacher = MMPretrainTeacher(str(config), checkpoint=str(path))
-    inputs = headed.prepare(images)
-    assert torch.equal(teacher.prepare(images), inputs)
-    assert torch.allclose(
-        teacher(inputs).feature, headed(inputs).feature, atol=1e-6
-    )
-
-
 @pytest.mark.parametrize(
     'backbone, size',
     [
@@ -305,7 +186,6 @@ def test_weights_of_a_backbone_alone(images, checkpoint, tmp_path):
             32,
         ),
         (dict(type='XCiT', depth=1, embed_dims=32, num_heads=2), 64),
-        (VIT, 32),
     ],
 )
 def test_half_precision(backbone, size, images):
@@ -327,94 +207,3 @@ def test_half_precision(backbone, size, images):
         assert found[name].dtype == torch.float32
         error = (found[name] - value).abs().mean() / value.abs().mean()
         assert 0 < error < 0.05, name
-
-
-@pytest.mark.parametrize(
-    'model',
-    [
-        f'mmpretrain::{NAME}',
-        'mmpretrain::mobilenet_v3/mobilenet-v3-small-050_8xb128_in1k.py',
-    ],
-)
-def test_ways_of_naming_a_model(model):
-    wanted = mmpretrain.get_model(NAME).state_dict()
-    found = MMPretrainTeacher(model).model.state_dict()
-    assert {k: v.shape for k, v in found.items()} == {
-        k: v.shape for k, v in wanted.items()
-    }
-
-
-def test_built_from_a_config():
-    teacher = MODELS.build(dict(type='MMPretrainTeacher', model=small()))
-    assert isinstance(teacher, MMPretrainTeacher)
-
-
-def test_random_weights_and_no_normalisation_are_said(log_lines):
-    MMPretrainTeacher(small(data_preprocessor=None))
-    warnings = [line for line in log_lines if line.startswith('WARNING')]
-    assert any('random' in line for line in warnings)
-    assert any('data_preprocessor' in line for line in warnings)
-
-
-BEIT = dict(VIT, type='BEiTViT', out_type='avg_featmap')
-
-
-def test_transformer_of_one_size(images):
-    teacher = MMPretrainTeacher(BEIT, input_size=32)
-    assert teacher(images, ['tokens']).grid == (2, 2)
-
-
-@pytest.mark.parametrize(
-    'model, options, named',
-    [
-        ('resnet18_8xb32_in', {}, 'resnet18_8xb32_in1k'),
-        ('nowhere.py', {}, 'nowhere.py'),
-        ('mmpretrain::no/where.py', {}, 'where.py'),
-        (dict(type='ResNext', depth=50), {}, "'ResNext'.*'ResNeXt'"),
-        (dict(depth=50), {}, 'None'),
-        (small(backbone=dict(type='ResNet', depth=19)), {}, 'depth 19'),
-        (small(backbone=dict(type='ResNext')), {}, 'ResNext'),
-        (small(neck=dict(type='GlobalAveragePooling', x=1)), {}, "'x'"),
-        (small(data_preprocessor=dict(means=MEAN)), {}, "'means'"),
-        (BEIT, {}, 'input_size=32'),
-        (small_vit(), dict(input_size=40), 'input_size.*16.*40'),
-        (small(), dict(colour=3), "'colour'"),
-        (small(), dict(feature='cls'), "pooled, got 'cls'"),
-        (small_vit(), dict(feature='mean'), "patches, got 'mean'"),
-        (
-            small_vit(with_cls_token=False, out_type='avg_featmap'),
-            dict(feature='cls'),
-            "pooled, patches, got 'cls'",
-        ),
-        (small(), dict(map_indices=[7]), r'map_indices.*\[7\]'),
-        (
-            dict(type='TimmClassifier', model_name='mobilenetv3_small_050'),
-            {},
-            'TimmClassifier.*TimmTeacher',
-        ),
-        (dict(VIT, out_type='raw'), dict(input_size=32), r'\(1, D\)'),
-        (small(), dict(checkpoint='x.pth', pretrained=True), "'x.pth'"),
-        (small(), dict(pretrained=True), 'checkpoint='),
-    ],
-)
-def test_what_is_refused(model, options, named):
-    with pytest.raises(UserError, match=named):
-        MMPretrainTeacher(model, **options)
-
-
-def test_checkpoint_that_does_not_match(checkpoint):
-    head = dict(type='LinearClsHead', num_classes=9, in_channels=64)
-    with pytest.raises(UserError, match=r'head.fc.weight.*\(7, 64\)'):
-        MMPretrainTeacher(small(head=head), checkpoint=checkpoint)
-
-
-def test_download_that_fails_says_which_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-
-    def refuse(*args, **kwargs):
-        raise OSError('no network')
-
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', refuse)
-    with pytest.raises(UserError, match='checkpoint=<path of') as error:
-        MMPretrainTeacher(NAME, pretrained=True)
-    assert ModelHub.get(NAME).weights in str(error.value)

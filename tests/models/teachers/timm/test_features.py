@@ -146,6 +146,9 @@ def test_default_vector_of_a_family(name, default, images):
             pre_logits=default == 'pooled',
         )
     assert teacher.feature == default
+    assert teacher.projects == (default == 'projected')
+    headed = name == 'vit_base_patch16_clip_224'
+    assert ('logits' in teacher.offers) == headed
     assert torch.equal(teacher(inputs).feature, wanted)
 
 
@@ -219,13 +222,6 @@ class Network(nn.Module):
 def test_strides_round_either_way(count):
     found = read_tokens(Network(), torch.rand(2, count, 3), (40, 40))
     assert found.grid == (count**0.5,) * 2
-
-
-@pytest.mark.parametrize(
-    'features', [[torch.ones(2, 4, 3)], torch.ones(2, 5, 3), torch.ones(2, 3)]
-)
-def test_features_without_a_grid(features):
-    assert read_tokens(Network(), features, (32, 32)) is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from mmkd_custom.models.teachers.timm.models import (
     has_fixed_size,
     has_projection,
     patch_multiple,
-    pretrained_file,
 )
 
 OPENAI = 'vit_base_patch16_clip_224.openai'
@@ -34,25 +33,6 @@ def test_projections_are_told_from_classifiers_for_every_card():
     assert OPENAI in found and f'{OPENAI}_ft_in1k' not in found
     # Trained further on somebody's own classes.
     assert not has_projection(card(OPENAI, tag='pets', num_classes=37))
-
-
-@pytest.mark.parametrize(
-    'card, wanted',
-    [
-        (
-            dict(hf_hub_id='a/b', url='u'),
-            'model.safetensors of https://huggingface.co/a/b',
-        ),
-        (
-            dict(hf_hub_id='a/b', hf_hub_filename='c.bin'),
-            'c.bin of https://huggingface.co/a/b',
-        ),
-        (dict(hf_hub_id='a/b', file='/c.pth'), '/c.pth'),
-        (dict(url='https://u/w.pth'), 'https://u/w.pth'),
-    ],
-)
-def test_file_that_timm_takes(card, wanted):
-    assert pretrained_file(card) == wanted
 
 
 @pytest.mark.parametrize(
