@@ -28,7 +28,6 @@ def load_synthetic(
     """Reads a config file and gives it generated images.
 
     Its pipelines, batches, model and schedule stay; the labels mean nothing.
-    What is evaluated are images of its last stream.
 
     Args:
         path (str | Path): The config, of a two-stream loader.
@@ -38,11 +37,11 @@ def load_synthetic(
         folder (str | Path): Where they are written.
 
     Returns:
-        Config: As :func:`~mmkd_custom.engine.config.load_config` gives it.
+        Config: As :func:`~mmkd_custom.engine.config.load_config` returns it.
 
     Raises:
         UserError: If there are too few images, or the config cannot be read
-            or has no two streams.
+            or has no labelled stream.
     """
     options = dict(options or {})
     try:
@@ -55,15 +54,16 @@ def load_synthetic(
     streams = [name for name in STREAMS if isinstance(dataset.get(name), dict)]
     if LABELLED not in streams:
         raise UserError(
-            '--synthetic: the config has no train_dataloader.dataset.labelled '
-            'whose images could be replaced, but a TwoStreamDataset is wanted.'
+            '--synthetic: expected a config whose train_dataloader.dataset is '
+            'a TwoStreamDataset, got no labelled stream.'
         )
-    classes = _classes(config)
-    least = classes * len(streams)
-    if count < least:
+    number = (config.get('data_preprocessor') or {}).get('num_classes')
+    classes = min(number, CLASSES) if isinstance(number, int) else CLASSES
+    if count < classes * len(streams):
         raise UserError(
-            f'--synthetic {count}: a whole number >= {least} is wanted, an '
-            f'image for each of {classes} classes in each stream.'
+            f'--synthetic: expected a whole number >= {classes * len(streams)}'
+            f', an image for each of {classes} classes in each stream, got '
+            f'{count}.'
         )
     for number, name in enumerate(streams):
         share = count // len(streams) + (number < count % len(streams))
@@ -73,6 +73,7 @@ def load_synthetic(
         )
     for name in ('val', 'test'):
         loader = config.get(f'{name}_dataloader') or {}
+        # It has to be there when the config is checked.
         if isinstance(loader.get('dataset'), dict):
             options[f'{name}_dataloader.dataset'] = dict(
                 _generated(loader.dataset, folder, streams[-1]),
@@ -107,7 +108,7 @@ def write_images(folder: Path, count: int, classes: int, seed: int) -> None:
 def _generated(
     dataset: dict, folder: Union[str, Path], domain: str
 ) -> Dict[str, Any]:
-    """Gives what takes the place of a dataset: its pipeline, other images."""
+    """Returns what takes a dataset's place: its pipeline, other images."""
     return dict(
         _delete_=True,
         type='mmkd_custom.DomainFolder',
@@ -115,13 +116,3 @@ def _generated(
         domain=domain,
         pipeline=pipeline_of(dataset),
     )
-
-
-def _classes(config: Config) -> int:
-    """Gives how many classes the config leaves room for."""
-    model: Dict[str, Any] = config.get('model') or {}
-    for owner in (model, config):
-        number = (owner.get('data_preprocessor') or {}).get('num_classes')
-        if isinstance(number, int):
-            return min(number, CLASSES)
-    return CLASSES

@@ -169,7 +169,6 @@ def test_work_directories(refused, tool, where):
         ('benchmark.py', '{config} --work-dir file', ['file']),
         ('benchmark.py', '{config} --seeds -1', ['--seeds', '-1']),
         ('benchmark.py', '{config} --cfg-options modle.x=1', ['modle.x']),
-        ('loader_throughput.py', '{config} --json folder', ['--json folder']),
         ('throughput.py', '{config} --json no/x', ['--json no/x']),
     ],
 )
