@@ -44,13 +44,10 @@ def _follow_parent() -> None:
 
 @contextlib.contextmanager
 def naming_memory(what: str) -> Iterator[None]:
-    """Blames memory when a process of :func:`own_process` was killed.
+    """Turns the death of an :func:`own_process` into a UserError.
 
     Args:
-        what (str): What takes the memory, for the error.
-
-    Raises:
-        UserError: If one was killed, or a GPU's memory ran out.
+        what (str): The option that takes the memory.
     """
     try:
         yield

@@ -168,18 +168,12 @@ def _plain_loader(loader: DataLoader, options: dict) -> DataLoader:
 
 
 def start(config: Config) -> Dict[str, Any]:
-    """Prepares this process's run.
-
-    Args:
-        config (Config): With a :class:`WindowLoop`.
+    """Prepares this process's run, whose config has a :class:`WindowLoop`.
 
     Returns:
         dict[str, Any]: What is measured: ``stages`` of the method,
         ``dataset_images``, ``batch_size``, ``image_size``,
         ``teacher_input_size``, ``device`` and ``threads``.
-
-    Raises:
-        UserError: If the user's input is wrong.
     """
     # Whatever a library prints is none of the tool's results.
     with contextlib.redirect_stdout(sys.stderr), config_scope(config):
