@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Union
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Sequence,
+    Union,
+)
 
 import numpy as np
 import torch
@@ -17,16 +25,13 @@ from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.two_stream.views import seeded_rng
 from ..engine.config_data import config_scope, training_data
 from ..errors import UserError
-from ..models.distillers.parts import build_preprocessor
+from ..models.batch import STUDENT, TEACHER, Pixels
+from ..models.distillers.building import build_preprocessor, build_teachers
 from ..models.teachers.base import FrozenTeacher
-from ..models.teachers.wrappers.base import build_wrapped
 from ..stages import LABELLED, STREAMS
 
 BOTH = 'both'
 CHOICES = (*STREAMS, BOTH)
-
-#: What a student may see of a sample: key of the batch, name here.
-VIEWS = dict(inputs='student', strong_inputs='student, strong')
 
 #: Pixels between images, and of a line of text.
 GAP = 6
@@ -39,8 +44,8 @@ class Seen(NamedTuple):
     Args:
         caption (str): Its stream; of a labelled one class and file name too.
         views (list[dict[str, np.ndarray]]): For each view who sees what:
-            ``student`` (``student, strong`` too if the dataset makes a strong
-            view), then each teacher by name; uint8 (H, W, 3), RGB.
+            ``student``, further views of the dataset such as ``strong``, then
+            each teacher by name; uint8 (H, W, 3), RGB.
     """
 
     caption: str
@@ -55,7 +60,7 @@ def browse(
     The images go through the config's own pipelines, data preprocessor (batch
     augmentations included, among the samples shown) and the teacher's own
     preparation, and are then de-normalised. A config without a teacher shows
-    the student's alone, an ensemble each of its teachers.
+    the student's alone, one with several, or an ensemble, each of them.
 
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.load_config`.
@@ -90,8 +95,7 @@ def browse(
         preprocessor = build_preprocessor(
             model.get('data_preprocessor', config.get('data_preprocessor'))
         )
-        spec = model.get('teacher')
-        teacher = spec and build_wrapped(spec, 'model.teacher', {})
+        teachers = build_teachers(model.get('teacher'), model.get('teachers'))
     indices = _indices(dataset, count, stream)
     seen = [Seen(_caption(dataset, index), []) for index in indices]
     for view in range(views):
@@ -99,7 +103,7 @@ def browse(
         # Mixup and its like draw anew for every batch.
         with seeded_rng(dataset.seed, view):
             data = preprocessor(data, True)
-        pictures = _pictures(data, preprocessor, teacher)
+        pictures = _pictures(data, preprocessor, [*teachers.values()])
         for number, sample in enumerate(seen):
             sample.views.append({k: p[number] for k, p in pictures.items()})
     return seen
@@ -204,23 +208,24 @@ def _caption(dataset: TwoStreamDataset, index: int) -> str:
 
 
 def _pictures(
-    data: dict, preprocessor: nn.Module, teacher: Optional[FrozenTeacher]
+    data: dict, preprocessor: nn.Module, teachers: List[FrozenTeacher]
 ) -> Dict[str, np.ndarray]:
     """Returns what each sees of a preprocessed batch, (N, H, W, 3) uint8."""
-    mean = std = None
-    if getattr(preprocessor, '_enable_normalize', False):
-        mean, std = preprocessor.mean.flatten(), preprocessor.std.flatten()
-    rgb = bool(getattr(preprocessor, 'to_rgb', True))
+    mean, std, rgb = getattr(preprocessor, 'pixels', Pixels())
+    views = {STUDENT: data['inputs'], **(data.get('views') or {})}
     pictures = {}
-    for name, who in VIEWS.items():
-        if name in data:
-            own = _denormalised(data[name], mean, std)
-            pictures[who] = own if rgb else own[..., ::-1]
-    if teacher is None:
-        return pictures
-    inputs = data.get('teacher_inputs', data['inputs'])
-    inputs = teacher.prepare(inputs, mean=mean, std=std, to_rgb=rgb)
-    for number, (member, images) in enumerate(_prepared(teacher, inputs)):
+    for name, images in views.items():
+        # The teacher is shown with its own preparation.
+        if name != TEACHER:
+            own = _denormalised(images, mean, std)
+            pictures[name] = own if rgb else own[..., ::-1]
+    images = views.get(TEACHER, views[STUDENT])
+    asked = [
+        pair
+        for teacher in teachers
+        for pair in _prepared(teacher, teacher.prepare(images, mean, std, rgb))
+    ]
+    for number, (member, images) in enumerate(asked):
         name = f'teacher {member.name}'
         # An ensemble may ask one network twice.
         name = name if name not in pictures else f'{name} ({number})'
@@ -241,15 +246,11 @@ def _prepared(teacher: FrozenTeacher, inputs: torch.Tensor) -> Iterator[tuple]:
             yield from _prepared(member, member.prepare(inputs))
 
 
-def _denormalised(
-    images: torch.Tensor,
-    mean: Union[Sequence[float], torch.Tensor, None],
-    std: Union[Sequence[float], torch.Tensor, None],
-) -> np.ndarray:
+def _denormalised(images: torch.Tensor, mean: Any, std: Any) -> np.ndarray:
     images = images.detach().cpu().double()
     if mean is not None:
         mean, std = (
-            torch.as_tensor(values, dtype=torch.float64).view(1, 3, 1, 1)
+            torch.as_tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
             for values in (mean, std)
         )
         images = images * std + mean

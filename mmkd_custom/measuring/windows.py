@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, Optional
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.two_stream.dataset import TwoStreamDataset
 from ..datasets.two_stream.sampler import TwoStreamBatchSampler
@@ -24,7 +24,7 @@ from ..engine.launch import train
 from ..engine.unwrap import unwrapped
 from ..errors import UserError
 from ..registry import LOOPS
-from ..stages import DISTILLATION, STREAMS, StageSchedule
+from ..stages import DISTILLATION, StageSchedule
 from .processes import peak_memory
 
 #: The run of this process.
@@ -89,8 +89,7 @@ class WindowLoop(EpochBasedTrainLoop):
                 schedule(epoch).name: epoch
                 for epoch in reversed(range(schedule.period))
             }
-        teacher = getattr(model, 'teacher', None)
-        if teacher is not None:
+        for teacher in getattr(model, 'teachers', {}).values():
             inner = getattr(teacher, 'teacher', teacher)
             inner.register_forward_pre_hook(self._count)
         _loop = self
@@ -127,17 +126,19 @@ class WindowLoop(EpochBasedTrainLoop):
         )
 
 
-class _LabelledImages(Dataset):
-    """Images whose label is class 0 where their dataset gives none."""
+class _PlainImages(Dataset):
+    """Images of the streams' own datasets, class 0 where there is no label."""
 
-    def __init__(self, dataset: Dataset, indices: List[int]) -> None:
-        self.dataset, self.indices = dataset, indices
+    def __init__(self, dataset: TwoStreamDataset, keys: Iterable) -> None:
+        self.dataset = dataset
+        self.places = [dataset.locate(key[0]) for key in keys]
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.places)
 
     def __getitem__(self, index: int) -> dict:
-        item = self.dataset[self.indices[index]]
+        stream, position = self.places[index]
+        item = getattr(self.dataset, stream)[position]
         sample = item['data_samples']
         if 'gt_label' not in sample and 'gt_score' not in sample:
             sample.set_gt_label(0)
@@ -146,20 +147,10 @@ class _LabelledImages(Dataset):
 
 def _plain_loader(loader: DataLoader, options: dict) -> DataLoader:
     """Builds an MMPretrain loader over the images of a two-stream epoch."""
-    dataset, batches = loader.dataset, loader.batch_sampler
-    parts = {name: getattr(dataset, name) for name in STREAMS}
-    parts = {name: part for name, part in parts.items() if part is not None}
-    starts, total = {}, 0
-    for name, part in parts.items():
-        starts[name], total = total, total + len(part)
-    indices = []
-    for key in batches.sampler:
-        name, position = dataset.locate(key[0])
-        indices.append(starts[name] + position)
-    images = ConcatDataset(list(parts.values()))
+    batches = loader.batch_sampler
     options = ConfigDict(
         options,
-        dataset=_LabelledImages(images, indices),
+        dataset=_PlainImages(loader.dataset, batches.sampler),
         sampler=dict(type='DefaultSampler', shuffle=True),
         batch_size=batches.batch_size,
     )

@@ -31,17 +31,14 @@ def run(config, *stages):
 def files():
     """The files that a distillation window of the run reads."""
     loop = module._loop
-    loader, dataset = loop.dataloader, loop.dataset
-    if loop.runner.model.__class__.__name__ == 'ImageClassifier':
-        images = loader.dataset.dataset
-        place = [loader.dataset.indices[i] for i in loader.sampler]
-        parts = [(index >= 18, index % 18) for index in place]
-        infos = [images.datasets[d].get_data_info(i) for d, i in parts]
+    dataset = loop.dataset
+    if hasattr(loop.dataloader.dataset, 'places'):
+        places = loop.dataloader.dataset.places
     else:
-        sampler = loader.batch_sampler.sampler
+        sampler = loop.dataloader.batch_sampler.sampler
         sampler.set_epoch(loop.epochs[DISTIL])
         places = [dataset.locate(key[0]) for key in sampler]
-        infos = [getattr(dataset, s).get_data_info(i) for s, i in places]
+    infos = [getattr(dataset, s).get_data_info(i) for s, i in places]
     return Counter(info['img_path'] for info in infos)
 
 
@@ -94,11 +91,20 @@ def test_each_window_is_the_same_epoch(modes, monkeypatch):
 
 
 def test_images_without_a_label_get_one():
-    items = [dict(data_samples=DataSample()) for _ in range(2)]
-    items[0]['data_samples'].set_gt_label(2)
-    dataset = module._LabelledImages(items, [1, 0, 1])
-    labels = [int(item['data_samples'].gt_label) for item in dataset]
-    assert labels == [0, 2, 0]
+    class Streams:
+        labelled, unlabelled = (
+            [dict(data_samples=DataSample())],
+            [dict(data_samples=DataSample())],
+        )
+
+        def locate(self, index):
+            return ('labelled', 'unlabelled')[index], 0
+
+    dataset = Streams()
+    dataset.labelled[0]['data_samples'].set_gt_label(2)
+    images = module._PlainImages(dataset, [(1, 0), (0, 0)])
+    labels = [int(images[i]['data_samples'].gt_label) for i in range(2)]
+    assert labels == [0, 2] and len(images) == 2
 
 
 def test_loader_of_one_stream_is_refused(modes):
