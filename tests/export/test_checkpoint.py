@@ -346,14 +346,3 @@ def test_mmpretrain_names_the_classes(tmp_path):
     image = np.random.RandomState(0).randint(0, 255, (40, 60, 3), np.uint8)
     (result,) = inferencer(image)
     assert result['pred_class'] == 'abc'[result['pred_label']]
-
-
-@pytest.mark.parametrize('first', ['export', 'engine'])
-def test_export_and_engine_import_in_either_order(first, repo):
-    """The engine's hooks import this module, which uses the engine."""
-    subprocess.run(
-        [sys.executable, '-c', f'import mmkd_custom.{first}'],
-        cwd=repo,
-        check=True,
-        capture_output=True,
-    )
