@@ -6,6 +6,7 @@ makes the tables anew, in WORK_DIR/tables. Ends with 1 if any run failed.
 
 import argparse
 import os
+import signal
 import sys
 from itertools import permutations, product
 from pathlib import Path
@@ -92,18 +93,18 @@ def parse_args() -> argparse.Namespace:
     )
     args = parser.parse_args()
     if (args.sources is None) != (args.targets is None):
-        parser.error('--sources and --targets want each other')
+        parser.error('--sources and --targets go together')
     if (args.launcher == 'slurm') != (args.partition is not None):
-        parser.error('--launcher slurm and --partition want each other')
+        parser.error('--launcher slurm and --partition go together')
     if not all(0 <= seed < 2**32 for seed in args.seeds):
-        parser.error(f'--seeds {args.seeds}: whole numbers >= 0 are wanted')
+        parser.error(f'--seeds: expected numbers >= 0, got {args.seeds}')
     if args.jobs < 1:
-        parser.error(f'--jobs {args.jobs}: a whole number >= 1 is wanted')
+        parser.error(f'--jobs: expected a number >= 1, got {args.jobs}')
     return args
 
 
 def task_pairs(args: argparse.Namespace) -> List[Tuple[str, str]]:
-    """Gives source and target of every task; none: the configs' own.
+    """Returns source and target of every task; none: the configs' own.
 
     Raises:
         UserError: If a task is malformed, or there are no two domains.
@@ -113,9 +114,9 @@ def task_pairs(args: argparse.Namespace) -> List[Tuple[str, str]]:
         for task, pair in zip(args.tasks, pairs):
             if len(pair) != 2 or not all(pair) or not differ(*pair):
                 raise UserError(
-                    f'--tasks {task}: SOURCE:TARGET with two different '
-                    'domains is wanted, such as Art:Clipart or, of several '
-                    'sources, Art,Clipart:Product.'
+                    '--tasks: expected SOURCE:TARGET with two different '
+                    'domains, such as Art:Clipart or, of several sources, '
+                    f'Art,Clipart:Product, got {task}.'
                 )
         return pairs
     if args.sources:
@@ -138,20 +139,20 @@ def task_pairs(args: argparse.Namespace) -> List[Tuple[str, str]]:
         return []
     if not pairs:
         raise UserError(
-            '--sources, --targets or --all-pairs: two different domains are '
-            'wanted, but there are none.'
+            '--sources, --targets or --all-pairs: expected two different '
+            'domains, got none.'
         )
     return pairs
 
 
 def differ(source: str, target: str) -> bool:
-    """Says whether a target, however spelled, is none of the sources."""
+    """Whether a target, however spelled, is none of the sources."""
     sources = map(plain_spelling, split_names(source))
     return not {*sources} & {*map(plain_spelling, split_names(target))}
 
 
 def protocol_pairs(name: str) -> List[Tuple[str, str]]:
-    """Gives the tasks of a protocol of domain adaptation.
+    """Returns the tasks of a protocol of domain adaptation.
 
     Raises:
         UserError: If there is none of this name, or it has no domains.
@@ -159,8 +160,8 @@ def protocol_pairs(name: str) -> List[Tuple[str, str]]:
     protocol = find_protocol(name)
     if not protocol.dataset.startswith('Domain'):
         raise UserError(
-            f'--protocol {name}: {protocol.title} has no domains; leave it '
-            'out and give its configs.'
+            f'--protocol: expected one with domains, got {protocol.title}; '
+            'leave it out and give its configs.'
         )
     parts = [p for p in protocol.parts if p not in protocol.optional]
     pairs = list(permutations(parts, 2))
@@ -169,7 +170,7 @@ def protocol_pairs(name: str) -> List[Tuple[str, str]]:
 
 
 def train(cells: List[Cell], args: argparse.Namespace) -> int:
-    """Trains what is not there, or submits it; gives the exit code."""
+    """Trains what is not there, or submits it; returns the exit code."""
     # All are looked at before the first is trained.
     more = {cell: cell.switches() for cell in cells}
     if args.cfg_options:
@@ -234,6 +235,8 @@ def main() -> int:
         int: 0; 1 if a run failed, 130 after Ctrl-C.
     """
     args = parse_args()
+    # So that trainings end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cells = make_cells(
         args.configs,
         task_pairs(args),

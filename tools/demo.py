@@ -11,7 +11,8 @@ from rich.console import Console
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.identity import identity
 from mmkd_custom.errors import EXIT_USER_ERROR, UserError, run_cli
-from mmkd_custom.evaluation import comparison_table, plot_curves, read_results
+from mmkd_custom.evaluation.report import comparison_table, plot_curves
+from mmkd_custom.evaluation.results import read_results
 from mmkd_custom.utils.files import load_checkpoint
 from mmkd_custom.utils.runs import differing, latest_checkpoint, run_of
 

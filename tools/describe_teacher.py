@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     add_cfg_options(parser)
     args = parser.parse_args()
     if args.max_batch and args.batch_size is None:
-        parser.error('--max-batch wants --batch-size')
+        parser.error('--max-batch goes with --batch-size')
     return args
 
 

@@ -5,12 +5,7 @@ import argparse
 import _interrupt  # noqa: F401
 
 from mmkd_custom.errors import UserError, run_cli
-from mmkd_custom.export import (
-    export_onnx,
-    export_student,
-    input_shape,
-    load_student,
-)
+from mmkd_custom.export import export_onnx, input_shape, load_student
 from mmkd_custom.export.onnx import height_width, onnx_runtime
 from mmkd_custom.utils.files import check_output
 
@@ -46,16 +41,16 @@ def main() -> None:
     if args.onnx is not None:
         # Before anything is written.
         onnx_runtime()
-        student = load_student(args.work_dir, args.checkpoint)
+    student = load_student(args.work_dir, args.checkpoint)
+    if args.onnx is not None:
         shape = input_shape(student.config)
         size = args.input_size or (shape and shape[1:])
         if size is None:
             raise UserError(
-                "--input-size: the run's test pipeline does not tell the size "
-                'of its images, so it is wanted.'
+                "--input-size: expected it, because the run's test pipeline "
+                'does not tell the size of its images.'
             )
-    weights = export_student(args.work_dir, args.out, args.checkpoint)
-    print(f'Wrote {weights}')
+    print(f'Wrote {student.save(args.out)}')
     if args.onnx is None:
         return
     file = export_onnx(

@@ -9,7 +9,7 @@ from mmkd_custom.engine.arguments import add_cfg_options, parse_launched
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import test
 from mmkd_custom.errors import UserError, run_cli
-from mmkd_custom.evaluation import write_json
+from mmkd_custom.evaluation.results import write_json
 from mmkd_custom.utils.files import check_output
 
 

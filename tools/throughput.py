@@ -14,11 +14,10 @@ from rich.table import Table
 from mmkd_custom.engine.arguments import add_cfg_options, add_json
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.errors import run_cli
-from mmkd_custom.evaluation import write_json
-from mmkd_custom.measuring.modes import MODES, STUDENT, STUDENT_LAST
+from mmkd_custom.evaluation.results import write_json
+from mmkd_custom.measuring.modes import MODES
 from mmkd_custom.measuring.synthetic import load_synthetic
 from mmkd_custom.measuring.throughput import throughput
-from mmkd_custom.measuring.whole_runs import whole_runs
 from mmkd_custom.utils.files import check_output
 
 
@@ -54,13 +53,6 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help="train on N generated images instead of the config's",
     )
-    parser.add_argument(
-        '--whole-run',
-        type=int,
-        metavar='EPOCHS',
-        help='instead train the config twice from beginning to end, with an '
-        'empty cache and without one, epoch by epoch in turns',
-    )
     add_json(parser, 'figures')
     add_cfg_options(parser)
     return parser.parse_args()
@@ -82,20 +74,15 @@ def main() -> None:
                 args.config, args.cfg_options, args.synthetic, folder
             )
         config = prepare(config, config_path=args.config, trains=False)
-        if args.whole_run is None:
-            found = throughput(
-                config, args.windows, args.batches, args.workers
-            )
-        else:
-            found = whole_runs(config, args.whole_run, args.workers)
+        found = throughput(config, args.windows, args.batches, args.workers)
     found['synthetic'] = args.synthetic
-    show(found) if args.whole_run is None else show_whole(found)
+    show(found)
     if args.json:
         write_json(found, args.json)
 
 
 def show(found: Dict[str, Any]) -> None:
-    """Prints a table and the ratios."""
+    """Prints a table of images a second, and one of the ratios."""
     images, seen = (
         ' x '.join(map(str, found[f'{name}_size']))
         for name in ('image', 'teacher_input')
@@ -104,56 +91,30 @@ def show(found: Dict[str, Any]) -> None:
         f'{found["windows"]} windows of {found["batches"]} batches of '
         f'{found["batch_size"]}, images {images}, teacher {seen}, '
         f'{found["device"]}, {found["threads"]} threads, '
-        f'{found["workers"]} workers'
+        f'{found["workers"]} workers; the cache takes '
+        f'{found["cache_bytes_per_image"]:.0f} bytes an image in '
+        f'{found["views"]} views'
     )
     table = Table('training')
-    for heading in ('images/s', 'least', 'most', 'peak, MB'):
+    for heading in ('images/s', 'least', 'most', 'peak, MB', 'loading, %'):
         table.add_column(heading, justify='right')
     for name in MODES:
         figures = found[name]
         if figures is None:
-            table.add_row(name, *['-'] * 4)
+            table.add_row(name, *['-'] * 5)
             continue
         peak = figures.get('gpu_peak_mb', figures['peak_mb'])
         numbers = (figures['images_per_second'], *figures['spread'], peak)
+        numbers += (100 * figures['data_share'],)
         table.add_row(name, *(f'{number:.0f}' for number in numbers))
     Console().print(table)
-    for name, to, key in (
-        ('cached', STUDENT, 'cached_ratio'),
-        ('cached', STUDENT_LAST, 'cached_ratio_channels_last'),
-        ('uncached', STUDENT, 'uncached_ratio'),
-    ):
-        print(f'{name} / {to}: {found[key]:.3f}')
-    if found['customize_time_ratio'] is not None:
-        print(
-            'time of a customization epoch / a distillation epoch, cached: '
-            f'{found["customize_time_ratio"]:.4f}'
-        )
-    print(
-        f'cache: {found["cache_bytes_per_image"]:.0f} bytes an image in '
-        f'{found["views"]} views'
-    )
-
-
-def show_whole(found: Dict[str, Any]) -> None:
-    """Prints what two whole runs took."""
-    print(
-        f'{found["epochs"]} epochs in {found["views"]} views, '
-        f'{found["device"]}, {found["threads"]} threads'
-    )
-    for name in ('cached', 'uncached'):
-        run = found[name]
-        print(
-            f'{name:>8}: {run["seconds"]:.0f} s, '
-            f'{run["start_seconds"]:.0f} of them before the first epoch; '
-            f'peak {run["peak_mb"]:.0f} MB'
-        )
-    print(f'cached / uncached: {found["whole_run_ratio"]:.3f} of the time')
-    if found['top1_agreement'] is not None:
-        print(
-            'both students say the same of '
-            f'{found["top1_agreement"]:.2f} % of the validation images'
-        )
+    table = Table('ratio')
+    for heading in ('median', 'least', 'most'):
+        table.add_column(heading, justify='right')
+    for name, spread in found['ratio_spreads'].items():
+        numbers = (found[name], *spread)
+        table.add_row(name, *(f'{number:.4f}' for number in numbers))
+    Console().print(table)
 
 
 if __name__ == '__main__':

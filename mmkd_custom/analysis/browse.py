@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import (
+    Any,
     Dict,
     Iterator,
     List,
     NamedTuple,
-    Optional,
     Sequence,
-    Tuple,
     Union,
 )
 
@@ -20,20 +19,21 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from PIL import Image, ImageDraw
+from torchvision.utils import make_grid
 
 from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.two_stream.views import seeded_rng
 from ..engine.config_data import config_scope, training_data
 from ..errors import UserError
-from ..models.distillers.building import build_preprocessor
+from ..models.batch import STUDENT, TEACHER, Pixels
+from ..models.distillers.building import build_preprocessor, build_teachers
 from ..models.teachers.base import FrozenTeacher
-from ..models.teachers.wrappers.base import build_wrapped
 from ..stages import LABELLED, STREAMS
 
 BOTH = 'both'
 CHOICES = (*STREAMS, BOTH)
 
-#: Pixels between what is drawn, and of a line of text.
+#: Pixels between images, and of a line of text.
 GAP = 6
 LINE = 14
 
@@ -44,8 +44,8 @@ class Seen(NamedTuple):
     Args:
         caption (str): Its stream; of a labelled one class and file name too.
         views (list[dict[str, np.ndarray]]): For each view who sees what:
-            ``student`` (``student, strong`` too if the dataset makes a strong
-            view), then each teacher by name; uint8 (H, W, 3), RGB.
+            ``student``, further views of the dataset such as ``strong``, then
+            each teacher by name; uint8 (H, W, 3), RGB.
     """
 
     caption: str
@@ -60,7 +60,7 @@ def browse(
     The images go through the config's own pipelines, data preprocessor (batch
     augmentations included, among the samples shown) and the teacher's own
     preparation, and are then de-normalised. A config without a teacher shows
-    the student's alone, an ensemble each of its teachers.
+    the student's alone, one with several, or an ensemble, each of them.
 
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.load_config`.
@@ -80,14 +80,14 @@ def browse(
     for option, number in (('--count', count), ('--views', views)):
         if number < 1:
             raise UserError(
-                f'{option} {number}: a whole number >= 1 is wanted.'
+                f'{option}: expected a whole number >= 1, got {number}.'
             )
     sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
     fixed = sampler.get('num_views')
     if fixed is not None and views > fixed:
         raise UserError(
-            f'--views {views}: the sampler of the config has num_views='
-            f'{fixed}, so there are no more.'
+            f'--views: expected at most num_views={fixed} of the sampler, got '
+            f'{views}.'
         )
     dataset = training_data(config)
     model = config.get('model') or {}
@@ -95,8 +95,7 @@ def browse(
         preprocessor = build_preprocessor(
             model.get('data_preprocessor', config.get('data_preprocessor'))
         )
-        spec = model.get('teacher')
-        teacher = spec and build_wrapped(spec, 'model.teacher', {})
+        teachers = build_teachers(model.get('teacher'), model.get('teachers'))
     indices = _indices(dataset, count, stream)
     seen = [Seen(_caption(dataset, index), []) for index in indices]
     for view in range(views):
@@ -104,14 +103,14 @@ def browse(
         # Mixup and its like draw anew for every batch.
         with seeded_rng(dataset.seed, view):
             data = preprocessor(data, True)
-        pictures = _pictures(data, preprocessor, teacher)
+        pictures = _pictures(data, preprocessor, [*teachers.values()])
         for number, sample in enumerate(seen):
             sample.views.append({k: p[number] for k, p in pictures.items()})
     return seen
 
 
 def draw(seen: Sequence[Seen], path: Union[str, Path]) -> Path:
-    """Draws samples one below the other, pixel for pixel.
+    """Draws a row of views for each sample, pixel for pixel.
 
     Args:
         seen (Sequence[Seen]): From :func:`browse`.
@@ -126,56 +125,52 @@ def draw(seen: Sequence[Seen], path: Union[str, Path]) -> Path:
     """
     path = Path(path).expanduser()
     if path.suffix.lower() not in Image.registered_extensions():
-        raise UserError(f'--out {path}: a file such as F.png is wanted.')
-    picture = render(seen)
+        raise UserError(f'--out: expected a file such as F.png, got {path}.')
+    picture = _render(seen)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
     except OSError as error:
         raise UserError(
-            f'--out {path}: cannot be written ({error}).'
+            f'--out: expected a file that can be written, got {path} '
+            f'({error}).'
         ) from error
     return path
 
 
-def render(seen: Sequence[Seen]) -> Image.Image:
+def _render(seen: Sequence[Seen]) -> Image.Image:
     """Lays out the picture that :func:`draw` writes."""
-    width = height = 0
-    for _, _, box in _layout(seen):
-        width, height = max(width, box[2]), max(height, box[3])
-    canvas = Image.new('RGB', (width + GAP, height + GAP), 'white')
-    pen = ImageDraw.Draw(canvas)
-    for text, pixels, (left, top, _, _) in _layout(seen):
-        if pixels is not None:
-            canvas.paste(Image.fromarray(pixels), (left, top + LINE))
-        pen.text((left, top), text, fill='black')
-    return canvas
-
-
-def _layout(seen: Sequence[Seen]) -> Iterator[tuple]:
-    """Gives each text, the image below it, and the box of both."""
-    top = GAP
-    for sample in seen:
-        text, width = _text(sample.caption)
-        yield text, None, (GAP, top, GAP + width, top + LINE)
-        top, left, bottom = top + LINE, GAP, top + LINE
-        for number, view in enumerate(sample.views):
-            for who, pixels in view.items():
-                height, width = pixels.shape[:2]
-                text, least = _text(f'{who} {width}x{height}, view {number}')
-                right = left + max(width, least)
-                low = top + LINE + height
-                yield text, pixels, (left, top, right, low)
-                left, bottom = right + GAP, max(bottom, low)
-            left += GAP
-        top = bottom + 2 * GAP
-
-
-def _text(text: str) -> Tuple[str, int]:
-    """Gives a text as the font can write it, and its width in pixels."""
-    # That of older versions of Pillow knows these letters only.
-    text = text.encode('latin-1', 'replace').decode('latin-1')
-    return text, int(ImageDraw.Draw(Image.new('1', (1, 1))).textlength(text))
+    rows = [
+        [
+            (f'{who} {pixels.shape[1]}x{pixels.shape[0]}, view {view}', pixels)
+            for view, pictures in enumerate(sample.views)
+            for who, pixels in pictures.items()
+        ]
+        for sample in seen
+    ]
+    tiles = [tile for row in rows for tile in row]
+    pen = ImageDraw.Draw(Image.new('1', (1, 1)))
+    widths = [max(pen.textlength(text), p.shape[1]) for text, p in tiles]
+    # All tiles have one size, with two lines of text above the image.
+    height = max(p.shape[0] for _, p in tiles) + 2 * LINE + GAP
+    width = int(max(widths)) + GAP
+    batch = torch.full((len(tiles), 3, height, width), 255, dtype=torch.uint8)
+    for tile, (_, pixels) in zip(batch, tiles):
+        # (H, W, 3) -> (3, H, W)
+        image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+        rest = tile[:, 2 * LINE :]
+        rest[:, : image.shape[1], : image.shape[2]] = image
+    grid = make_grid(batch, nrow=len(rows[0]), padding=0)
+    picture = Image.fromarray(grid.permute(1, 2, 0).numpy())
+    pen = ImageDraw.Draw(picture)
+    for number, (sample, row) in enumerate(zip(seen, rows)):
+        # The font of older versions of Pillow knows these letters only.
+        caption = sample.caption.encode('latin-1', 'replace').decode('latin-1')
+        top = number * height
+        pen.text((0, top), caption, fill='black')
+        for column, (text, _) in enumerate(row):
+            pen.text((column * width, top + LINE), text, fill='black')
+    return picture
 
 
 def _indices(dataset: TwoStreamDataset, count: int, stream: str) -> List[int]:
@@ -184,7 +179,7 @@ def _indices(dataset: TwoStreamDataset, count: int, stream: str) -> List[int]:
         size = getattr(dataset, f'num_{name}')
         if name == stream and not size:
             raise UserError(
-                f'--stream {stream}: the config has no {stream} images.'
+                f'--stream: expected one that the config has, got {stream}.'
             )
         if stream in (name, BOTH) and size:
             # Labelled images are listed class by class: over all of them.
@@ -213,25 +208,24 @@ def _caption(dataset: TwoStreamDataset, index: int) -> str:
 
 
 def _pictures(
-    data: dict, preprocessor: nn.Module, teacher: Optional[FrozenTeacher]
+    data: dict, preprocessor: nn.Module, teachers: List[FrozenTeacher]
 ) -> Dict[str, np.ndarray]:
-    """Gives what each sees of a preprocessed batch, (N, H, W, 3) uint8."""
-    mean = std = None
-    if getattr(preprocessor, '_enable_normalize', False):
-        mean, std = preprocessor.mean.flatten(), preprocessor.std.flatten()
-    rgb = bool(getattr(preprocessor, 'to_rgb', True))
+    """Returns what each sees of a preprocessed batch, (N, H, W, 3) uint8."""
+    mean, std, rgb = getattr(preprocessor, 'pixels', Pixels())
+    views = {STUDENT: data['inputs'], **(data.get('views') or {})}
     pictures = {}
-    views = {'student': data['inputs'], **data.get('views', {})}
     for name, images in views.items():
-        if name != 'teacher':
+        # The teacher is shown with its own preparation.
+        if name != TEACHER:
             own = _denormalised(images, mean, std)
-            who = name if name == 'student' else f'student, {name}'
-            pictures[who] = own if rgb else own[..., ::-1]
-    if teacher is None:
-        return pictures
-    inputs = views.get('teacher', data['inputs'])
-    inputs = teacher.prepare(inputs, mean=mean, std=std, to_rgb=rgb)
-    for number, (member, images) in enumerate(_prepared(teacher, inputs)):
+            pictures[name] = own if rgb else own[..., ::-1]
+    images = views.get(TEACHER, views[STUDENT])
+    asked = [
+        pair
+        for teacher in teachers
+        for pair in _prepared(teacher, teacher.prepare(images, mean, std, rgb))
+    ]
+    for number, (member, images) in enumerate(asked):
         name = f'teacher {member.name}'
         # An ensemble may ask one network twice.
         name = name if name not in pictures else f'{name} ({number})'
@@ -240,7 +234,7 @@ def _pictures(
 
 
 def _prepared(teacher: FrozenTeacher, inputs: torch.Tensor) -> Iterator[tuple]:
-    """Gives each network that is asked, with the images it gets."""
+    """Yields each network that is asked, with the images it gets."""
     # Probed, adapted or cached, it prepares as the teacher inside it does.
     while isinstance(getattr(teacher, 'teacher', None), FrozenTeacher):
         teacher = teacher.teacher
@@ -252,15 +246,11 @@ def _prepared(teacher: FrozenTeacher, inputs: torch.Tensor) -> Iterator[tuple]:
             yield from _prepared(member, member.prepare(inputs))
 
 
-def _denormalised(
-    images: torch.Tensor,
-    mean: Union[Sequence[float], torch.Tensor, None],
-    std: Union[Sequence[float], torch.Tensor, None],
-) -> np.ndarray:
+def _denormalised(images: torch.Tensor, mean: Any, std: Any) -> np.ndarray:
     images = images.detach().cpu().double()
     if mean is not None:
         mean, std = (
-            torch.as_tensor(values, dtype=torch.float64).view(1, 3, 1, 1)
+            torch.as_tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
             for values in (mean, std)
         )
         images = images * std + mean

@@ -8,6 +8,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import (
     Any,
@@ -20,9 +21,9 @@ from typing import (
     Tuple,
 )
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
+from ..engine.arguments import add_cfg_options
 from ..engine.config import read_config
 from ..engine.identity import identity
 from ..engine.values import check_option_names, check_values
@@ -67,7 +68,7 @@ class Cell:
         return self.work_dir / LOG_FILE
 
     def results(self) -> Optional[dict]:
-        """Gives its ``results.json``, None if it has not finished.
+        """Returns its ``results.json``, None if it has not finished.
 
         Raises:
             UserError: If the file is damaged or that of another run, unless
@@ -75,19 +76,21 @@ class Cell:
         """
         found = self._read()
         other = found and differing(found, self.wanted, length=True)
-        if not other:
-            return found
-        if self.overwrite:
+        if other:
+            self._refuse(other)
             return None
-        raise UserError(self._other(other))
+        return found
 
     def switches(self) -> List[str]:
-        """Gives the switches of ``tools/train.py`` that train it.
+        """Returns the switches of ``tools/train.py`` that train it.
 
         Raises:
             UserError: If another run is in its place that may not be deleted.
         """
-        if self._read() is None:
+        finished = self._read()
+        if finished is not None:
+            other = differing(finished, self.wanted, length=True)
+        else:
             try:
                 newest = latest_checkpoint(self.work_dir)
             except UserError:
@@ -96,23 +99,21 @@ class Cell:
                 raise
             # An interrupted run may go on to another length.
             found = newest and load_checkpoint(newest, whole=False)
-            run = run_of(found or {})
-            other = differing(run, self.wanted)
-        else:
-            newest = self.work_dir
-            other = differing(self._read(), self.wanted, length=True)
-        if self.overwrite and not other and newest is None:
-            # What an older run left is no run to go on with.
-            other = ', '.join(p.name for p in left_by_run(self.work_dir))
-        if other and not self.overwrite:
-            raise UserError(self._other(other))
-        return ['--overwrite'] if other else ['--resume', 'auto']
+            other = differing(run_of(found or {}), self.wanted)
+            if self.overwrite and newest is None:
+                # What an older run left is no run to go on with.
+                other = bool(left_by_run(self.work_dir))
+        if not other:
+            return ['--resume', 'auto']
+        self._refuse(other)
+        return ['--overwrite']
 
-    def _other(self, other: str) -> str:
-        return (
-            f'{self.work_dir}: holds another run than {self}: {other}; choose '
-            'another --work-dir, or train it anew with --overwrite.'
-        )
+    def _refuse(self, other: str) -> None:
+        if not self.overwrite:
+            raise UserError(
+                f'{self.work_dir}: holds another run than {self}: {other}; '
+                'choose another --work-dir, or train it anew with --overwrite.'
+            )
 
     def _read(self) -> Optional[dict]:
         found = read_results(self.work_dir)
@@ -120,8 +121,8 @@ class Cell:
             return None
         if not {*KINDS} <= found.keys():
             raise UserError(
-                f'{self.work_dir}: its results.json lacks one of {KINDS}; '
-                'delete it to train again.'
+                f'{self.work_dir}: expected {KINDS} in its results.json, got '
+                f'{list(found)}; delete it to train again.'
             )
         return found
 
@@ -154,62 +155,59 @@ def make_cells(
         UserError: If a config cannot be read, or does not follow SOURCE,
             TARGET and SEED, or two runs would share a folder.
     """
-    merged = _parse_options(options)
-    cells: List[Cell] = []
-    for config in dict.fromkeys(map(Path, configs)):
-        names: Dict[str, object] = {}
-        for pair in dict.fromkeys(pairs) or [None]:
-            for seed in dict.fromkeys(seeds):
-                variables = dict(SEED=str(seed))
-                if pair is not None:
-                    variables.update(SOURCE=pair[0], TARGET=pair[1])
-                wanted = _identity(config, variables, merged)
-                if wanted['seed'] != seed:
-                    raise UserError(
-                        f'config {config}: its seed is {wanted["seed"]} and '
-                        f'does not follow SEED={seed}; write seed = '
-                        "{{'$SEED:0'}} as configs/_base_/default_runtime.py "
-                        'does.'
-                    )
-                task = wanted['task'] = wanted['task'] or 'task'
-                if names.setdefault(task, pair) != pair:
-                    raise UserError(
-                        f'config {config}: its task is {task!r} for several '
-                        'tasks and does not follow SOURCE and TARGET.'
-                    )
-                folder = work_dir / config.stem / _plain(task) / str(seed)
-                run = Run(config.stem, task, seed)
-                environment = tuple(sorted(variables.items()))
-                cells.append(
-                    Cell(run, config, environment, folder, wanted, overwrite)
-                )
-    taken: Dict[Path, Cell] = {}
-    for cell in cells:
-        other = taken.setdefault(cell.work_dir, cell)
-        if other is not cell:
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    given = ['--cfg-options', *options] if options else []
+    merged = parser.parse_args(given).cfg_options or {}
+    cells: Dict[Path, Cell] = {}
+    each = product(
+        dict.fromkeys(map(Path, configs)),
+        dict.fromkeys(pairs) or [None],
+        dict.fromkeys(seeds),
+    )
+    for config, pair, seed in each:
+        variables = dict(SEED=str(seed))
+        if pair is not None:
+            variables.update(SOURCE=pair[0], TARGET=pair[1])
+        wanted = _identity(config, variables, merged)
+        if wanted['seed'] != seed:
             raise UserError(
-                f'{cell.work_dir}: {cell.config} ({cell.run.task}) and '
-                f'{other.config} ({other.run.task}) would both go there; give '
-                'each a --work-dir of its own.'
+                f'config {config}: expected a seed that follows SEED={seed}, '
+                'as configs/_base_/default_runtime.py has it, got '
+                f'{wanted["seed"]}.'
             )
-    return cells
-
-
-def _parse_options(options: Sequence[str]) -> dict:
-    parser = argparse.ArgumentParser(prog='--cfg-options')
-    parser.add_argument('--options', nargs='*', action=DictAction)
-    malformed = [option for option in options if '=' not in option]
-    if malformed:
-        raise UserError(f'--cfg-options {malformed[0]}: key=value is wanted.')
-    return parser.parse_args(['--options', *options]).options or {}
+        task = wanted['task'] = wanted['task'] or 'task'
+        # A task as a folder: 'Art->Real World' is Art-Real_World.
+        name = re.sub(r'[^\w.+,-]+', '_', task.replace('->', '-')) or '_'
+        folder = work_dir / config.stem / name / str(seed)
+        cell = Cell(
+            Run(config.stem, task, seed),
+            config,
+            tuple(sorted(variables.items())),
+            folder,
+            wanted,
+            overwrite,
+        )
+        other = cells.setdefault(folder, cell)
+        if other is not cell:
+            more = (
+                'give each config a --work-dir of its own'
+                if other.config != config
+                else 'its task has to follow SOURCE and TARGET'
+            )
+            raise UserError(
+                f'config {config}: expected a folder of its own, got {folder} '
+                f'as for {other} of {other.config}; {more}.'
+            )
+    return list(cells.values())
 
 
 def _identity(
     path: Path, variables: Dict[str, str], options: dict
 ) -> Dict[str, Any]:
-    """Tells a config's run in an environment from others, no data read."""
+    """Returns what tells a config's run from others, no data read."""
     if not path.is_file():
-        raise UserError(f'config {path}: there is no such file.')
+        raise UserError(f'config {path}: expected a file, got none.')
     with _environment(variables):
         try:
             config = read_config(path)
@@ -221,8 +219,8 @@ def _identity(
         # A config is Python that the user wrote: anything can come out of it.
         except Exception as error:
             raise UserError(
-                f'config {path}: cannot be read ({type(error).__name__}: '
-                f'{error}).'
+                f'config {path}: expected one that can be read, got '
+                f'{type(error).__name__}: {error}.'
             ) from error
     seed = (config.get('randomness') or {}).get('seed')
     return identity(config, seed=seed, task=config.get('task'))
@@ -241,12 +239,6 @@ def _environment(variables: Dict[str, str]) -> Iterator[None]:
     finally:
         logger.setLevel(level)
         for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
+            os.environ.pop(name)
+            if value is not None:
                 os.environ[name] = value
-
-
-def _plain(task: str) -> str:
-    """Names a folder after a task: 'Art->Real World' is Art-Real_World."""
-    return re.sub(r'[^\w.+,-]+', '_', task.replace('->', '-')) or '_'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Union
 
-from ..errors import UserError
+from ..evaluation.report import load_pyplot
 from .tables import MEAN, MetricTable
 
 
@@ -22,16 +22,7 @@ def plot_table(table: MetricTable, path: Union[str, Path]) -> Path:
     Raises:
         UserError: If matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UserError(
-            'plots want matplotlib, which is not installed: pip '
-            "install 'mmkd_custom[demo]'."
-        ) from error
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot()
     columns = [*table.tasks, MEAN]
     width = 0.8 / max(len(table.rows), 1)
     figure, axis = pyplot.subplots(figsize=(2 + 1.2 * len(columns), 4))
@@ -39,7 +30,7 @@ def plot_table(table: MetricTable, path: Union[str, Path]) -> Path:
         there = [
             (place, scores[column])
             for place, column in enumerate(columns)
-            if column in scores and scores[column].mean is not None
+            if column in scores and scores[column].values
         ]
         axis.bar(
             [place - 0.4 + width * (number + 0.5) for place, _ in there],

@@ -24,8 +24,8 @@ def submit_cells(
 
     Args:
         cells (Sequence[Cell]): All of them.
-        command (Callable): Gives the command that submits a cell; its job is
-            to be called :func:`job_name`.
+        command (Callable): Returns the command that submits a cell; its job
+            is to be called :func:`job_name`.
         report (Callable): Is told of every cell. Defaults to print.
 
     Returns:
@@ -63,7 +63,7 @@ def submit_cells(
 
 
 def job_name(cell: Cell) -> str:
-    """Names the job of a cell, alike in every call and unlike any other's."""
+    """Returns the name of a cell's job, alike in every call."""
     path = str(cell.work_dir.resolve())
     return f'mmkd_{hashlib.sha256(path.encode()).hexdigest()[:12]}'
 
@@ -72,8 +72,8 @@ def _queue() -> Set[str]:
     for program in ('srun', 'squeue'):
         if shutil.which(program) is None:
             raise UserError(
-                f'--launcher slurm: there is no {program} on this machine; '
-                'call it where Slurm jobs are submitted.'
+                f'--launcher slurm: expected {program} on this machine, got '
+                'none; call it where Slurm jobs are submitted.'
             )
     done = subprocess.run(
         ['squeue', '--noheader', f'--user={getpass.getuser()}', '--format=%j'],
@@ -82,14 +82,12 @@ def _queue() -> Set[str]:
     )
     if done.returncode:
         raise UserError(
-            f'--launcher slurm: squeue does not answer '
-            f'({done.stderr.strip() or done.returncode}).'
+            '--launcher slurm: expected an answer of squeue, got '
+            f'{done.stderr.strip() or done.returncode}.'
         )
     return set(done.stdout.split())
 
 
 def _last_line(cell: Cell) -> str:
-    if not cell.log.is_file():
-        return ''
-    lines = cell.log.read_text(errors='replace').split('\n')
-    return next((line for line in reversed(lines) if line.strip()), '')
+    text = cell.log.read_text(errors='replace') if cell.log.is_file() else ''
+    return (text.strip().splitlines() or [''])[-1]

@@ -59,12 +59,11 @@ class Score(NamedTuple):
     @property
     def std(self) -> Optional[float]:
         """float: Of the sample (n - 1); None of fewer than two."""
-        if len(self.values) < 2:
-            return None
-        return float(np.std(self.values, ddof=1))
+        several = len(self.values) > 1
+        return float(np.std(self.values, ddof=1)) if several else None
 
     def __str__(self) -> str:
-        if self.mean is None:
+        if not self.values:
             return MISSING
         std = '' if self.std is None else f' ± {_number(self.std)}'
         wanted = '' if self.complete else f' of {self.seeds}'
@@ -89,29 +88,28 @@ class MetricTable(NamedTuple):
     rows: Dict[str, Dict[str, Score]]
 
     def markdown(self) -> str:
-        """Gives a table in Markdown, with a line that says what it is."""
+        """Returns a table in Markdown, with a line that says what it is."""
         what = (
             'after the last epoch'
             if self.kind == 'last'
             else 'best epoch by the test labels; not a result'
         )
-        lines = [
-            f'{self.metric}, {self.kind} ({what}): mean ± standard deviation '
-            'of the sample over n seeds.',
-            '',
-            _line(['config', *self.tasks, MEAN]),
-            _line(['---'] + ['---:'] * (len(self.tasks) + 1)),
-        ]
+        columns = [*self.tasks, MEAN]
+        lines = [['config', *columns], ['---', *['---:'] * len(columns)]]
         for config, scores in self.rows.items():
-            cells = [
-                str(scores[column]) if column in scores else MISSING
-                for column in (*self.tasks, MEAN)
-            ]
-            lines.append(_line([config, *cells]))
-        return '\n'.join(lines) + '\n'
+            found = [str(scores.get(column, MISSING)) for column in columns]
+            lines.append([config, *found])
+        text = (
+            f'{self.metric}, {self.kind} ({what}): mean ± standard deviation '
+            'of the sample over n seeds.\n\n'
+        )
+        for line in lines:
+            cells = (cell.replace('|', '\\|') for cell in line)
+            text += f'| {" | ".join(cells)} |\n'
+        return text
 
     def csv(self) -> str:
-        """Gives a line a config, with mean, std and n of each column."""
+        """Returns a line a config, with mean, std and n of each column."""
         columns = [*self.tasks, MEAN]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator='\n')
@@ -121,14 +119,10 @@ class MetricTable(NamedTuple):
         )
         for config, scores in self.rows.items():
             row: List[object] = [config]
-            for column in columns:
-                score = scores.get(column)
+            for score in map(scores.get, columns):
                 # An empty field is how tables say that there is no number.
-                row += (
-                    [score.mean, score.std, len(score.values)]
-                    if score is not None
-                    else [None, None, None]
-                )
+                there = score and (score.mean, score.std, len(score.values))
+                row += there or (None, None, None)
             writer.writerow(row)
         return text.getvalue()
 
@@ -149,10 +143,9 @@ def metric_tables(
     tables = []
     floor = _constant_runs(results)
     for kind in KINDS:
-        if kind == 'last':
-            shown, found = [*runs, *floor], {**results, **floor}
-        else:
-            shown, found = runs, results
+        # No epoch of a constant answer is the best.
+        more = floor if kind == 'last' else {}
+        shown, found = [*runs, *more], {**results, **more}
         metrics = dict.fromkeys(
             metric
             for run in shown
@@ -218,19 +211,13 @@ def _table(
         # A mean over other tasks, or other seeds, is not comparable.
         if all(s.complete and s.values for s in scores.values()):
             seeds = dict.fromkeys(run.seed for run in own)
-            means = tuple(
-                float(
-                    np.mean([values[run] for run in own if run.seed == seed])
-                )
+            means = [
+                float(np.mean([values[r] for r in own if r.seed == seed]))
                 for seed in seeds
-            )
-            scores[MEAN] = Score(means, len(means))
+            ]
+            scores[MEAN] = Score(tuple(means), len(means))
         rows[config] = scores
     return MetricTable(metric, kind, tasks, rows)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return '| ' + ' | '.join(c.replace('|', '\\|') for c in cells) + ' |'
 
 
 def _number(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Dict, List, Sequence, Union
 
 from rich.table import Table
@@ -52,8 +53,7 @@ def results_of(runs: Dict[str, Union[str, Path]]) -> Dict[str, dict]:
         results = read_results(work_dir)
         if results is None:
             raise UserError(
-                f'{work_dir}: holds no results.json, but a '
-                'finished run is wanted.'
+                f'{work_dir}: expected a finished run, got no results.json.'
             )
         found[name] = results
     return found
@@ -125,16 +125,7 @@ def plot_curves(
     Returns:
         Path: The picture.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UserError(
-            'plots want matplotlib, which is not installed: pip '
-            "install 'mmkd_custom[demo]'."
-        ) from error
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot()
     figure, axes = pyplot.subplots(
         1, len(metrics), figsize=(5 * len(metrics), 3.6), squeeze=False
     )
@@ -159,3 +150,21 @@ def plot_curves(
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     return Path(path)
+
+
+def load_pyplot() -> ModuleType:
+    """Returns ``matplotlib.pyplot``, set up to write files.
+
+    Raises:
+        UserError: If it is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise UserError(
+            'plots: expected matplotlib, got none; pip install '
+            "'mmkd_custom[demo]'."
+        ) from error
+    matplotlib.use('Agg')
+    return pyplot

@@ -7,28 +7,20 @@ import math
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from ..errors import UserError
 from ..utils.files import RESULTS_FILE, write_atomic
 
 #: Distributions whose version decides what a run computes.
 VERSIONED = (
-    'mmkd-custom',
-    'mmengine',
-    'mmpretrain',
-    'mmcv',
-    'mmcv-lite',
-    'torch',
-    'torchvision',
-    'timm',
-    'open_clip_torch',
-    'numpy',
+    *('mmkd-custom', 'mmengine', 'mmpretrain', 'mmcv', 'mmcv-lite', 'torch'),
+    *('torchvision', 'timm', 'open_clip_torch', 'numpy'),
 )
 
 
 def versions() -> Dict[str, str]:
-    """Gives the versions of Python and of the installed packages.
+    """Returns the versions of Python and of the installed packages.
 
     Returns:
         dict[str, str]: Name to version; packages that are not installed are
@@ -76,21 +68,14 @@ def write_json(content: dict, path: Union[str, Path]) -> None:
             that are not finite ``null``, other objects text.
         path (str | Path): The destination.
     """
-    text = json.dumps(_plain(content), indent=2, allow_nan=False) + '\n'
-    write_atomic(path, text.encode())
+    text = json.dumps(content, default=_plain)
+    # Python writes NaN and Infinity, which no other reader of JSON knows.
+    content = json.loads(text, parse_constant=lambda _: None)
+    write_atomic(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
 def _plain(value: Any) -> Any:
-    """Turns a value into one that JSON has."""
-    if hasattr(value, 'tolist'):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, (int, type(None))) else str(value)
+    return value.tolist() if hasattr(value, 'tolist') else str(value)
 
 
 def read_results(work_dir: Union[str, Path]) -> Optional[dict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Union
@@ -44,8 +45,7 @@ def student_state_dict(
 
     Returns:
         OrderedDict[str, Tensor]: The weights under ``student.``, without that
-        prefix; all of them when there is no such key, since then it is a
-        plain classifier's already.
+        prefix; all of them when there is no such key: a plain classifier's.
     """
     state_dict = checkpoint.get('state_dict', checkpoint)
     student = OrderedDict(
@@ -64,14 +64,12 @@ def save_student(
     """Writes a checkpoint that MMPretrain loads without this package.
 
     It holds tensors and plain Python values only, so ``torch.load`` reads it
-    with ``weights_only=True``, and it is written beside its destination and
-    renamed over it, so it is whole or not there. Its ``meta`` has
+    with ``weights_only=True``, and it is whole or not there. Its ``meta`` has
     :data:`KEPT_META` and ``dataset_meta``, by whose ``classes`` MMPretrain's
     inferencer names what it sees.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Weights of the plain student, of
-            any shapes.
+        state_dict (Mapping[str, Tensor]): Weights of the plain student.
         path (str | Path): The file to write.
         meta (Mapping, optional): That of a checkpoint; what describes the
             student is kept of it. Defaults to None.
@@ -94,14 +92,15 @@ def save_student(
         'dataset_meta': {} if classes is None else dict(classes=classes),
     }
     buffer = io.BytesIO()
-    torch.save(dict(state_dict=weights, meta=_plain(kept)), buffer)
+    # numpy's numbers become plain ones.
+    plain = json.loads(json.dumps(kept, default=_plain))
+    torch.save(dict(state_dict=weights, meta=plain), buffer)
     try:
         write_atomic(path, buffer.getvalue())
     except OSError as error:
         raise UserError(
-            f'student checkpoint {path}: cannot be written '
-            f'({error.strerror}); a file in an existing writable folder is '
-            'wanted.'
+            f'student checkpoint {path}: expected a file in an existing '
+            f'writable folder, got {error.strerror}.'
         ) from error
 
 
@@ -114,12 +113,34 @@ class RunStudent(NamedTuple):
             has them.
         meta (dict): What the checkpoint says of it.
         config (Config): The run's.
+        work_dir (Path): The run's.
     """
 
     model: nn.Module
     state_dict: 'OrderedDict[str, torch.Tensor]'
     meta: Dict[str, Any]
     config: Config
+    work_dir: Path
+
+    def save(self, out: Union[str, Path, None] = None) -> Path:
+        """Writes it as a plain checkpoint, see :func:`save_student`.
+
+        Args:
+            out (str | Path, optional): The file. Defaults to None,
+                ``student.pth`` in the work directory.
+
+        Returns:
+            Path: The file.
+
+        Raises:
+            UserError: If it cannot be written, or, without ``out``, one of a
+                later epoch is the work directory's student already.
+        """
+        if out is None:
+            out = self.work_dir / STUDENT_FILE
+            _check_not_older(self.work_dir, self.meta.get('epoch'))
+        save_student(self.state_dict, out, self.meta)
+        return Path(out)
 
 
 def load_student(
@@ -144,25 +165,23 @@ def load_student(
     work_dir = Path(work_dir)
     if not work_dir.is_dir():
         raise UserError(
-            f'work directory {work_dir}: there is no such '
-            'folder, but the folder of a finished run is wanted.'
+            f'work directory {work_dir}: expected the folder of a finished '
+            'run, got none.'
         )
+    # A fallback would be another student than was asked for.
+    checkpoint = checkpoint or latest_checkpoint(work_dir, strict=True)
     if checkpoint is None:
-        # A fallback would be another student than was asked for.
-        checkpoint = latest_checkpoint(work_dir, strict=True)
-        if checkpoint is None:
-            raise UserError(
-                f'work directory {work_dir}: holds no complete checkpoint, '
-                "but a file such as 'epoch_1.pth' is wanted."
-            )
+        raise UserError(
+            f'work directory {work_dir}: expected a complete checkpoint such '
+            "as 'epoch_1.pth', got none."
+        )
     content = load_checkpoint(checkpoint)
     weights = content.get('state_dict', content)
     strangers = [k for k, v in weights.items() if not torch.is_tensor(v)]
     if strangers or not weights:
         raise UserError(
-            f'checkpoint {checkpoint}: holds no weights'
-            + (f' ({strangers[0]!r} is no tensor)' if strangers else '')
-            + ", but a 'state_dict' of tensors is wanted."
+            f"checkpoint {checkpoint}: expected a 'state_dict' of tensors, "
+            f'got {strangers[:3] or "nothing"}.'
         )
     meta = content.get('meta', {})
     snapshot = _snapshot(work_dir, meta.get('cfg'))
@@ -174,11 +193,11 @@ def load_student(
     if state_dict is None:
         problems = mismatches(model, student_state_dict(weights))
         raise UserError(
-            f'checkpoint {checkpoint}: does not match the student of '
-            f'{snapshot} ({"; ".join(problems)}).'
+            f'checkpoint {checkpoint}: expected the student of {snapshot}, '
+            f'got {"; ".join(problems)}.'
         )
     model.load_state_dict(state_dict)
-    return RunStudent(model.eval(), state_dict, meta, config)
+    return RunStudent(model.eval(), state_dict, meta, config, work_dir)
 
 
 def export_student(
@@ -189,27 +208,17 @@ def export_student(
     """Writes the student of a run as a plain checkpoint.
 
     Args:
-        work_dir (str | Path): Work directory of the run.
-        out (str | Path, optional): The file to write. Defaults to
-            ``student.pth`` in ``work_dir``.
-        checkpoint (str | Path, optional): The checkpoint to take it from.
-            Defaults to the newest in ``work_dir``.
+        work_dir (str | Path): As for :func:`load_student`.
+        out (str | Path, optional): As for :meth:`RunStudent.save`.
+        checkpoint (str | Path, optional): As for :func:`load_student`.
 
     Returns:
         Path: The file that was written.
 
     Raises:
-        UserError: As :func:`load_student`, if one of a later epoch has become
-            the work directory's student already and ``out`` is not given, or
-            if it cannot be written.
+        UserError: As both.
     """
-    student = load_student(work_dir, checkpoint)
-    if out is None:
-        out = Path(work_dir) / STUDENT_FILE
-        _check_not_older(Path(work_dir), student.meta.get('epoch'))
-    out = Path(out)
-    save_student(student.state_dict, out, student.meta)
-    return out
+    return load_student(work_dir, checkpoint).save(out)
 
 
 def _check_not_older(work_dir: Path, epoch: Optional[int]) -> None:
@@ -238,8 +247,8 @@ def _snapshot(work_dir: Path, text: Optional[str]) -> Path:
     )
     if not snapshots:
         raise UserError(
-            f'work directory {work_dir}: holds no config (*.py), '
-            'but the one that MMEngine writes there is wanted.'
+            f'work directory {work_dir}: expected the config (*.py) that '
+            'MMEngine writes there, got none.'
         )
     # Its text is compared and not run: a checkpoint is no program.
     quoted = [p for p in snapshots if p.read_text(encoding='utf-8') == text]
@@ -284,17 +293,9 @@ def _without_downloads(node: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Turns containers and numpy values into plain Python ones."""
-    # Before the numbers: numpy's float64 is a float, and yet no plain one.
     if hasattr(value, 'tolist'):
         return value.tolist()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
     raise TypeError(
-        f'meta of a student checkpoint holds a {type(value).__name__}, but '
-        'plain values are wanted.'
+        'meta of a student checkpoint: expected plain values, got a '
+        f'{type(value).__name__}.'
     )

@@ -20,7 +20,7 @@ SIZES = ((500, 300), (300, 500))
 
 
 def input_shape(config: Config) -> Optional[Tuple[int, int, int]]:
-    """Gives the shape of a test image as the model sees it.
+    """Returns the shape of a test image as the model sees it.
 
     The options of a pipeline's transforms name sizes in several ways and
     orders, so the pipeline is run.
@@ -62,7 +62,7 @@ def input_shape(config: Config) -> Optional[Tuple[int, int, int]]:
 
 
 def _divisor(config: Config) -> int:
-    """Gives what the preprocessor pads images to multiples of."""
+    """Returns what the preprocessor pads images to multiples of."""
     own = config.model.get('data_preprocessor')
     options = own or config.get('data_preprocessor') or {}
     return options.get('pad_size_divisor', 1)

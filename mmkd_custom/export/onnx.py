@@ -31,7 +31,7 @@ class OnnxFile(NamedTuple):
 
 
 class _Logits(nn.Module):
-    """Gives a classifier the signature that ONNX has: images to logits."""
+    """A classifier with the signature that ONNX has: images to logits."""
 
     def __init__(self, student: nn.Module) -> None:
         super().__init__()
@@ -82,27 +82,28 @@ def export_onnx(
     height, width = height_width(input_size)
     path = Path(path)
     if not path.parent.is_dir():
-        raise UserError(f'onnx file {path}: its folder does not exist.')
-    runtime = onnx_runtime()
+        raise UserError(f'onnx file {path}: expected an existing folder.')
+    onnx_runtime()
     model = _Logits(copy.deepcopy(student).cpu().float()).eval()
     # Not the global generator: an export must not change a run.
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, channels, height, width, generator=generator)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        batch = None
-        try:
-            difference = _write(model, images, temporary, opset, runtime)
-        # Whatever torch or ONNX Runtime raise about it.
-        except Exception:
-            difference = math.inf
-        if not difference <= tolerance:
-            batch = 1
-            difference = _write(model, images[:1], temporary, opset, runtime)
-        if not difference <= tolerance:
+        for batch in (None, 1):
+            try:
+                difference = _write(model, images[:batch], temporary, opset)
+            # Whatever torch or ONNX Runtime raise about any batch size.
+            except Exception:
+                if batch is not None:
+                    raise
+                continue
+            if difference <= tolerance:
+                break
+        else:
             raise RuntimeError(
-                f'onnx file {path}: ONNX Runtime differs from the student by '
-                f'{difference:.2e}, but at most {tolerance:.0e} is wanted.'
+                f'onnx file {path}: expected ONNX Runtime to differ from the '
+                f'student by at most {tolerance:.0e}, got {difference:.2e}.'
             )
         os.replace(temporary, path)
     finally:
@@ -123,8 +124,8 @@ def height_width(input_size: Union[int, Sequence[int]]) -> Tuple[int, int]:
     sides = sides * 2 if len(sides) == 1 else sides
     if len(sides) != 2 or min(sides) < 1:
         raise UserError(
-            f'--input-size {input_size!r}: expected one positive side, or '
-            'height and width, in pixels.'
+            '--input-size: expected one positive side, or height and width, '
+            f'in pixels, got {input_size!r}.'
         )
     return sides
 
@@ -140,49 +141,49 @@ def onnx_runtime():
         import onnxruntime
     except ImportError as error:
         raise UserError(
-            f'the ONNX export needs {error.name}, which is not '
-            f'installed: {PACKAGES}.'
+            f'the ONNX export: expected {error.name}, got none; {PACKAGES}.'
         ) from error
     return onnxruntime
 
 
 def _write(
-    model: nn.Module, images: torch.Tensor, path: Path, opset: int, runtime
+    model: nn.Module, images: torch.Tensor, path: Path, opset: int
 ) -> float:
-    """Writes a file and gives its largest difference of a logit.
+    """Writes a file and returns its largest difference of a logit.
 
-    Of more than one image the file takes any number.
+    It is relative where logits are above 1. Of more than one image the file
+    takes any number.
     """
-    options = dict(
-        # The tracing exporter keeps the weights in the one file.
-        dynamo=False,
-        opset_version=opset,
-        input_names=['inputs'],
-        output_names=['logits'],
-    )
-    # Another batch size than the one that is traced.
-    batches = [images, images[:1]] if len(images) > 1 else [images]
-    if len(batches) > 1:
-        options['dynamic_axes'] = dict(
-            inputs={0: 'batch'}, logits={0: 'batch'}
-        )
+    batches, axes = [images], None
+    if len(images) > 1:
+        # Another batch size than the one that is traced.
+        batches.append(images[:1])
+        axes = dict(inputs={0: 'batch'}, logits={0: 'batch'})
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        torch.onnx.export(model, (images,), str(path), **options)
-    session = runtime.InferenceSession(
+        torch.onnx.export(
+            model,
+            (images,),
+            str(path),
+            # The tracing exporter keeps the weights in the one file.
+            dynamo=False,
+            opset_version=opset,
+            input_names=['inputs'],
+            output_names=['logits'],
+            dynamic_axes=axes,
+        )
+    session = onnx_runtime().InferenceSession(
         str(path), providers=['CPUExecutionProvider']
     )
-    return max(_difference(model, session, batch) for batch in batches)
-
-
-def _difference(model: nn.Module, session, images: torch.Tensor) -> float:
-    """Largest difference of a logit, relative where logits are above 1."""
-    with torch.no_grad():
-        wanted = model(images)
-    got = torch.from_numpy(
-        session.run(['logits'], dict(inputs=images.numpy()))[0]
-    )
-    if got.shape != wanted.shape:
-        return math.inf
-    scale = wanted.abs().max().clamp(min=1)
-    return float((got - wanted).abs().max() / scale)
+    differences = []
+    for batch in batches:
+        with torch.no_grad():
+            wanted = model(batch)
+        (got,) = session.run(['logits'], dict(inputs=batch.numpy()))
+        if got.shape != tuple(wanted.shape):
+            return math.inf
+        scale = wanted.abs().max().clamp(min=1)
+        differences.append(
+            (torch.from_numpy(got) - wanted).abs().max() / scale
+        )
+    return float(max(differences))

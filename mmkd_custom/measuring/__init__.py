@@ -1,1 +1,1 @@
-"""Throughput and memory."""
+"""What training costs: images a second, and memory of a teacher."""

@@ -1,25 +1,21 @@
-"""Describes the teacher of a config: what it costs, before any training."""
+"""What the teacher of a config is and takes, before any training."""
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DefaultScope
-from mmengine.utils import import_modules_from_strings
 
-from ..engine.building import naming_misspelt
+from ..engine.config_data import config_scope
 from ..errors import UserError
 from ..fitting.config import inner_teacher
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.report import teacher_report
 from ..models.teachers.wrappers.base import build_wrapped
-from .memory import resident_peak_mb
+from . import processes
+from .processes import naming_memory, own_process
 
 
 def describe_config(
@@ -41,8 +37,8 @@ def describe_config(
     Raises:
         UserError: If the config has no teacher, or it cannot be built.
     """
-    job = _job(config, image_size)
-    return teacher_report(_build(job), job['image_size'])
+    size = _checked_size(config, image_size)
+    return teacher_report(_build(config), size)
 
 
 def peak_memory(
@@ -79,73 +75,56 @@ def peak_memory(
     ]:
         if number < 1:
             raise UserError(
-                f'{option} {number}: a whole number >= 1 is wanted.'
+                f'{option}: expected a whole number >= 1, got {number}.'
             )
-    job = _job(config, image_size)
+    size = _checked_size(config, image_size)
     rows = []
-    for max_batch in max_batches:
-        context = multiprocessing.get_context('spawn')
-        with ProcessPoolExecutor(1, mp_context=context) as process:
-            try:
-                row = process.submit(
-                    _measure, job, batch_size, max_batch
-                ).result()
-            except (BrokenProcessPool, torch.OutOfMemoryError) as error:
-                raise UserError(
-                    f'--batch-size {batch_size}: with max_batch={max_batch} '
-                    'the memory of this machine is not enough.'
-                ) from error
-        rows.append(row)
+    for number in max_batches:
+        memory = naming_memory(
+            f'--batch-size {batch_size}, max_batch {number}'
+        )
+        with memory, own_process() as process:
+            arguments = (config, batch_size, number, size)
+            rows.append(process.submit(_measure, *arguments).result())
     return rows
 
 
-def _job(config: Config, image_size: Optional[int]) -> Dict[str, Any]:
-    """What another process needs to build the teacher."""
-    model = config.get('model') or {}
-    spec, _ = inner_teacher(config)
-    if not isinstance(spec, dict):
+def _checked_size(config: Config, image_size: Optional[int]) -> int:
+    """Returns the pixels of images for a config that has a teacher."""
+    if not isinstance(inner_teacher(config)[0], dict):
         raise UserError(
-            'config: its model has no teacher, but one is wanted to be '
-            'described, as in configs/customkd_mbv3_domain_folder.py.'
+            'config: expected a model with a teacher, as in '
+            'configs/customkd_mbv3_domain_folder.py, got none.'
         )
-    size = model.get('input_size', 224) if image_size is None else image_size
+    size = config.model.get('input_size', 224)
+    size = size if image_size is None else image_size
     if not isinstance(size, int) or size < 1:
         raise UserError(
-            f'--image-size {size}: a whole number of pixels is wanted.'
+            f'--image-size: expected a whole number of pixels, got {size}.'
         )
-    return dict(
-        teacher=spec.to_dict() if hasattr(spec, 'to_dict') else dict(spec),
-        scope=config.get('default_scope', 'mmkd_custom'),
-        imports=dict(config.get('custom_imports') or {}),
-        image_size=size,
-    )
+    return size
 
 
-def _build(job: Dict[str, Any]) -> FrozenTeacher:
-    if job['imports']:
-        import_modules_from_strings(**job['imports'])
-    scope = DefaultScope.overwrite_default_scope(job['scope'])
-    with scope, naming_misspelt(job['teacher']):
-        teacher = build_wrapped(job['teacher'], 'model.teacher', {})
+def _build(config: Config) -> FrozenTeacher:
+    with config_scope(config):
+        teacher = build_wrapped(inner_teacher(config)[0], 'model.teacher', {})
     return teacher.to(get_device())
 
 
 def _measure(
-    job: Dict[str, Any], batch_size: int, max_batch: Optional[int]
+    config: Config, batch_size: int, max_batch: Optional[int], size: int
 ) -> Dict[str, Any]:
-    teacher = _build(job)
+    teacher = _build(config)
     # One around another hands it whole batches, which that one cuts anew.
     for module in teacher.modules():
         if isinstance(module, FrozenTeacher):
             module.max_batch = max_batch
     built = _peak_mb()
-    size = job['image_size']
     images = torch.zeros(batch_size, 3, size, size, device=get_device())
     teacher(teacher.prepare(images))
     return dict(max_batch=max_batch, built_mb=built, peak_mb=_peak_mb())
 
 
 def _peak_mb() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e6
-    return resident_peak_mb()
+    peak = processes.peak_memory()
+    return peak.get('gpu_peak_mb', peak['peak_mb'])

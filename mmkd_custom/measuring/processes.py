@@ -1,148 +1,82 @@
-"""Runs in processes of their own, which train when they are asked to."""
+"""Processes of their own to measure in, and the memory that one takes."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from typing import Any, Callable, Dict, Iterator
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Dict, Iterator
 
-from mmengine.config import Config
+import torch
 
 from ..errors import UserError
-from .runs import DONE, WRONG, answer, serve
-
-#: Seconds between two looks whether a process is still there, and that one
-#: gets to end.
-POLL, GRACE = 0.5, 10.0
 
 
-class Process:
-    """A run in a process of its own, as seen from here.
+def own_process() -> ProcessPoolExecutor:
+    """Starts one process, whose calls find what earlier ones left there."""
+    context = multiprocessing.get_context('spawn')
+    return ProcessPoolExecutor(
+        1, mp_context=context, initializer=_follow_parent
+    )
 
-    Args:
-        name (str): What it is called in errors.
-        config (Config): Of the run.
-        answer (Callable): See
-            :func:`~mmkd_custom.measuring.runs.serve`.
 
-    Attributes:
-        about (Any): What it says first.
-    """
+def _follow_parent() -> None:
+    """Ends this process with the one that started it, and with Ctrl-C."""
 
-    def __init__(self, name: str, config: Config, answer: Callable) -> None:
-        self.name = name
-        context = multiprocessing.get_context('spawn')
-        self.connection, other = context.Pipe()
-        # No daemon: those may not have loader workers.
-        self.process = context.Process(
-            target=serve, args=(other, config, answer), name=name
-        )
-        self.process.start()
-        # Held open here as well, it would hide that the process has ended.
-        other.close()
-        self.about: Dict[str, Any] = {}
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
 
-    def ask(self, question: str) -> Any:
-        """Has something done and waits for it.
-
-        Args:
-            question (str): What it knows to answer.
-
-        Returns:
-            Any: The answer.
-
-        Raises:
-            UserError: As :meth:`hear`.
-            RuntimeError: Likewise.
-        """
-        try:
-            self.connection.send(question)
-        except BrokenPipeError:
-            # What it said last is still to be read.
-            pass
-        return self.hear()
-
-    def hear(self) -> Any:
-        """Waits for a reply.
-
-        Returns:
-            Any: What it says.
-
-        Raises:
-            UserError: If the user's input is wrong or memory ran out.
-            RuntimeError: If the process has failed otherwise.
-        """
-        # Its workers may outlive it and hold the pipe open: an end of file
-        # alone does not tell.
-        alive = True
-        while not self.connection.poll(POLL):
-            if not alive:
-                self._died()
-            alive = self.process.is_alive()
-        try:
-            kind, reply = self.connection.recv()
-        except (EOFError, ConnectionResetError):
-            self._died()
-        if kind == DONE:
-            return reply
-        if kind == WRONG:
-            raise UserError(reply)
-        raise RuntimeError(f'{self.name}: its process failed.\n{reply}')
-
-    def _died(self) -> None:
-        self.process.join(GRACE)
-        code = self.process.exitcode
-        if code == -9:
-            raise UserError(
-                f'{self.name}: its process was killed, as a machine does that '
-                'is out of memory; lower train_dataloader.batch_size and the '
-                "counts of its sampler, or the teacher's max_batch."
-            )
-        raise RuntimeError(
-            f'{self.name}: its process ended with exit code {code}.'
-        )
-
-    def end(self) -> None:
-        """Lets it end, which it does when nobody asks any more."""
-        self.connection.close()
-
-    def wait(self) -> None:
-        """Waits until it has ended, and not for ever."""
-        self.process.join(GRACE)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+    threading.Thread(target=wait, daemon=True).start()
+    # Each process would show a traceback, and repeat every warning.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    warnings.simplefilter('ignore')
 
 
 @contextlib.contextmanager
-def processes(
-    configs: Dict[str, Config], answer: Callable = answer
-) -> Iterator[Dict[str, Process]]:
-    """Has runs wait for questions for the length of a ``with`` block.
+def naming_memory(what: str) -> Iterator[None]:
+    """Turns the death of an :func:`own_process` into a UserError.
 
     Args:
-        configs (dict[str, Config]): A config for each process, by any name.
-        answer (Callable): See
-            :func:`~mmkd_custom.measuring.runs.serve`.
-
-    Yields:
-        dict[str, Process]: What is asked there (``ask``) is answered; what it
-        said first is its ``about``.
-
-    Raises:
-        UserError: If the user's input is wrong or memory ran out.
-        RuntimeError: If a process has failed otherwise.
+        what (str): The option that takes the memory.
     """
-    running: Dict[str, Process] = {}
     try:
-        # Together: most of it is waiting for imports.
-        for name, config in configs.items():
-            running[name] = Process(name, config, answer)
-        for each in running.values():
-            each.about = each.hear()
-        yield running
-    finally:
-        for each in running.values():
-            each.end()
-        for each in running.values():
-            each.wait()
+        yield
+    except (BrokenProcessPool, torch.OutOfMemoryError) as error:
+        raise UserError(
+            f'{what}: expected enough memory, got a process that was killed '
+            'or ran out of it.'
+        ) from error
+
+
+def peak_memory() -> Dict[str, float]:
+    """Returns what this process has taken of memory at the most.
+
+    Returns:
+        dict[str, float]: In 10^6 bytes, ``peak_mb``: the largest resident
+        size, libraries included, other processes such as a loader's workers
+        not; on a GPU also ``gpu_peak_mb``: what was allocated there.
+    """
+    # On Linux getrusage counts the peak of the process that started this one
+    # too, which /proc does not.
+    status = Path('/proc/self/status')
+    if status.is_file():
+        found = re.search(r'VmHWM:\s+(\d+) kB', status.read_text())
+        size = int(found.group(1)) * 1024
+    else:
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # The unit is a byte on macOS and 1024 of them elsewhere.
+        size *= 1 if sys.platform == 'darwin' else 1024
+    peak = dict(peak_mb=size / 1e6)
+    if torch.cuda.is_available():
+        peak['gpu_peak_mb'] = torch.cuda.max_memory_allocated() / 1e6
+    return peak

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-from ..datasets.wrappers import pipeline_of
-from ..engine.config import load_config, read_config
+from ..engine.config import load_config
 from ..errors import UserError
-from ..stages import LABELLED, STREAMS
 
-#: Pixels of an image, and the most classes they are spread over.
+#: Pixels of an image, and the classes they are spread over.
 SIZE, CLASSES = 256, 10
 
 
@@ -24,103 +23,50 @@ def load_synthetic(
     count: int,
     folder: Union[str, Path],
 ) -> Config:
-    """Reads a config file and gives it generated images.
+    """Reads a config of domains and gives it two generated ones.
 
-    Its pipelines, batches, model and schedule stay; the labels mean nothing.
-    What is evaluated are images of its last stream.
+    The labels mean nothing. The environment's ``DATA_ROOT``, ``SOURCE`` and
+    ``TARGET`` name the images from then on.
 
     Args:
-        path (str | Path): The config, of a two-stream loader.
+        path (str | Path): The config file.
         options (dict, optional): As for
             :func:`~mmkd_custom.engine.config.load_config`.
-        count (int): Images in all, spread evenly over the streams.
+        count (int): Images in all, half of them in each domain.
         folder (str | Path): Where they are written.
 
     Returns:
-        Config: As :func:`~mmkd_custom.engine.config.load_config` gives it.
+        Config: As :func:`~mmkd_custom.engine.config.load_config` returns it.
 
     Raises:
-        UserError: If there are too few images, or the config cannot be read
-            or has no two streams.
+        UserError: If there are too few images, or the config does not follow
+            these variables.
     """
-    options = dict(options or {})
-    try:
-        config = read_config(path)
-        config.merge_from_dict(options)
-    except Exception:
-        # It says what is wrong with the file or the options.
-        return load_config(path, options)
-    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
-    streams = [name for name in STREAMS if isinstance(dataset.get(name), dict)]
-    if LABELLED not in streams:
+    if count < 2 * CLASSES:
         raise UserError(
-            '--synthetic: the config has no train_dataloader.dataset.labelled '
-            'whose images could be replaced, but a TwoStreamDataset is wanted.'
+            f'--synthetic: expected a number >= {2 * CLASSES}, an image for '
+            f'each of {CLASSES} classes in both domains, got {count}.'
         )
-    classes = _classes(config)
-    least = classes * len(streams)
-    if count < least:
-        raise UserError(
-            f'--synthetic {count}: a whole number >= {least} is wanted, an '
-            f'image for each of {classes} classes in each stream.'
-        )
-    for number, name in enumerate(streams):
-        share = count // len(streams) + (number < count % len(streams))
-        write_images(Path(folder) / name, share, classes, seed=number)
-        options[f'train_dataloader.dataset.{name}'] = _generated(
-            dataset[name], folder, name
-        )
-    for name in ('val', 'test'):
-        loader = config.get(f'{name}_dataloader') or {}
-        if isinstance(loader.get('dataset'), dict):
-            options[f'{name}_dataloader.dataset'] = dict(
-                _generated(loader.dataset, folder, streams[-1]),
-                test_mode=True,
-            )
-    if dataset.get('exclude_labelled'):
-        options['train_dataloader.dataset.exclude_labelled'] = False
-    return load_config(path, options)
-
-
-def write_images(folder: Path, count: int, classes: int, seed: int) -> None:
-    """Writes JPEG images, as large as photographs of their size are.
-
-    Args:
-        folder (Path): Gets a folder for each class.
-        count (int): Number of images.
-        classes (int): Number of classes, to which they go in turn.
-        seed (int): Of the images' content.
-    """
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(0)
     for number in range(count):
-        target = folder / f'class_{number % classes}' / f'{number:06d}.jpg'
+        domain = ('source', 'target')[number % 2]
+        name = f'class_{number // 2 % CLASSES}'
+        target = Path(folder, domain, name, f'{number:06d}.jpg')
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Large shapes and a little noise: neither flat nor incompressible.
+        # As large as photographs of their size are: large shapes and a little
+        # noise, neither flat nor incompressible.
         coarse = Image.fromarray(rng.randint(0, 256, (16, 16, 3), np.uint8))
         shapes = coarse.resize((SIZE, SIZE), Image.BICUBIC)
         noise = rng.randint(-12, 13, (SIZE, SIZE, 3))
         pixels = np.clip(np.asarray(shapes, np.int16) + noise, 0, 255)
         Image.fromarray(pixels.astype(np.uint8)).save(target, quality=90)
-
-
-def _generated(
-    dataset: dict, folder: Union[str, Path], domain: str
-) -> Dict[str, Any]:
-    """Gives what takes the place of a dataset: its pipeline, other images."""
-    return dict(
-        _delete_=True,
-        type='mmkd_custom.DomainFolder',
-        data_root=str(folder),
-        domain=domain,
-        pipeline=pipeline_of(dataset),
-    )
-
-
-def _classes(config: Config) -> int:
-    """Gives how many classes the config leaves room for."""
-    model: Dict[str, Any] = config.get('model') or {}
-    for owner in (model, config):
-        number = (owner.get('data_preprocessor') or {}).get('num_classes')
-        if isinstance(number, int):
-            return min(number, CLASSES)
-    return CLASSES
+    os.environ.update(DATA_ROOT=str(folder), SOURCE='source', TARGET='target')
+    config = load_config(path, options)
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    root = (dataset.get('labelled') or {}).get('data_root')
+    if root != str(folder):
+        raise UserError(
+            '--synthetic: expected a config whose labelled images follow '
+            f'DATA_ROOT, SOURCE and TARGET, got data_root={root!r}.'
+        )
+    return config

@@ -1,20 +1,20 @@
-"""What distillation costs against plain training of the student."""
+"""Images a second of distillation, against training the student alone."""
 
 from __future__ import annotations
 
 import os
 import statistics
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
 from ..errors import UserError
-from ..evaluation import versions
+from ..evaluation.results import versions
 from ..stages import CUSTOMIZATION, DISTILLATION
 from ..utils.progress import progress_bar
-from .loader import check_number
 from .modes import (
     CACHED,
     CUSTOMIZE,
@@ -25,17 +25,17 @@ from .modes import (
     UNCACHED,
     mode_configs,
 )
-from .processes import Process, processes
-from .runs import PEAK
+from .processes import naming_memory, own_process
+from .windows import start, totals, window
 
-#: Which stage the windows of each mode are of.
-_STAGES = {
-    STUDENT: DISTILLATION,
-    STUDENT_LAST: DISTILLATION,
-    UNCACHED: DISTILLATION,
-    CACHED: DISTILLATION,
-    CUSTOMIZE: CUSTOMIZATION,
-}
+#: Ratios of images a second: name to numerator and denominator.
+RATIOS = dict(
+    cached_ratio=(CACHED, STUDENT),
+    cached_ratio_channels_last=(CACHED, STUDENT_LAST),
+    uncached_ratio=(UNCACHED, STUDENT),
+)
+#: The time of a customization epoch, of a distillation epoch's.
+CUSTOMIZE_RATIO = 'customize_time_ratio'
 
 
 def throughput(
@@ -67,137 +67,127 @@ def throughput(
 
     Returns:
         dict[str, Any]: Of each of :data:`MODES` a dict: ``images_per_second``
-        (median), ``spread`` (least and most), ``peak_mb`` (10^6 bytes, the
-        largest resident size of its main process, libraries included) and on
-        a GPU ``gpu_peak_mb``, what was allocated there;
-        ``customize_cached`` is None if the method has no such stage.
-        ``cached_ratio`` and ``uncached_ratio``: medians over the rounds of
-        the ratio to ``student_only``; ``cached_ratio_channels_last``: that to
-        ``student_channels_last``; ``customize_time_ratio``: time of a
-        cached customization epoch over that of a cached distillation epoch of
-        as many batches. ``cache_bytes_per_image``: disk space of the cache
-        for one image in all of its ``views``. Also what was measured.
+        (median), ``spread`` (least and most), ``data_share`` of the time that
+        training waited for images (median), and what
+        :func:`~mmkd_custom.measuring.processes.peak_memory` returns;
+        ``customize_cached`` is None if the method has no such stage. The
+        median over the rounds of each of :data:`RATIOS`, and of
+        :data:`CUSTOMIZE_RATIO` (of as many batches, both cached);
+        ``ratio_spreads``: least and most of each.
+        ``cache_bytes_per_image``: disk space of the cache for one image in
+        all of its ``views``. Also what was measured.
 
     Raises:
         UserError: If a number is out of range, the config has no teacher or
             no two-stream loader, it cannot be built, or memory ran out.
-        RuntimeError: If a process ended otherwise, with its traceback.
+        RuntimeError: If the teacher was asked for what the cache holds.
     """
-    check_number('--windows', windows, 1)
-    check_number('--batches', batches, 1)
     loader = config.get('train_dataloader') or {}
     workers = loader.get('num_workers', 0) if workers is None else workers
-    check_number('--workers', workers, 0)
+    given = dict(windows=(windows, 1), batches=(batches, 1))
+    given.update(workers=(workers, 0))
+    for option, (number, least) in given.items():
+        if number < least:
+            raise UserError(
+                f'--{option}: expected a number >= {least}, got {number}.'
+            )
     counts = (config.get('optim_wrapper') or {}).get('accumulative_counts', 1)
     if batches % counts:
         raise UserError(
-            f'--batches {batches}: a multiple of '
-            f'optim_wrapper.accumulative_counts={counts} is wanted.'
+            '--batches: expected a multiple of optim_wrapper.'
+            f'accumulative_counts={counts}, got {batches}.'
         )
-    with tempfile.TemporaryDirectory(prefix='throughput_') as name:
+    memory = naming_memory('train_dataloader.batch_size and max_batch')
+    with tempfile.TemporaryDirectory(prefix='throughput_') as name, memory:
         folder = Path(name)
         configs = mode_configs(config, folder, batches, workers)
-        with processes({FILL: configs[FILL]}) as running:
-            about = running[FILL].about
-            asked = [DISTILLATION, *[CUSTOMIZATION] * about['customizes']]
-            with progress_bar() as bar:
-                for stage in bar.track(asked, description='filling cache'):
-                    running[FILL].ask(stage)
-        modes = [n for n in MODES if n != CUSTOMIZE or about['customizes']]
-        with processes({name: configs[name] for name in modes}) as running:
-            _check_same_images(running)
-            rounds = _rounds(running, windows)
-            peaks = {name: each.ask(PEAK) for name, each in running.items()}
-        _check_cache_was_used(peaks)
-        cache_bytes = sum(
-            path.stat().st_size
-            for path in (folder / 'cache').rglob('*')
-            if path.is_file()
-        )
+        with own_process() as process:
+            about = process.submit(start, configs.pop(FILL)).result()
+            stages = about.pop('stages')
+            for stage in stages:
+                process.submit(window, stage).result()
+        if CUSTOMIZATION not in stages:
+            del configs[CUSTOMIZE]
+        rounds, peaks = _measure(configs, windows)
+        files = [p for p in (folder / 'cache').rglob('*') if p.is_file()]
+        size = sum(path.stat().st_size for path in files)
     return dict(
         config=Path(config.filename).name if config.filename else None,
         **{name: _summary(name, rounds, peaks) for name in MODES},
         **_ratios(rounds),
-        cache_bytes_per_image=cache_bytes / about['dataset_images'],
+        cache_bytes_per_image=size / about.pop('dataset_images'),
         views=loader.sampler.get('num_views'),
-        image_size=about['image_size'],
-        teacher_input_size=about['teacher_input_size'],
-        batch_size=about['batch_size'],
         batches=batches,
         windows=windows,
         workers=workers,
-        device=about['device'],
-        threads=about['threads'],
+        **about,
         cpus=os.cpu_count(),
         versions=versions(),
     )
 
 
-def _rounds(
-    running: Dict[str, Process], windows: int
-) -> List[Dict[str, Dict[str, float]]]:
-    """Has everyone train a window in turn, and again."""
-    rounds = []
-    with progress_bar() as bar:
+def _measure(configs: Dict[str, Config], windows: int) -> tuple:
+    """Has every mode train a window in turn, and again.
+
+    Returns:
+        tuple[list[dict], dict]: Windows of each round by mode, and by mode
+        the memory that its process took.
+    """
+    rounds: List[Dict[str, dict]] = []
+    with ExitStack() as stack:
+        runs = {name: stack.enter_context(own_process()) for name in configs}
+        # Together: most of it is waiting for imports.
+        begun = [runs[name].submit(start, configs[name]) for name in runs]
+        for future in begun:
+            future.result()
+        bar = stack.enter_context(progress_bar())
         for number in bar.track(range(windows + 1), description='windows'):
-            order = list(running) if number % 2 else list(running)[::-1]
-            measured = {n: running[n].ask(_STAGES[n]) for n in order}
-            rounds.append(measured)
-    return rounds[1:]
-
-
-def _check_same_images(running: Dict[str, Process]) -> None:
-    digests = {each.about['images_sha256'] for each in running.values()}
-    if len(digests) > 1:
-        raise UserError(
-            'train_dataloader.sampler: before it is told the stages of the '
-            'distiller, it draws other images than after it, but all are to '
-            'train on the same; leave out its streams.'
-        )
-
-
-def _check_cache_was_used(peaks: Dict[str, Dict[str, Any]]) -> None:
-    """Figures of a cache that was not read would be worth nothing."""
-    for name in (CACHED, CUSTOMIZE):
-        count = peaks.get(name, {}).get('teacher_batches', 0)
-        if count:
+            times = {}
+            for name in list(runs)[:: 1 if number % 2 else -1]:
+                stage = CUSTOMIZATION if name == CUSTOMIZE else DISTILLATION
+                times[name] = runs[name].submit(window, stage).result()
+            rounds.append(times)
+        peaks = {name: runs[name].submit(totals).result() for name in runs}
+    for name, peak in peaks.items():
+        asked = peak.pop('teacher_batches')
+        if asked and name in (CACHED, CUSTOMIZE):
+            # Figures of a cache that was not read would be worth nothing.
             raise RuntimeError(
-                f'{name}: the teacher was run on {count} batches, but all of '
-                'them were in the cache.'
+                f'{name}: expected all of it to be in the cache, got {asked} '
+                'batches for which the teacher was asked.'
             )
+    return rounds[1:], peaks
 
 
 def _summary(
-    name: str,
-    rounds: Sequence[Dict[str, Dict[str, float]]],
-    peaks: Dict[str, Dict[str, float]],
+    name: str, rounds: Sequence[Dict[str, dict]], peaks: Dict[str, dict]
 ) -> Optional[Dict[str, Any]]:
-    """Gives the figures of a mode, None if it was not measured."""
+    """Returns the figures of a mode, None if it was not measured."""
     if name not in peaks:
         return None
-    rates = [r[name]['images'] / r[name]['seconds'] for r in rounds]
-    memory = {k: v for k, v in peaks[name].items() if k.endswith('_mb')}
+    own = [each[name] for each in rounds]
+    rates = [each['images'] / each['seconds'] for each in own]
     return dict(
         images_per_second=statistics.median(rates),
         spread=[min(rates), max(rates)],
-        **memory,
+        data_share=statistics.median(
+            each['data_seconds'] / each['seconds'] for each in own
+        ),
+        **peaks[name],
     )
 
 
-def _ratios(
-    rounds: Sequence[Dict[str, Dict[str, float]]],
-) -> Dict[str, Optional[float]]:
-    def of_times(name: str, to: str) -> float:
-        return statistics.median(
-            r[name]['seconds'] / r[to]['seconds'] for r in rounds
-        )
+def _ratios(rounds: Sequence[Dict[str, dict]]) -> Dict[str, Any]:
+    """Returns the median of each ratio, and ``ratio_spreads``."""
+
+    def of_times(name: str, to: str) -> List[float]:
+        return [r[name]['seconds'] / r[to]['seconds'] for r in rounds]
 
     # They train on equally many images: the inverse of the times.
-    return dict(
-        cached_ratio=of_times(STUDENT, CACHED),
-        cached_ratio_channels_last=of_times(STUDENT_LAST, CACHED),
-        uncached_ratio=of_times(STUDENT, UNCACHED),
-        customize_time_ratio=(
-            of_times(CUSTOMIZE, CACHED) if CUSTOMIZE in rounds[0] else None
-        ),
-    )
+    values = {name: of_times(to, of) for name, (of, to) in RATIOS.items()}
+    if CUSTOMIZE in rounds[0]:
+        values[CUSTOMIZE_RATIO] = of_times(CUSTOMIZE, CACHED)
+    found: Dict[str, Any] = {CUSTOMIZE_RATIO: None}
+    found.update({k: statistics.median(v) for k, v in values.items()})
+    spreads = {name: [min(each), max(each)] for name, each in values.items()}
+    return dict(found, ratio_spreads=spreads)

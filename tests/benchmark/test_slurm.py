@@ -2,27 +2,11 @@
 
 import stat
 import time
-from pathlib import Path
 
 import pytest
 
-from mmkd_custom.benchmark.cells import Cell
 from mmkd_custom.benchmark.slurm import job_name, submit_cells
-from mmkd_custom.benchmark.tables import Run
 from mmkd_custom.errors import UserError
-
-
-@pytest.fixture
-def cells(tmp_path):
-    return [
-        Cell(
-            Run('c', 'a->b', seed),
-            Path('c.py'),
-            (('SEED', str(seed)),),
-            tmp_path / 'work' / str(seed),
-        )
-        for seed in range(3)
-    ]
 
 
 @pytest.fixture
@@ -56,7 +40,7 @@ def test_only_what_is_neither_there_nor_queued(cells, slurm):
     slurm('other', job_name(cells[1]))
     said, start = [], time.monotonic()
     assert submit_cells(cells, command, said.append) == [cells[2]]
-    assert any('seed 1: in the queue' in line for line in said)
+    assert any('seed 1' in line for line in said)
     assert not cells[1].log.exists()
     # It did not wait, and the job goes on.
     while cells[2].log.read_text() != 'seed 2\n':
@@ -64,7 +48,8 @@ def test_only_what_is_neither_there_nor_queued(cells, slurm):
         time.sleep(0.05)
     said.clear()
     submit_cells(cells[2:], command, said.append)
-    assert 'the last attempt ended with: seed 2' in said[0]
+    # The last line of the attempt before.
+    assert said[0].endswith('seed 2')
 
 
 def test_names_of_jobs(cells):
@@ -75,9 +60,9 @@ def test_names_of_jobs(cells):
 
 def test_no_slurm(cells, slurm, monkeypatch):
     slurm(code=1)
-    with pytest.raises(UserError, match='squeue does not answer'):
+    with pytest.raises(UserError, match='squeue'):
         submit_cells(cells, command)
     monkeypatch.setenv('PATH', '/nowhere')
-    with pytest.raises(UserError, match='no srun on this machine'):
+    with pytest.raises(UserError, match='srun'):
         submit_cells(cells, command)
     assert not cells[0].work_dir.exists()

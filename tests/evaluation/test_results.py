@@ -12,46 +12,40 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_custom.evaluation import (
+from mmkd_custom.errors import UserError
+from mmkd_custom.evaluation.results import (
     read_results,
     summarize,
     versions,
     write_json,
 )
 
-
-def test_last_is_the_result_and_oracle_the_best_epoch_of_the_first():
-    summary = summarize(
-        [
-            dict(epoch=2, accuracy=50.0, f1=48.0),
-            dict(epoch=4, accuracy=70.0, f1=40.0),
-            dict(epoch=6, accuracy=60.0, f1=45.0),
-        ]
-    )
-    assert summary == dict(
-        last=dict(accuracy=60.0, f1=45.0),
-        oracle=dict(epoch=4, accuracy=70.0, f1=40.0),
-    )
+NAN = float('nan')
 
 
-def test_a_metric_that_came_late_and_one_below_zero():
-    summary = summarize(
-        [dict(epoch=1, score=-3.0), dict(epoch=2, score=-5.0, late=1.0)]
-    )
-    assert summary['oracle'] == dict(epoch=1, score=-3.0)
-
-
-def test_no_number_is_never_the_best():
-    nan = float('nan')
-    history = [
-        dict(epoch=epoch, score=score)
-        for epoch, score in enumerate((nan, 1.0, nan, 2.0, 2.0, nan), 1)
-    ]
-    assert summarize(history)['oracle'] == dict(epoch=4, score=2.0)
-
-
-def test_a_run_without_evaluation():
-    assert summarize([]) == dict(last={}, oracle={})
+@pytest.mark.parametrize(
+    'history, last, oracle',
+    [
+        # Best by the first metric, whatever the others say.
+        (
+            [dict(a=50.0, b=48.0), dict(a=70.0, b=40.0), dict(a=60.0, b=45.0)],
+            dict(a=60.0, b=45.0),
+            dict(epoch=2, a=70.0, b=40.0),
+        ),
+        # A metric below zero, and one that came late.
+        (
+            [dict(a=-3.0), dict(a=-5.0, late=1.0)],
+            dict(a=-5.0, late=1.0),
+            dict(epoch=1, a=-3.0),
+        ),
+        # No number is never the best; of equals the first.
+        ([dict(a=a) for a in (NAN, 1, 2, 2)], dict(a=2), dict(epoch=3, a=2)),
+        ([], {}, {}),
+    ],
+)
+def test_last_is_the_result_and_oracle_the_best_epoch(history, last, oracle):
+    history = [dict(epoch=n, **each) for n, each in enumerate(history, 1)]
+    assert summarize(history) == dict(last=last, oracle=oracle)
 
 
 def test_versions_are_those_of_the_installed_packages():
@@ -65,31 +59,29 @@ def test_versions_are_those_of_the_installed_packages():
     assert {'mmcv', 'mmcv-lite'} & set(found)
 
 
-def test_results_round_trip(tmp_path):
-    results = dict(
-        task='Art->Café', seed=0, last=dict(a=1.5), split_sha256=None
-    )
-    assert read_results(tmp_path) is None
-    write_json(results, tmp_path / 'results.json')
-    assert read_results(str(tmp_path)) == results
-    text = (tmp_path / 'results.json').read_text()
-    assert json.loads(text) == results and text.endswith('}\n')
-    assert [path.name for path in tmp_path.iterdir()] == ['results.json']
-
-
-def test_what_cannot_be_written_leaves_the_old_results(tmp_path, monkeypatch):
+def test_results_are_whole_or_not_there(tmp_path, monkeypatch):
+    results = dict(task='Art->Café', last=dict(a=1.5), split_sha256=None)
     path = tmp_path / 'results.json'
-    write_json(dict(seed=0), path)
+    assert read_results(tmp_path) is None
+    write_json(results, path)
+    assert read_results(str(tmp_path)) == results
+    assert path.read_text().endswith('}\n')
 
     def full(handle):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, 'fsync', full)
-    with pytest.raises(OSError) as error:
+    with pytest.raises(OSError):
         write_json(dict(seed=1), path)
-    assert error.value.filename == str(path)
-    assert read_results(tmp_path) == dict(seed=0)
+    assert read_results(tmp_path) == results
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('text', ['{"config"', '[]'])
+def test_damaged_results_are_refused(tmp_path, text):
+    (tmp_path / 'results.json').write_text(text)
+    with pytest.raises(UserError, match='results.json'):
+        read_results(tmp_path)
 
 
 def test_whatever_a_metric_gives_is_json(tmp_path):

@@ -85,7 +85,7 @@ def test_tasks(tool, config, tmp_path, arguments, expected):
     assert pairs(tool, config, tmp_path, *arguments) == expected
 
 
-def test_the_twelve_pairs_of_officehome(tool, config, tmp_path):
+def test_officehome_has_twelve_pairs(tool, config, tmp_path):
     found = pairs(tool, config, tmp_path, '--protocol', 'officehome')
     assert len(set(found)) == 12
     assert 'Art->Real World' in found and 'Real World->Art' in found
@@ -104,18 +104,18 @@ def test_pairs_of_the_folders(tool, config, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'arguments, sentence',
+    'arguments, named',
     [
-        (('--tasks', 'x'), 'SOURCE:TARGET'),
-        (('--tasks', 'x:x'), 'two different'),
-        (('--tasks', 'x y,z:x_y'), 'two different'),
-        (('--sources', 'x', '--targets', 'x'), 'there are none'),
-        (('--protocol', 'cifar100'), 'has no domains'),
+        (('--tasks', 'x'), '--tasks: .* x'),
+        (('--tasks', 'x:x'), '--tasks: .* x:x'),
+        (('--tasks', 'x y,z:x_y'), '--tasks: .* x y,z:x_y'),
+        (('--sources', 'x', '--targets', 'x'), '--sources'),
+        (('--protocol', 'cifar100'), '--protocol: .*CIFAR-100'),
         (('--protocol', 'officehom'), "'officehome'"),
     ],
 )
-def test_refused_tasks(tool, config, arguments, sentence):
-    with pytest.raises(UserError, match=sentence):
+def test_refused_tasks(tool, config, arguments, named):
+    with pytest.raises(UserError, match=named):
         tool(config, *arguments)
 
 
@@ -127,6 +127,7 @@ def test_refused_tasks(tool, config, arguments, sentence):
         ('--partition', 'p'),
         ('--jobs', '0'),
         ('--tasks', 'x:y', '--all-pairs'),
+        ('--cfg-options', 'epochs'),
     ],
 )
 def test_arguments_that_do_not_go_together(tool, config, arguments, capsys):
@@ -223,7 +224,7 @@ def test_trainings(tool, tmp_path, monkeypatch):
         return tool(ALONE, '--tasks', *tasks, *arguments)
 
     # A domain that is not there ends it at once, and nothing is lost.
-    with pytest.raises(UserError, match="seed 0: domain 'sketch' is unknown"):
+    with pytest.raises(UserError, match="seed 0: .*'sketch'"):
         call('art:photo', 'art:sketch')
     before = (first / 'results.json').stat().st_mtime_ns
     assert call('art:photo') == 0

@@ -5,8 +5,8 @@ from importlib import metadata
 import pytest
 import torch
 
-from mmkd_custom.evaluation import write_json
 from mmkd_custom.evaluation.report import ACCURACY, MACRO_F1
+from mmkd_custom.evaluation.results import write_json
 from mmkd_custom.utils.runs import RUN_KEY
 from tests.cli import REPOSITORY, call_tool
 

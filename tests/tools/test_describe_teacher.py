@@ -41,7 +41,7 @@ def test_it_describes_and_measures(tmp_path):
     assert rows == ['None', '4']
 
 
-def test_what_measures_nothing_is_refused():
+def test_max_batch_without_a_batch_is_refused():
     done = run_tool('describe_teacher.py', CONFIG, '--max-batch', 4)
     assert done.returncode == 2
-    assert '--max-batch wants --batch-size' in done.stderr
+    assert '--max-batch' in done.stderr and '--batch-size' in done.stderr

@@ -1,28 +1,17 @@
-import os
-import subprocess
-import sys
+"""tools/export_student.py, as a user runs it."""
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain.models import TimmClassifier
 
+from tests.cli import run_tool
+
 onnxruntime = pytest.importorskip('onnxruntime')
 
 
-def _tool(repo, *arguments):
-    return subprocess.run(
-        [sys.executable, str(repo / 'tools' / 'export_student.py')]
-        + [str(argument) for argument in arguments],
-        cwd=repo,
-        env={**os.environ, 'PYTHONPATH': str(repo)},
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.mark.slow
-def test_checkpoint_and_onnx(tmp_path, repo):
+def test_checkpoint_and_onnx(tmp_path):
     name = 'mobilenetv3_small_050'
     student = TimmClassifier(name, num_classes=3)
     state_dict = {
@@ -34,28 +23,22 @@ def test_checkpoint_and_onnx(tmp_path, repo):
         tmp_path / 'c.py'
     )
     onnx = tmp_path / 'student.onnx'
-    done = _tool(repo, tmp_path, '--onnx', onnx)
+    done = run_tool('export_student.py', tmp_path, '--onnx', onnx)
     assert done.returncode == 2
     assert '--input-size' in done.stderr and 'Traceback' not in done.stderr
-    done = _tool(repo, tmp_path, '--onnx', onnx, '--input-size', 32, 64)
+    done = run_tool(
+        'export_student.py', tmp_path, '--onnx', onnx, '--input-size', 32, 64
+    )
     assert done.returncode == 0, done.stderr
     assert '32 x 64' in done.stdout
     session = onnxruntime.InferenceSession(
         str(onnx), providers=['CPUExecutionProvider']
     )
     assert session.get_inputs()[0].shape == ['batch', 3, 32, 64]
-    done = _tool(repo, tmp_path, '--onnx', onnx, '--input-size', 1, 2, 3)
+    done = run_tool(
+        'export_student.py', tmp_path, '--onnx', onnx, '--input-size', 1, 2, 3
+    )
     assert done.returncode == 2
     assert '--input-size' in done.stderr
     content = torch.load(tmp_path / 'student.pth', weights_only=True)
     student.load_state_dict(content['state_dict'])
-
-
-def test_missing_work_dir(tmp_path, repo):
-    done = _tool(repo, tmp_path / 'no')
-    assert done.returncode == 2
-    assert (
-        done.stderr.strip()
-        .splitlines()[-1]
-        .startswith(f'error: work directory {tmp_path / "no"}')
-    )

@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import IterableDataset
 
-from ...evaluation import summarize, versions, write_json
 from ...evaluation.constant import constant_metrics, majority_class
+from ...evaluation.results import summarize, versions, write_json
 from ...export.checkpoint import save_student, student_state_dict
 from ...registry import HOOKS
 from ...utils.files import RESULTS_FILE, STUDENT_FILE
