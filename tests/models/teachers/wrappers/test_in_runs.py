@@ -6,13 +6,13 @@ import torch
 from mmkd_custom.cache import CachedTeacher, TeacherCacheHook
 from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
 from mmkd_custom.engine.hooks.teacher_report import TeacherReportHook
-from mmkd_custom.models.distillers import make_batch
 from mmkd_custom.models.teachers import (
     AdaptedTeacher,
     EnsembleTeacher,
     ProbedTeacher,
     TimmTeacher,
 )
+from mmkd_custom.models.teachers.base import FrozenTeacher
 from mmkd_custom.models.teachers.wrappers.adapted import Adaptation
 from mmkd_custom.models.teachers.wrappers.probed import Probe
 
@@ -78,19 +78,22 @@ def test_cached_standardised_and_reported(make, small_runner, tmp_path):
     model = runner.model
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     teacher = make(tmp_path)
-    model._teacher.module = CachedTeacher(teacher, cache_dtype='float32')
-    model.teacher_wants = ('feature', 'logits')
+    cached = CachedTeacher(teacher, cache_dtype='float32')
+    model.teachers['teacher'] = cached
+    wants = ('feature', 'logits')
+    model.asked = lambda name: wants
     dataset = runner.train_dataloader.dataset
     samples = [dataset[(i, 0)] for i in range(len(dataset))]
     data = runner.train_dataloader.collate_fn(samples)
-    batch = make_batch(**model.data_preprocessor(data, False))
-    plain, digest = model.ask_teacher(batch), teacher.digest()
+    batch = model.batch(**model.data_preprocessor(data, True))
+    plain = FrozenTeacher.ask(cached, batch, wants)
+    digest = teacher.digest()
 
     # Twice, as when training starts twice.
     for _ in range(2):
         TeacherCacheHook().before_train(runner)
         StandardizeTeacherHook(batch_size=5).before_train(runner)
-    live = model.ask_teacher(batch)
+    live = FrozenTeacher.ask(cached, batch, wants)
     deviations, means = torch.std_mean(plain.feature, 0, unbiased=False)
     wanted = (plain.feature - means) / deviations.clamp_min(
         0.1 * deviations.mean()
@@ -102,7 +105,7 @@ def test_cached_standardised_and_reported(make, small_runner, tmp_path):
     TeacherReportHook().before_train(runner)
     asked = []
     teacher.register_forward_pre_hook(lambda *_: asked.append(True))
-    kept, _ = model.run_teacher(batch)
+    kept = cached.ask(batch, wants)
     # Standardising asked about every image already.
     assert not asked
     torch.testing.assert_close(kept.feature, live.feature, rtol=0, atol=1e-3)
