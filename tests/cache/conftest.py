@@ -1,7 +1,12 @@
-"""A disk to which nothing can be written."""
+"""A place for a store, and a disk to which nothing can be written."""
 
 import numpy as np
 import pytest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / 'cache'
 
 
 @pytest.fixture
