@@ -137,7 +137,7 @@ class CachedTeacher(FrozenTeacher):
         grid: Optional[Tuple[int, int]] = None,
     ) -> Outputs:
         """Runs the frozen rest of the other teacher, if that can."""
-        return self.teacher.resume(x, after, grid)
+        return self.standardized(self.teacher.resume(x, after, grid))
 
     def digest(self) -> str:
         """Returns the other teacher's digest: the cache is no weight."""

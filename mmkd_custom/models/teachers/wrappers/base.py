@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -73,6 +73,15 @@ class WrappedTeacher(FrozenTeacher):
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Asks the other teacher; see :meth:`FrozenTeacher.encode`."""
         return self.teacher(inputs, wants)
+
+    def resume(
+        self,
+        x: torch.Tensor,
+        after: int,
+        grid: Optional[Tuple[int, int]] = None,
+    ) -> Outputs:
+        """Runs the frozen rest of the other teacher, if that can."""
+        return self.standardized(self.teacher.resume(x, after, grid))
 
 
 def for_head(wants: Sequence[str]) -> Sequence[str]:

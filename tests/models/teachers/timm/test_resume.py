@@ -6,8 +6,10 @@ import pytest
 import timm
 import torch
 
+from mmkd_custom.cache import CachedTeacher
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers import MMPretrainTeacher, TimmTeacher
+from mmkd_custom.models.teachers.wrappers.base import WrappedTeacher
 
 from .test_teacher import relative, unscaled
 
@@ -101,6 +103,11 @@ def test_half_precision_and_standardised_feature():
     found = teacher.resume(x, 2)
     assert found.feature.dtype == found.tokens.dtype == torch.float32
     torch.testing.assert_close(found.feature, (plain - mean) / std)
+    # What lies around it passes it on, with statistics of its own.
+    for around in (WrappedTeacher(teacher), CachedTeacher(teacher)):
+        teacher.feature_mean = teacher.feature_std = None
+        around.standardize(mean, std)
+        assert torch.equal(around.resume(x, 2).feature, found.feature)
 
 
 @pytest.mark.parametrize(
