@@ -17,8 +17,8 @@ from mmengine.device import get_device
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
+from ..datasets.two_stream.batch_sampler import TwoStreamBatchSampler
 from ..datasets.two_stream.dataset import TwoStreamDataset
-from ..datasets.two_stream.sampler import TwoStreamBatchSampler
 from ..engine.config_data import config_scope
 from ..engine.launch import train
 from ..engine.unwrap import unwrapped
