@@ -71,8 +71,9 @@ class TwoStreamDataset(Dataset):
     such; the last in the labelled stream alone, because it goes by labels.
 
     Args:
-        labelled (dict | BaseDataset): The dataset whose labels are used, one
-            class a sample.
+        labelled (dict | BaseDataset, optional): The dataset whose labels are
+            used, one class a sample. None is for methods that need no label.
+            Defaults to None.
         unlabelled (dict | BaseDataset, optional): The dataset whose labels,
             if it has any, are not. Defaults to None.
         seed (int): Seed of the views. Defaults to 0.
@@ -96,7 +97,7 @@ class TwoStreamDataset(Dataset):
         num_labelled (int): Number of labelled samples.
         num_unlabelled (int): Number of unlabelled samples.
         num_synthetic (int): Number of synthetic samples.
-        metainfo (dict): That of the labelled dataset.
+        metainfo (dict): That of the labelled dataset, else of the unlabelled.
         split_sha256 (str): SHA-256 of the labelled samples and their labels.
 
     Raises:
@@ -108,7 +109,7 @@ class TwoStreamDataset(Dataset):
 
     def __init__(
         self,
-        labelled: Union[dict, Any],
+        labelled: Union[dict, Any, None] = None,
         unlabelled: Union[dict, Any, None] = None,
         seed: int = 0,
         pipelines: Optional[Mapping[str, Sequence]] = None,
@@ -129,26 +130,35 @@ class TwoStreamDataset(Dataset):
                     f'{name!r} ({nearest(str(name), self.pipelines)}).'
                 )
         self.independent = tuple(independent)
-        if exclude_labelled and self.unlabelled is None:
+        if exclude_labelled and None in (self.labelled, self.unlabelled):
             raise UserError(
-                'exclude_labelled=True: expected an unlabelled dataset to '
-                'take images out of, got none; give one or drop it.'
+                'exclude_labelled=True: expected a labelled and an unlabelled '
+                'dataset, got one of them; give both or drop it.'
             )
         self._parts: List[_Part] = []
-        self._add_part(LABELLED, self.labelled)
-        check_labels(self.labelled)
+        if self.labelled is not None:
+            self._add_part(LABELLED, self.labelled)
+            check_labels(self.labelled)
         if self.unlabelled is not None:
             self._add_part(UNLABELLED, self.unlabelled)
+        if len(self._parts) == 2:
             check_classes(self.labelled, self.unlabelled)
             check_distinct(self.labelled, self.unlabelled)
+        if not self._parts:
+            raise UserError(
+                'TwoStreamDataset: expected a labelled dataset, an unlabelled '
+                'one or both, got none.'
+            )
         if self.synthetic is not None:
             self._add_part(SYNTHETIC, self.synthetic)
         sizes = {part.name: len(part.positions) for part in self._parts}
-        self.num_labelled = sizes[LABELLED]
+        self.num_labelled = sizes.get(LABELLED, 0)
         self.num_unlabelled = sizes.get(UNLABELLED, 0)
         self.num_synthetic = sizes.get(SYNTHETIC, 0)
-        self.metainfo = self.labelled.metainfo
-        self.split_sha256 = split_digest(self.labelled)
+        self.metainfo = self._parts[0].dataset.metainfo
+        self.split_sha256 = split_digest(
+            () if self.labelled is None else self.labelled
+        )
         more = ''
         if self.exclude_labelled:
             left_out = len(self.unlabelled) - self.num_unlabelled

@@ -244,7 +244,7 @@ class TwoStreamSampler(Sampler):
     def _check_counts(self) -> None:
         for stream, count in self.counts.items():
             size = self.sizes[stream]
-            if count == 0 and size == 0 and stream != LABELLED:
+            if count == 0 and size == 0:
                 continue
             if not _is_positive(count):
                 raise UserError(

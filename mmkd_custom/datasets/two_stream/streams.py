@@ -35,7 +35,7 @@ def build_stream(stream: str, dataset: Union[dict, Any, None]) -> Any:
     """
     if isinstance(dataset, dict):
         dataset = DATASETS.build(dataset)
-    if dataset is None and stream != LABELLED:
+    if dataset is None:
         return None
     for one in _all(dataset):
         if not hasattr(one, 'get_data_info') or not (

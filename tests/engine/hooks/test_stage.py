@@ -253,6 +253,29 @@ def test_each_epoch_logs_the_terms_of_its_own_stage(small_runner, tmp_path):
         assert line['loss'] == pytest.approx(terms, rel=1e-4)
 
 
+def label_free(config):
+    config.model = dict(
+        type='Distiller',
+        student=config.model.student,
+        teacher=config.model.teacher,
+        terms=dict(hint=dict(loss=dict(type='MSE'))),
+        supervised_weight=0.0,
+        input_size=96,
+    )
+    config.optim_wrapper.pop('stages')
+    config.train_dataloader.dataset.pop('labelled')
+    config.train_dataloader.sampler.update(labelled=0, epoch_length=2)
+    config.train_dataloader.batch_size = 2
+
+
+def test_a_method_that_needs_no_label_trains_without(small_runner):
+    runner = small_runner(edit=label_free)
+    runner.train()
+    assert runner.iter == 4
+    scalars = runner.message_hub.log_scalars
+    assert 'train/loss_hint' in scalars and 'train/loss_ce' not in scalars
+
+
 def test_the_model_is_told_the_progress_and_of_each_step(small_runner):
     runner = small_runner(**{'train_dataloader.sampler.epoch_length': 2})
     told = []
