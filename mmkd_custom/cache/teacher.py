@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -12,9 +12,9 @@ from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
 from ..models.batch import TEACHER, Batch, send
-from ..models.outputs import TOKENS, Outputs, Shape, from_named
+from ..models.outputs import TOKENS, Outputs, from_named
 from ..models.teachers.base import FrozenTeacher
-from ..models.teachers.wrappers.base import build_wrapped, mirrored
+from ..models.teachers.wrappers.base import WrappedTeacher, build_wrapped
 from ..registry import MODELS
 from .files import check_dtype
 from .store import FeatureStore, output_of
@@ -24,7 +24,7 @@ Fetch = Callable[[List[Tuple[int, int]]], torch.Tensor]
 
 
 @MODELS.register_module()
-class CachedTeacher(FrozenTeacher):
+class CachedTeacher(WrappedTeacher):
     """Another teacher, whose outputs are kept on disk by (sample, view).
 
     With seeded views of which there are K, an output is a pure function of
@@ -94,50 +94,14 @@ class CachedTeacher(FrozenTeacher):
                     f'{", ".join(inner.offers)}, got {name!r} '
                     f'({nearest(str(name), inner.offers)}).'
                 )
-        super().__init__(**mirrored(inner))
-        # The very object: it may do more than its options say.
-        self.preparation = inner.preparation
-        # An assignment would cast what is inside, of which parts may be in
-        # other dtypes.
-        self.add_module('teacher', inner)
+        super().__init__(inner)
         self.cache_dir = cache_dir
         self.cache_dtype = cache_dtype
         self.outputs = None if outputs is None else tuple(outputs)
-        for name in 'name weights feature_dim num_classes offers dims'.split():
-            setattr(self, name, getattr(inner, name))
         self.store: Optional[FeatureStore] = None
         self._fetch: Optional[Fetch] = None
         self._view = TEACHER
         self._warned = False
-
-    def __getattr__(self, name: str) -> Any:
-        # Whatever else the other teacher has, such as the names of its
-        # classes: who looks for it need not know of the cache.
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            inner = self.__dict__.get('_modules', {}).get('teacher')
-            if inner is None or name.startswith('_'):
-                raise
-            return getattr(inner, name)
-
-    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Asks the other teacher about images (N, 3, H, W)."""
-        return self.teacher(inputs, wants)
-
-    @property
-    def shapes(self) -> Dict[str, Shape]:
-        """dict[str, Shape]: Those of the other teacher."""
-        return self.teacher.shapes
-
-    def resume(
-        self,
-        x: torch.Tensor,
-        after: int,
-        grid: Optional[Tuple[int, int]] = None,
-    ) -> Outputs:
-        """Runs the frozen rest of the other teacher, if that can."""
-        return self.standardized(self.teacher.resume(x, after, grid))
 
     def digest(self) -> str:
         """Returns the other teacher's digest: the cache is no weight."""

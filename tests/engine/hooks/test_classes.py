@@ -165,8 +165,7 @@ def test_without_labels_there_are_predictions_only(
 def test_logits_of_other_classes_are_refused(check, monkeypatch):
     runner = check(**{'model.teacher.teacher.num_classes': 3})
     hook, model = ClassesHook(), runner.model
-    # That of the cache: it knows what the one inside knows.
-    teacher = model.teacher.teacher
+    teacher = model.teacher
     teacher.classes = ('dog', 'cat', 'owl')
     hook.before_run(runner)
     monkeypatch.setattr(model, 'asked', lambda name: ('feature', 'logits'))

@@ -124,7 +124,7 @@ def test_no_accuracy_where_classes_do_not_fit(
 
 def test_classes_in_another_order_are_no_accuracy(built, monkeypatch):
     runner = built(**HEAD)
-    teacher = runner.model.teacher.teacher
+    teacher = runner.model.teacher
     teacher.classes = ('dog', 'cat', 'owl')
     lines = report(runner, monkeypatch)
     assert 'not measured' in lines[1] and "'dog' in" in lines[1]

@@ -147,14 +147,15 @@ def test_a_dtype_that_the_device_lacks_leaves_the_operations_out(monkeypatch):
 
 def test_a_probed_ensemble_reports_each_of_its_teachers(tmp_path):
     from mmkd_custom.models.teachers.wrappers.ensemble import EnsembleTeacher
-    from mmkd_custom.models.teachers.wrappers.probe import Probe
-    from mmkd_custom.models.teachers.wrappers.probed import ProbedTeacher
+    from mmkd_custom.models.teachers.wrappers.probed import (
+        Probe,
+        ProbedTeacher,
+    )
 
     members = [Tiny(input_size=4), Tiny(max_batch=3)]
     ensemble = EnsembleTeacher(members, mode='features')
     Probe(
-        weight=torch.zeros(2, 12),
-        bias=torch.zeros(2),
+        tensors=dict(weight=torch.zeros(2, 12), bias=torch.zeros(2)),
         normalization='none',
         classes=['cat', 'dog'],
         teacher=ensemble.name,

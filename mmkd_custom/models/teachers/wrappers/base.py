@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -31,7 +31,10 @@ class WrappedTeacher(FrozenTeacher):
     Attributes:
         teacher (FrozenTeacher): The other teacher.
         classes (tuple[str], optional): Names of the classes, in order.
+        transparent (bool): Whether all that it says is the other's.
     """
+
+    transparent: bool = False
 
     def __init__(
         self,
@@ -65,10 +68,6 @@ class WrappedTeacher(FrozenTeacher):
         if LOGITS in self.offers:
             shapes[LOGITS] = Shape((self.num_classes,))
         return shapes
-
-    def members(self) -> List[FrozenTeacher]:
-        """Returns the teachers that this one asks."""
-        return [self.teacher]
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Asks the other teacher; see :meth:`FrozenTeacher.encode`."""
@@ -166,6 +165,8 @@ def input_summary(teacher: FrozenTeacher) -> str:
         str: Size in pixels, interpolation and normalisation; of an ensemble
         those of each of its teachers.
     """
+    while getattr(teacher, 'transparent', False):
+        teacher = teacher.teacher
     members = getattr(teacher, 'teachers', None)
     if members is not None:
         return ' + '.join(map(input_summary, members))

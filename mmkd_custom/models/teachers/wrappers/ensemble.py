@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Union
 
 import torch
 import torch.nn as nn
 
 from ....errors import UserError
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, Outputs, Shape
+from ...outputs import FEATURE, LOGITS, Outputs
 from ..base import FrozenTeacher
 from .base import build_wrapped, check_classes, feature_name
 
@@ -105,15 +105,6 @@ class EnsembleTeacher(FrozenTeacher):
         self.own_words = getattr(known, 'own_words', False)
         self.offers = (FEATURE, LOGITS)
         self.dims[LOGITS] = (self.num_classes,)
-
-    @property
-    def shapes(self) -> Dict[str, Shape]:
-        """dict[str, Shape]: Of each output for one image."""
-        return {name: Shape(sizes) for name, sizes in self.dims.items()}
-
-    def members(self) -> List[FrozenTeacher]:
-        """Returns the teachers that this one asks."""
-        return list(self.teachers)
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Asks each teacher once about pixels in 0-255, RGB."""
