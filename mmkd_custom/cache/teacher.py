@@ -12,9 +12,9 @@ from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
 from ..models.batch import TEACHER, Batch, send
-from ..models.outputs import TOKENS, Outputs, Shape, from_named
+from ..models.outputs import TOKENS, Outputs, from_named
 from ..models.teachers.base import FrozenTeacher
-from ..models.teachers.wrappers.base import build_wrapped, mirrored
+from ..models.teachers.wrappers.base import WrappedTeacher, build_wrapped
 from ..registry import MODELS
 from .files import check_dtype
 from .store import FeatureStore, output_of
@@ -24,7 +24,7 @@ Fetch = Callable[[List[Tuple[int, int]]], torch.Tensor]
 
 
 @MODELS.register_module()
-class CachedTeacher(FrozenTeacher):
+class CachedTeacher(WrappedTeacher):
     """Another teacher, whose outputs are kept on disk by (sample, view).
 
     With seeded views of which there are K, an output is a pure function of
@@ -94,17 +94,10 @@ class CachedTeacher(FrozenTeacher):
                     f'{", ".join(inner.offers)}, got {name!r} '
                     f'({nearest(str(name), inner.offers)}).'
                 )
-        super().__init__(**mirrored(inner))
-        # The very object: it may do more than its options say.
-        self.preparation = inner.preparation
-        # An assignment would cast what is inside, of which parts may be in
-        # other dtypes.
-        self.add_module('teacher', inner)
+        super().__init__(inner)
         self.cache_dir = cache_dir
         self.cache_dtype = cache_dtype
         self.outputs = None if outputs is None else tuple(outputs)
-        for name in 'name weights feature_dim num_classes offers dims'.split():
-            setattr(self, name, getattr(inner, name))
         self.store: Optional[FeatureStore] = None
         self._fetch: Optional[Fetch] = None
         self._view = TEACHER
@@ -120,15 +113,6 @@ class CachedTeacher(FrozenTeacher):
             if inner is None or name.startswith('_'):
                 raise
             return getattr(inner, name)
-
-    def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Asks the other teacher about images (N, 3, H, W)."""
-        return self.teacher(inputs, wants)
-
-    @property
-    def shapes(self) -> Dict[str, Shape]:
-        """dict[str, Shape]: Those of the other teacher."""
-        return self.teacher.shapes
 
     def resume(
         self,
