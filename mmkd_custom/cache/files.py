@@ -155,15 +155,6 @@ def open_array(
         raise UserError(f'cache {path}: cannot be read ({error}).') from error
 
 
-def holds_entries(folder: Path) -> bool:
-    """Whether a folder is a cache that has something in it."""
-    path = folder / CHECKSUMS_FILE
-    if not path.is_file() or path.stat().st_size == 0:
-        return False
-    # Bytes: a file that was truncated is of any length.
-    return bool(np.memmap(path, np.uint8, 'r').any())
-
-
 def _check_space(folder: Path, wanted: int, beside: str) -> None:
     free = shutil.disk_usage(folder.parent).free
     if wanted > free:

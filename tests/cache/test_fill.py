@@ -21,7 +21,7 @@ def fill(small_runner, monkeypatch):
     def run(batch_size=7, verify=0, edit=lambda config: None, **options):
         runner = small_runner('work', edit=edit, **options)
         runner.cfg.work_dir = runner.work_dir
-        monkeypatch.setattr(module, 'build_runner', lambda config: runner)
+        monkeypatch.setattr(module, 'build_runner', lambda *_: runner)
         (report,) = fill_cache(runner.cfg, batch_size, verify)
         return report, runner.model.teacher.store
 
