@@ -8,9 +8,14 @@ import torch.nn as nn
 
 from mmkd_custom.cache.teacher import CachedTeacher
 from mmkd_custom.models.outputs import Outputs
-from mmkd_custom.models.teachers.base import FrozenTeacher
+from mmkd_custom.models.teachers import (
+    EnsembleTeacher,
+    FrozenTeacher,
+    ProbedTeacher,
+    TimmTeacher,
+)
 from mmkd_custom.models.teachers.report import report_text, teacher_report
-from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
+from mmkd_custom.models.teachers.wrappers.probed import Probe
 
 
 class Tiny(FrozenTeacher):
@@ -146,12 +151,6 @@ def test_a_dtype_that_the_device_lacks_leaves_the_operations_out(monkeypatch):
 
 
 def test_a_probed_ensemble_reports_each_of_its_teachers(tmp_path):
-    from mmkd_custom.models.teachers.wrappers.ensemble import EnsembleTeacher
-    from mmkd_custom.models.teachers.wrappers.probed import (
-        Probe,
-        ProbedTeacher,
-    )
-
     members = [Tiny(input_size=4), Tiny(max_batch=3)]
     ensemble = EnsembleTeacher(members, mode='features')
     Probe(
