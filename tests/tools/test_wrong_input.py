@@ -110,7 +110,7 @@ def refused(folder, capsys, monkeypatch):
         (
             'model.projection.type=LinearConnector '
             'model.projection.in_channels=7',
-            ['in_channels', '7'],
+            ['in_channels', 'LinearConnector'],
         ),
         (
             'model.schedule.customization=1 model.schedule.distillation=0',
