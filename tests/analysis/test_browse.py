@@ -16,10 +16,7 @@ from tests.helpers import make_domains
 
 CUSTOMKD = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
 ALONE = (
-    REPOSITORY
-    / 'configs'
-    / 'labelled_only'
-    / 'labelled_only_mbv3_domain_folder.py'
+    REPOSITORY / 'configs/labelled_only/labelled_only_mbv3_domain_folder.py'
 )
 TINY = {
     'model.teacher.teacher.model_name': 'test_efficientnet',
