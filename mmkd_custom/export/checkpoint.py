@@ -25,12 +25,11 @@ from ..utils.runs import latest_checkpoint
 
 PREFIX = 'student.'
 
-#: What a student's keys may stand behind: the distiller, and what DDP,
-#: ``torch.compile``, averaging and other frameworks wrap around models.
+#: What a student's keys may stand behind: the distiller and what is wrapped
+#: around models.
 WRAPPERS = (PREFIX[:-1], 'module', '_orig_mod', 'model')
 
-#: What of a checkpoint's ``meta`` describes the student and not its training:
-#: the config, which names the teacher, stays behind.
+#: What of ``meta`` describes the student: the config names the teacher.
 KEPT_META = ('epoch', 'iter', 'seed', 'mmengine_version')
 
 
@@ -44,8 +43,8 @@ def student_state_dict(
             dict itself.
 
     Returns:
-        OrderedDict[str, Tensor]: The weights under ``student.``, without that
-        prefix; all of them when there is no such key: a plain classifier's.
+        OrderedDict[str, Tensor]: Those under ``student.``, without that
+        prefix; all when there are none: a plain classifier's.
     """
     state_dict = checkpoint.get('state_dict', checkpoint)
     student = OrderedDict(

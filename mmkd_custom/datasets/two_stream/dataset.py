@@ -83,15 +83,14 @@ class TwoStreamDataset(Dataset):
             such as 'strong'. Defaults to None.
         synthetic (dict | BaseDataset, optional): More images without labels,
             which only distillation terms see, such as an
-            :class:`~mmkd_custom.datasets.image_folder.ImageFolder`. Their
-            classes may be others or none. Defaults to None.
+            :class:`~mmkd_custom.datasets.image_folder.ImageFolder`, of any
+            classes. Defaults to None.
         exclude_labelled (bool): Whether the images that the labelled dataset
             holds are taken out of the unlabelled one; see
             :func:`~mmkd_custom.datasets.two_stream.streams.positions_outside`.
             Defaults to False: unlabelled images include the labelled ones.
         independent (Sequence[str]): Those of ``pipelines`` that draw on their
-            own instead of under the seed of the student's view. Defaults to
-            none.
+            own, not under the seed of the student's view. Defaults to none.
 
     Attributes:
         num_labelled (int): Number of labelled samples.
@@ -159,16 +158,12 @@ class TwoStreamDataset(Dataset):
         self.split_sha256 = split_digest(
             () if self.labelled is None else self.labelled
         )
-        more = ''
-        if self.exclude_labelled:
-            left_out = len(self.unlabelled) - self.num_unlabelled
-            more += f' ({left_out} labelled ones left out)'
-        if self.synthetic is not None:
-            more += f' and {self.num_synthetic} synthetic images'
+        left_out = len(self.unlabelled or ()) - self.num_unlabelled
         print_log(
-            f'TwoStreamDataset: {self.num_labelled} labelled and '
-            f'{self.num_unlabelled} unlabelled images{more}; classes in '
-            f'order: {self.CLASSES}; SHA-256 of the labelled split '
+            f'TwoStreamDataset: {self.num_labelled} labelled, '
+            f'{self.num_unlabelled} unlabelled ({left_out} left out) and '
+            f'{self.num_synthetic} synthetic images; classes in order: '
+            f'{self.CLASSES}; SHA-256 of the labelled split '
             f'{self.split_sha256}',
             logger='current',
         )
@@ -189,7 +184,7 @@ class TwoStreamDataset(Dataset):
 
     @property
     def CLASSES(self) -> Optional[Tuple[str, ...]]:
-        """Class names in the order of the labels, as in MMPretrain."""
+        """Class names in the order of the labels."""
         return self.metainfo.get('classes')
 
     def __len__(self) -> int:
@@ -218,7 +213,7 @@ class TwoStreamDataset(Dataset):
             return self._item(key)
 
     def __getitems__(self, keys: Sequence[Union[SampleKey, int]]) -> List:
-        """Returns the items of a batch, as a DataLoader asks for them."""
+        """Returns the items of a batch."""
         with kept_rng():
             return [self._item(key) for key in keys]
 
@@ -286,11 +281,8 @@ class TwoStreamDataset(Dataset):
             index (int): Index within this dataset.
 
         Returns:
-            tuple[str, int]: Its stream, which is the name of the attribute
-            that holds the stream's dataset, and its position there.
-
-        Raises:
-            IndexError: If there is no such sample.
+            tuple[str, int]: Its stream, the name of an attribute, and its
+            position there; an IndexError if there is none.
         """
         part, position = self._locate(index)
         return part.name, position

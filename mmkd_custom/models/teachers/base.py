@@ -107,14 +107,9 @@ class FrozenTeacher(FrozenNetwork):
         }
 
     def shapes_for(self, size: Tuple[int, int]) -> Dict[str, Shape]:
-        """Returns the shape of each output where the student sees a size.
+        """Returns :attr:`shapes` where the student's images have a size.
 
-        Args:
-            size (tuple[int, int]): Height and width of the student's images.
-
-        Returns:
-            dict[str, Shape]: Of each output for one image; :attr:`shapes` for
-            a teacher with an ``input_size`` of its own.
+        That counts only without an ``input_size`` of the teacher's own.
         """
         if self.input_size is not None:
             return self.shapes
@@ -175,11 +170,7 @@ class FrozenTeacher(FrozenNetwork):
         return self(images, wants)
 
     def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
-        """Whether it knows what is wanted of samples without their images.
-
-        ``keys`` are sample and view number of each (B, 2). False, but for a
-        teacher with a cache.
-        """
+        """Whether a cache has it all; ``keys`` are (sample, view), (B, 2)."""
         return False
 
     def resume(
@@ -250,10 +241,7 @@ class FrozenTeacher(FrozenNetwork):
         std: Optional[Sequence[float]] = None,
         to_rgb: bool = True,
     ) -> torch.Tensor:
-        """Takes a batch as the student sees it to what the teacher wants.
-
-        See :class:`~mmkd_custom.models.teachers.preparation.InputPreparation`.
-        """
+        """Prepares a batch; see :class:`.preparation.InputPreparation`."""
         return self.preparation(inputs, mean, std, to_rgb)
 
     def infer_dims(self, size: Tuple[int, int]) -> None:
@@ -262,12 +250,10 @@ class FrozenTeacher(FrozenNetwork):
         It draws no random number and leaves every weight as it is.
 
         Args:
-            size (tuple[int, int]): Height and width in pixels of the one
-                black image it runs on.
+            size (tuple[int, int]): Height and width of a black image.
 
         Raises:
-            UserError: If the network cannot run on it, or the feature is not
-                one vector an image.
+            UserError: If it cannot run, or the feature is not one vector.
         """
         statistics = self.feature_mean, self.feature_std
         # Half-precision kernels may be missing on the CPU, where a teacher is
