@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 def command(tool: str, *arguments: object) -> list:
-    """Gives the command line of a tool."""
+    """Returns the command line of a tool."""
     return [sys.executable, str(REPOSITORY / 'tools' / tool)] + [
         str(argument) for argument in arguments
     ]

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 
 def unwrapped(runner: Runner) -> nn.Module:
-    """Gives the model itself.
+    """Returns the model itself.
 
     Args:
         runner (Runner): With its model built.

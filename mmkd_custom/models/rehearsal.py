@@ -161,7 +161,7 @@ def _images(
 def _answer(
     model: nn.Module, images: torch.Tensor
 ) -> Tuple[Any, Trace, torch.Tensor]:
-    """Gives the logits, how they came about, and images as it takes them.
+    """Returns logits, how they came about, and images as it takes them.
 
     From then on the model answers the same images without its backbone.
     """

@@ -38,7 +38,7 @@ def test_a_plain_student_is_tested_without_its_teacher(small_config, student):
 
 @METRICS.register_module(force=True)
 class KeepScores(BaseMetric):
-    """Gives the scores of every image, in the order of the files."""
+    """Returns the scores of every image, in the order of the files."""
 
     def process(self, data_batch, data_samples):
         self.results += [
@@ -51,7 +51,7 @@ class KeepScores(BaseMetric):
 
 @pytest.fixture
 def scores(small_config, tmp_path):
-    """Gives a student and what it says of every image and its mirror image."""
+    """Returns a student and what it says of every image and its mirror image."""
     rng = np.random.RandomState(0)
     files = sorted((tmp_path / 'data' / 'photo').glob('*/*.jpg'))
     # As large as tested, lossless: what remains is the normalisation.

@@ -50,7 +50,7 @@ def tool(monkeypatch):
 
 
 def pairs(tool, config, tmp_path, *arguments):
-    """Gives the tasks that the tool lays out."""
+    """Returns the tasks that the tool lays out."""
     found = []
 
     def train(cells, args):

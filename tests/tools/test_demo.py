@@ -57,7 +57,7 @@ def interrupt(work_dir, seed=0, task=TASK, **known):
 def demo(tmp_path, monkeypatch, capfd):
     """Runs the demo with a training that is a shell script.
 
-    Gives (exit code, stdout, stderr, command lines of the trainings).
+    Returns (exit code, stdout, stderr, command lines of the trainings).
     """
 
     def run(training='exit 9', **variables):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 def interrupt(condition, tool, *arguments, **variables):
     """Interrupts a tool and its children as a terminal does.
 
-    Gives (exit code, stderr).
+    Returns (exit code, stderr).
     """
     process = subprocess.Popen(
         command(tool, *arguments),
