@@ -66,7 +66,7 @@ class StageSchedule:
             out.
 
     Raises:
-        UserError: If a length is negative or no epoch distils.
+        UserError: If a length is negative or there is no epoch.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
@@ -81,11 +81,10 @@ class StageSchedule:
                     f'epochs >= 0, got {stage.epochs!r}.'
                 )
         self.stages = tuple(stage for stage in stages if stage.epochs > 0)
-        if DISTILLATION not in {stage.name for stage in self.stages}:
-            lengths = {stage.name: stage.epochs for stage in stages}
+        if not self.stages:
             raise UserError(
-                'schedule: expected at least one epoch of stage '
-                f"'{DISTILLATION}', got {lengths}."
+                'schedule: expected at least one epoch of a stage, got '
+                f'{ {stage.name: stage.epochs for stage in stages} }.'
             )
         self.period = sum(stage.epochs for stage in self.stages)
 

@@ -32,7 +32,7 @@ SLEEP = 'import time; time.sleep(3600)'
 
 
 def program(*texts):
-    """Returns the commands of cells: the texts in turn, the last for others."""
+    """Returns commands of cells: the texts in turn, the last for others."""
 
     def command(cell):
         text = texts[min(cell.run.seed, len(texts) - 1)]

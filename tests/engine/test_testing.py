@@ -51,7 +51,7 @@ class KeepScores(BaseMetric):
 
 @pytest.fixture
 def scores(small_config, tmp_path):
-    """Returns a student and what it says of every image and its mirror image."""
+    """A student and what it says of every image and its mirror image."""
     rng = np.random.RandomState(0)
     files = sorted((tmp_path / 'data' / 'photo').glob('*/*.jpg'))
     # As large as tested, lossless: what remains is the normalisation.

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...models.batch import STUDENT, TEACHER
 from ...models.distillers import BaseDistiller
 from ...registry import HOOKS
-from ...stages import DISTILLATION, StageSchedule
+from ...stages import StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
 from ..unwrap import ensure_hook, unwrapped
 from .resumed_schedule import ResumedScheduleHook
@@ -95,10 +95,15 @@ class StageHook(Hook):
                 'train_cfg: expected epochs to tell the stages by, got a '
                 f'{type(runner.train_loop).__name__}; set by_epoch=True.'
             )
-        if schedule.count(DISTILLATION, runner.max_epochs) == 0:
+        model = unwrapped(runner)
+        if not any(
+            STUDENT in model.trained_children(schedule(epoch).name)
+            for epoch in range(min(runner.max_epochs, schedule.period))
+        ):
             raise UserError(
                 f'train_cfg.max_epochs: expected at least one epoch of '
-                f'{schedule} that distils, got {runner.max_epochs}.'
+                f'{schedule} that trains the student, got '
+                f'{runner.max_epochs}.'
             )
         length = len(runner.train_dataloader)
         wrapper = runner.optim_wrapper
