@@ -40,7 +40,6 @@ TEST = [
     # The tests' own tiny networks.
     'timm>=1.0.10',
 ]
-DOCS = ['myst-parser>=2.0', 'sphinx>=7.0']
 
 setup(
     name='mmkd_custom',
@@ -73,7 +72,6 @@ setup(
     extras_require={
         'adapt': ADAPT,
         'demo': DEMO,
-        'docs': DOCS,
         'export': EXPORT,
         'test': TEST + ADAPT + DEMO + EXPORT,
     },

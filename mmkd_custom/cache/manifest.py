@@ -194,7 +194,10 @@ def _pipelines(config: Config, dataset: TwoStreamDataset) -> Dict[str, Any]:
     option = 'train_dataloader.dataset'
     if TEACHER in dataset.pipelines:
         option = f'{option}.pipelines'
-        return {TEACHER: _plain(option, _config_at(config, option)[TEACHER])}
+        steps = _plain(option, _config_at(config, option)[TEACHER])
+        # An independent view draws otherwise.
+        own = ' (independent)' if TEACHER in dataset.independent else ''
+        return {TEACHER + own: steps}
     found = {}
     for name in STREAMS:
         if getattr(dataset, name) is not None:

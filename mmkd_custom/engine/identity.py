@@ -41,7 +41,14 @@ _UNCOUNTED_HOOKS = {
     *('runtime_info', 'timer', 'logger', 'checkpoint', 'visualization'),
 }
 #: Files, which count by their name: a folder may be moved.
-_FILES = {'ann_file', 'list_file', 'checkpoint', 'probe', 'adaptation'}
+_FILES = {
+    'ann_file',
+    'list_file',
+    'checkpoint',
+    'probe',
+    'adaptation',
+    'file',
+}
 _DEFAULT_COLLATE = dict(type='default_collate')
 
 

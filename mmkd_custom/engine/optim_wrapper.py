@@ -51,6 +51,9 @@ class StagedOptimWrapper(OptimWrapperDict):
                 f'optim_wrapper: stage {stage!r} has no optimiser, only '
                 f'{list(self.keys())} have.'
             )
+        if stage != self._stage:
+            # Terms of another stage may have reached what this one trains.
+            self[stage].zero_grad()
         self._stage = stage
 
     def update_params(

@@ -145,6 +145,18 @@ class Batch:
         return self._targets
 
     @property
+    def scores(self) -> Optional[torch.Tensor]:
+        """Tensor: Score of each class (B, C), 0 without a label; or None."""
+        found = [
+            s.gt_score for s in self.samples[self.labelled] if 'gt_score' in s
+        ]
+        if not found or len(found) < self._ends[0]:
+            return None
+        scores = torch.stack(found)
+        rest = scores.new_zeros(len(self) - len(scores), scores.shape[1])
+        return send(torch.cat([scores, rest]), self.device)
+
+    @property
     def stream(self) -> torch.Tensor:
         """Tensor: Index of each sample's stream (B,): 0, 1 or 2."""
         counts = torch.tensor([0, *self._ends]).diff()
@@ -174,15 +186,18 @@ class Batch:
         """Returns what a network has said.
 
         Args:
-            source (str | Source): The place; ``batch.targets`` and
-                ``batch.stream`` are the batch's own.
+            source (str | Source): The place; ``batch.stream`` and
+                ``batch.targets`` are the batch's own, the latter as
+                :attr:`scores` where batch augmentations made some.
 
         Returns:
             Tensor: With B first.
         """
         source = Source.parse(source) if isinstance(source, str) else source
         if source.network == 'batch':
-            return getattr(self, source.output)
+            if source.output == 'stream':
+                return self.stream
+            return self.targets if self.scores is None else self.scores
         return self.outputs[source.asked].get(source.output)
 
 

@@ -17,6 +17,7 @@ from ...stages import (
     UNLABELLED,
     Stage,
     StageSchedule,
+    draws,
 )
 from .keys import SampleKey
 from .views import derive_seed
@@ -57,8 +58,8 @@ class TwoStreamSampler(Sampler):
             'longer'.
         num_views (int, optional): Cycle through this many views of every
             sample, one a pass. Defaults to None: a new view every time.
-        streams (Sequence[str]): Streams that are drawn from until a schedule
-            is set; 'unlabelled' brings synthetic images along. A baseline
+        streams (Sequence[str]): Streams that are drawn from, of those that a
+            stage wants; 'unlabelled' brings synthetic images along. A baseline
             that trains on labelled images alone draws ('labelled',) and has
             epochs of the same length as the method it is compared with.
             Defaults to labelled and unlabelled.
@@ -125,10 +126,7 @@ class TwoStreamSampler(Sampler):
             UserError: If a stage draws from no stream that the dataset has.
         """
         for stage in schedule.stages:
-            if not any(
-                count and stage.draws(name)
-                for name, count in self.counts.items()
-            ):
+            if not any(self._draws(stage, name) for name in self.counts):
                 raise UserError(
                     f'schedule: stage {stage.name!r} draws from '
                     f'{list(stage.streams)}, but the dataset has no such '
@@ -139,6 +137,11 @@ class TwoStreamSampler(Sampler):
         self._stage_names = list(
             dict.fromkeys(stage.name for stage in schedule.stages)
         )
+
+    def _draws(self, stage: Stage, stream: str) -> bool:
+        """Whether batches of a stage hold images of a stream."""
+        wanted = stage.draws(stream) and draws(self.streams, stream)
+        return wanted and self.counts[stream] > 0
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch, counted from 0, that the next iteration draws."""
@@ -156,7 +159,7 @@ class TwoStreamSampler(Sampler):
         drawn = [
             self._draw(stage.name, stream)
             for stream, count in self.counts.items()
-            if count and stage.draws(stream)
+            if self._draws(stage, stream)
         ]
         for number in range(self.epoch_length):
             yield [
@@ -173,7 +176,9 @@ class TwoStreamSampler(Sampler):
         """Number of this rank's samples in the current epoch."""
         stage = self.schedule(self.epoch)
         return self.epoch_length * sum(
-            count for name, count in self.counts.items() if stage.draws(name)
+            count
+            for name, count in self.counts.items()
+            if self._draws(stage, name)
         )
 
     def _resolve_length(self, wanted: Union[int, str]) -> int:

@@ -163,7 +163,7 @@ def _check_teachers(model: Any, dataset: Any) -> None:
         return
     names = dataset.metainfo.get('class_names')
     for name, teacher in model.teachers.items():
-        if LOGITS in model.asked(name):
+        if LOGITS in model.asked(name, any_view=True):
             check_teacher(teacher, classes, prompts=names)
 
 

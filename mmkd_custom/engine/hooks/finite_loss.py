@@ -36,8 +36,8 @@ class FiniteLossHook(Hook):
         UserError: If ``action`` is something else.
     """
 
-    # Before every hook that evaluates, averages or saves.
-    priority = 'VERY_HIGH'
+    # Before every hook that evaluates, averages, saves, or reads a loss.
+    priority = 9
 
     def __init__(self, action: str = 'raise') -> None:
         if action not in ('raise', 'skip'):
@@ -47,7 +47,8 @@ class FiniteLossHook(Hook):
             )
         self.action = action
         self._buffers: List[torch.Tensor] = []
-        self._skipped = False
+        #: Whether the last iteration was left out.
+        self.skipped = False
 
     def before_train(self, runner: Runner) -> None:
         """Gets between loss and optimiser, if iterations may be left out."""
@@ -66,8 +67,8 @@ class FiniteLossHook(Hook):
         def update_if_finite(loss: torch.Tensor, *args, **kwargs) -> None:
             finite = loss.detach().isfinite().all().float()
             all_reduce(finite, 'min')
-            self._skipped = not finite
-            if not self._skipped:
+            self.skipped = not finite
+            if not self.skipped:
                 update(loss, *args, **kwargs)
                 return
             # Wrappers count backward passes, and DDP waits for one.
@@ -98,13 +99,11 @@ class FiniteLossHook(Hook):
             UserError: If one is not finite; the sentence names it, the
                 iteration and the samples.
         """
-        losses = {
-            name: torch.as_tensor(value).item()
-            for name, value in (outputs or {}).items()
-            if 'loss' in name
-        }
+        outputs = {} if outputs is None else outputs
+        outputs.update(_numbers(outputs))
+        losses = {k: v for k, v in outputs.items() if 'loss' in k}
         if self.action == 'skip':
-            if self._skipped:
+            if self.skipped:
                 self._count(runner, losses, data_batch)
             return
         if not all(map(math.isfinite, losses.values())):
@@ -157,6 +156,24 @@ class FiniteLossHook(Hook):
             else _named(losses, runner, data_batch)
         )
         runner.logger.warning(f'Left out: {what} ({number} so far).')
+
+
+def _numbers(outputs: Dict[str, Any]) -> Dict[str, float]:
+    """Reads scalars; those of a device in one copy, which is waited for."""
+    there = {
+        name: value.detach().double()
+        for name, value in outputs.items()
+        if torch.is_tensor(value) and value.numel() == 1 and value.is_cuda
+    }
+    numbers = {
+        name: value.item()
+        for name, value in outputs.items()
+        if torch.is_tensor(value) and value.numel() == 1 and name not in there
+    }
+    if there:
+        stacked = torch.stack([value.flatten()[0] for value in there.values()])
+        numbers.update(zip(there, stacked.tolist()))
+    return numbers
 
 
 def _named(losses: Dict[str, float], runner: Runner, data_batch: Any) -> str:

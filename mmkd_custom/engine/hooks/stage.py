@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from functools import partial
+from typing import Any, List, Optional
 
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import EMAHook, Hook
@@ -10,12 +11,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from ...datasets import (
+    SampleKey,
     TwoStreamBatchSampler,
     TwoStreamDataset,
     TwoStreamSampler,
 )
 from ...errors import UserError
-from ...models.batch import STUDENT, TEACHER
+from ...models.batch import STUDENT
 from ...models.distillers import BaseDistiller
 from ...registry import HOOKS
 from ...stages import StageSchedule
@@ -65,6 +67,9 @@ class StageHook(Hook):
             sampler.set_schedule(schedule)
         model, dataset = unwrapped(runner), runner.train_dataloader.dataset
         _check_views(model, dataset)
+        batches = runner.train_dataloader.batch_sampler
+        if isinstance(dataset, TwoStreamDataset) and batches.mark is None:
+            batches.mark = partial(_named_images, model, batches.sampler)
         for network in model.networks.values():
             network.check(dataset)
         if len(schedule.stages) > 1:
@@ -154,17 +159,31 @@ class StageHook(Hook):
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Has the model do what follows a step."""
-        if _schedule(runner) is not None:
+        if _schedule(runner) is None:
+            return
+        wrapper = runner.optim_wrapper
+        if isinstance(wrapper, StagedOptimWrapper):
+            wrapper = wrapper.active
+        skipped = any(getattr(hook, 'skipped', False) for hook in runner.hooks)
+        if wrapper.should_update() and not skipped:
             unwrapped(runner).after_step()
+
+
+def _named_images(
+    model: BaseDistiller, sampler: TwoStreamSampler, keys: List[SampleKey]
+) -> List[SampleKey]:
+    """Names the images that networks look at in the epoch that is drawn."""
+    images = model.images(model.schedule(sampler.epoch).name)
+    return [SampleKey(key.index, key.view, images) for key in keys]
 
 
 def _check_views(model: BaseDistiller, dataset: Any) -> None:
     """Refuses terms that look at a view which the dataset does not make."""
     if not isinstance(dataset, TwoStreamDataset):
         return
-    made = {STUDENT, TEACHER, *dataset.pipelines}
     for stage in model.schedule.stages:
-        for view in set(model.images(stage.name)) - made:
+        asked = {who.partition('@')[2] for who in model.wants(stage.name)}
+        for view in asked - {'', STUDENT, *dataset.pipelines}:
             raise UserError(
                 f'train_dataloader.dataset.pipelines: expected one for the '
                 f'view {view!r}, which a term looks at, got '

@@ -41,7 +41,7 @@ class StandardizeTeacherHook(Hook):
         if model is None:
             return
         for name, teacher in model.teachers.items():
-            if FEATURE in model.asked(name):
+            if FEATURE in model.asked(name, any_view=True):
                 self._standardize(runner, model, name, teacher)
 
     def _standardize(
@@ -59,7 +59,7 @@ class StandardizeTeacherHook(Hook):
         )
         keys = every_sample(runner.train_dataloader.dataset, [0])
         for _, output in ask_about(
-            runner, model, keys, self.batch_size, model.asked(name), name
+            runner, model, keys, self.batch_size, (FEATURE,), name
         ):
             # float64: a difference of large sums follows.
             feature = output.feature.double().cpu()

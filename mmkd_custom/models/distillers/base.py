@@ -82,7 +82,7 @@ class BaseDistiller(TaughtClassifier):
             self.set_stage(self.schedule.stages[0].name)
 
     def wants(self, stage: str) -> Dict[str, Tuple[str, ...]]:
-        """Says what each network is asked for in a stage.
+        """Returns what each network is asked for in a stage.
 
         Args:
             stage (str): A stage of the schedule.
@@ -92,11 +92,13 @@ class BaseDistiller(TaughtClassifier):
         """
         raise NotImplementedError
 
-    def asked(self, name: str) -> Tuple[str, ...]:
-        """Returns what a network is asked in any stage, in its own view.
+    def asked(self, name: str, any_view: bool = False) -> Tuple[str, ...]:
+        """Returns what a network is asked in any stage.
 
         Args:
             name (str): Its name.
+            any_view (bool): Whether of any view, not only its own. Defaults
+                to False.
 
         Returns:
             tuple[str]: In the order of
@@ -105,7 +107,9 @@ class BaseDistiller(TaughtClassifier):
         found = {
             want
             for stage in self.schedule.stages
-            for want in self.wants(stage.name).get(name, ())
+            for who, wants in self.wants(stage.name).items()
+            if who == name or (any_view and who.startswith(f'{name}@'))
+            for want in wants
         }
         order = [n for n in OUTPUTS if n in found]
         return (*order, *sorted(found - {*order}))

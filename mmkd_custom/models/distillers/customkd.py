@@ -131,6 +131,13 @@ class CustomKD(Distiller):
             schedule=_schedule(schedule, self._customizes),
             **kwargs,
         )
+        for name, term in self.terms(CUSTOMIZATION).items():
+            if term.left.network != TEACHER:
+                raise UserError(
+                    f'terms.{name}.on: expected teacher.{CUSTOMIZED} or its '
+                    'logits on the left of a customization term, since that '
+                    f'stage trains nothing else, got {term.left}.'
+                )
         view, feature = self.student_view, Source(TEACHER, None, FEATURE)
         width = Shape((view.feature_dim,))
         self.teacher_projection = (
@@ -153,7 +160,7 @@ class CustomKD(Distiller):
             CUSTOMIZED: Shape((view.feature_dim,)),
             CUSTOMIZED_LOGITS: Shape((view.num_classes,)),
         }
-        if source.network == TEACHER and source.output in more:
+        if source[:2] == (TEACHER, None) and source.output in more:
             return more[source.output]
         return super().shape_of(source)
 
@@ -170,7 +177,11 @@ class CustomKD(Distiller):
         """Stage 1: customizes the teacher's feature."""
         rows = batch.labelled
         feature = batch.get(f'{TEACHER}.{FEATURE}')[rows]
-        logits = self._classify(self.teacher_projection(feature))
+        customized = self.teacher_projection(feature)
+        logits = self._classify(customized)
+        batch.outputs[TEACHER].more.update(
+            customized=customized, customized_logits=logits
+        )
         losses = dict(
             loss_customization=self.student_view.supervised_loss(
                 logits, batch.samples[rows]

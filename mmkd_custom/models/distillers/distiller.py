@@ -6,6 +6,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 import torch.nn as nn
+from mmengine.model import ModuleDict
 
 from ...errors import UserError
 from ...registry import MODELS
@@ -64,7 +65,7 @@ class Distiller(BaseDistiller):
         self.needs_labels = supervised_weight > 0
         stages = [stage.name for stage in self.schedule.stages]
         for name, cfg in (terms or {}).items():
-            term = Term(name, cfg, self.shape_of)
+            term = Term(name, cfg, self.shape_of, self.teachers)
             if term.stage not in stages:
                 raise UserError(
                     f'terms.{name}.stage: expected one of {stages}, got '
@@ -72,7 +73,7 @@ class Distiller(BaseDistiller):
                 )
             children = f'{term.stage}_terms'
             if not hasattr(self, children):
-                self.add_module(children, nn.ModuleDict())
+                self.add_module(children, ModuleDict())
             getattr(self, children)[name] = term
         self.stage_modules = {
             stage: (*children, f'{stage}_terms')
@@ -91,20 +92,18 @@ class Distiller(BaseDistiller):
         return found
 
     def wants(self, stage: str) -> Dict[str, Tuple[str, ...]]:
-        """Says what each network is asked for: what the terms look at.
+        """Returns what each network is asked: what the terms look at.
 
         Teachers come first, then the student, then owned networks, which may
         need what the others say.
         """
         sources = self.sources(stage)
-        owned = [s.network for s in sources if s.network in self.networks]
-        for name in owned:
-            sources += [
-                source
-                for source in self.networks[name].of
-                if source not in sources
-            ]
-        ranks = {STUDENT: 1, **{name: 2 for name in self.networks}}
+        # One may need what an earlier one says.
+        for name in reversed(self.networks):
+            if any(source.network == name for source in sources):
+                sources += self.networks[name].of
+        ranks = {name: i + 2 for i, name in enumerate(self.networks)}
+        ranks[STUDENT] = 1
         return dict(
             sorted(
                 merge_wants(sources).items(),

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 import torch.nn as nn
+from mmengine.model import ModuleDict
 from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.structures import DataSample
 
@@ -87,7 +88,7 @@ class TaughtClassifier(BaseClassifier):
         self._split, self.input_size = view.split, input_size
         self._tapped: Optional[Tapped] = None
         fit_preprocessor(self.data_preprocessor, view)
-        self.networks = nn.ModuleDict()
+        self.networks = ModuleDict()
 
     def _add_network(self, name: str, network: Union[dict, nn.Module]) -> None:
         taken = (STUDENT, 'batch', *self.teachers)
@@ -168,6 +169,12 @@ class TaughtClassifier(BaseClassifier):
         if index.startswith('-'):
             count = sum(known.startswith(f'{name}.') for known in shapes)
             path = f'{name}.{count + int(index)}'
+        owned = source.network in self.networks
+        if owned and source.view and not self.networks[source.network].view:
+            raise UserError(
+                f'{source}: expected no @{source.view}, because '
+                f'{source.network} looks at no image, got one.'
+            )
         if path not in shapes:
             offers = ', '.join(f'{k} ({v})' for k, v in shapes.items())
             hint = (

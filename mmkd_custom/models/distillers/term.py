@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Collection, Dict, Optional, Tuple, Union
 
 import torch
 import torch.nn as nn
+from mmengine.model import BaseModule
 
 from ...errors import UserError
 from ...registry import MODELS, TASK_UTILS
@@ -65,7 +66,7 @@ class Ramp:
         )
 
 
-class Term(nn.Module):
+class Term(BaseModule):
     """A loss between what two networks say, weighted.
 
     Args:
@@ -75,19 +76,25 @@ class Term(nn.Module):
             target and is detached; one word such as ``'logits'`` is short for
             ``('student.logits', 'teacher.logits')``; default ``'feature'``.
             ``connector``: what takes the left to the right one's shape; left
-            out, it is a ``LinearConnector`` between two features and none
-            elsewhere; None is none. ``weight``: a number, or a function of
+            out, it is a ``LinearConnector`` between the student's feature and
+            a teacher's, and none elsewhere; None is none. ``weight``: a number, or a function of
             progress such as ``dict(type='Ramp')``; default 1.0. ``streams``:
             'all' (default), 'labelled', 'unlabelled' (with synthetic images)
             or 'synthetic'. ``stage``: default 'distillation'.
         shape_of (Callable): Returns the :class:`Shape` of a place.
+        teachers (Collection[str]): Names of the teachers. Defaults to
+            'teacher' alone.
 
     Raises:
         UserError: If a key or a place is unknown, or shapes do not fit.
     """
 
     def __init__(
-        self, name: str, cfg: dict, shape_of: Callable[[Source], Shape]
+        self,
+        name: str,
+        cfg: dict,
+        shape_of: Callable[[Source], Shape],
+        teachers: Collection[str] = (TEACHER,),
     ) -> None:
         super().__init__()
         option = f'terms.{name}'
@@ -104,8 +111,9 @@ class Term(nn.Module):
         connector = cfg['connector']
         if connector == 'auto':
             both = {self.left.output, self.right.output} == {FEATURE}
+            taught = both and self.right.network in teachers
             connector = (
-                dict(type='mmkd_custom.LinearConnector') if both else None
+                dict(type='mmkd_custom.LinearConnector') if taught else None
             )
         self.connector = (
             None

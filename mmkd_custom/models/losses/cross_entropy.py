@@ -50,8 +50,12 @@ class CrossEntropy(Loss):
     def per_sample(
         self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
     ) -> Tensor:
-        if teacher.dim() == 1:
-            teacher = class_indices(type(self).__name__, teacher, student)
-            student, teacher = student[teacher >= 0], teacher[teacher >= 0]
         options = dict(reduction='none', label_smoothing=self.label_smoothing)
-        return F.cross_entropy(student, teacher, **options)
+        if teacher.dim() != 1:
+            return F.cross_entropy(student, teacher, **options)
+        teacher = class_indices(type(self).__name__, teacher, student)
+        counts = teacher >= 0
+        values = F.cross_entropy(student, teacher.clamp_min(0), **options)
+        # Picking rows out would have the host wait for the device.
+        share = len(counts) / counts.sum().clamp_min(1)
+        return values * (counts * share)

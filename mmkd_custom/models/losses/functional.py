@@ -36,7 +36,9 @@ def class_indices(loss: str, target: Tensor, logits: Tensor) -> Tensor:
     """
     found = f'{target.dtype} of shape {tuple(target.shape)}'
     if target.shape == logits.shape[:1] and target.dtype in _INTEGERS:
-        if target.max() < logits.shape[1]:
+        # On a device such a class stops the run by itself; looking at it
+        # would have the host wait in every step.
+        if target.is_cuda or target.max() < logits.shape[1]:
             return target.long()
         found += f' with class {target.max().item()}'
     raise UserError(

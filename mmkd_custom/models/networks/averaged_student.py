@@ -38,7 +38,7 @@ class AveragedStudent(OwnedNetwork):
 
     def __init__(self, momentum: float = 0.999) -> None:
         super().__init__()
-        if not isinstance(momentum, float) or not 0 <= momentum < 1:
+        if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
             raise UserError(
                 f'AveragedStudent.momentum: expected a number in [0, 1), got '
                 f'{momentum!r}.'

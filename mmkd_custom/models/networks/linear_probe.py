@@ -15,7 +15,7 @@ from .base import OwnedNetwork
 
 @MODELS.register_module()
 class LinearProbe(OwnedNetwork):
-    """Gives a network without a head for the task logits of the task.
+    """Logits of the task for a network without a head for it.
 
     A term on ``('probe.logits', 'batch.targets')`` trains it. Its gradient
     reaches neither the network nor, the right side of a term being detached,

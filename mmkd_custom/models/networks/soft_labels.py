@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 
 from ...errors import UserError, naming_files
 from ...registry import MODELS
-from ..batch import Batch
+from ..batch import Batch, send
 from ..outputs import LOGITS, Outputs, Shape
 from .base import OwnedNetwork
 
 
 @MODELS.register_module()
 class SoftLabels(OwnedNetwork):
-    """Gives each sample the logits that a file has for it.
+    """The logits that a file has for each sample.
 
     A term such as ``('student.logits', 'labels.logits')`` distils them:
     another model's predictions, propagated labels, or those of a run before.
@@ -44,8 +44,9 @@ class SoftLabels(OwnedNetwork):
             raise UserError(
                 f'{self.file}: expected a file of save_soft_labels ({error}).'
             ) from error
-        # No weight: the file is at hand whenever a run starts.
-        self.register_buffer('table', table.float(), persistent=False)
+        # No buffer: it stays on the host, and the file is at hand whenever a
+        # run starts.
+        self.table = table.float()
 
     def attach(self, distiller: Any) -> None:
         """Compares the numbers of classes."""
@@ -71,7 +72,7 @@ class SoftLabels(OwnedNetwork):
     ) -> Outputs:
         """Looks the samples up by ``sample_idx``; logits (N, C)."""
         rows = torch.tensor([s.metainfo['sample_idx'] for s in batch.samples])
-        return Outputs(logits=self.table[rows.to(self.table.device)])
+        return Outputs(logits=send(self.table[rows], batch.device))
 
 
 def save_soft_labels(

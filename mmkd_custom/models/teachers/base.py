@@ -16,6 +16,7 @@ from ..outputs import (
     Outputs,
     Shape,
     concatenate,
+    from_named,
 )
 from .frozen import FrozenNetwork
 from .preparation import InputPreparation
@@ -87,7 +88,7 @@ class FrozenTeacher(FrozenNetwork):
 
     @property
     def std(self) -> Tuple[float, ...]:
-        """tuple[float]: Standard deviations of R, G, B on 0-255 pixels."""
+        """tuple[float]: Their standard deviations."""
         return self.preparation.std
 
     @property
@@ -114,7 +115,10 @@ class FrozenTeacher(FrozenNetwork):
         if self.input_size is not None:
             return self.shapes
         image = torch.zeros(1, 3, *size, device=next(self.parameters()).device)
-        return self(self.prepare(image), self.offers).shapes()
+        try:
+            return self(self.prepare(image), self.offers).shapes()
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise self._unfit(size, error) from error
 
     def forward(
         self, inputs: torch.Tensor, wants: Optional[Sequence[str]] = None
@@ -140,7 +144,7 @@ class FrozenTeacher(FrozenNetwork):
                     f'teacher {self.name}: expected one of '
                     f'{", ".join(self.offers)}, got {name}.'
                 )
-        wants = tuple(name for name in OUTPUTS if name in wants)
+        wants = tuple(name for name in self.offers if name in wants)
         inputs = inputs.to(self.dtype, memory_format=self.memory_format)
         # no_grad, not inference_mode: an inference tensor may not be saved
         # for the backward of the projection it goes into.
@@ -161,10 +165,7 @@ class FrozenTeacher(FrozenNetwork):
     def ask(
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
     ) -> Outputs:
-        """Asks about a batch, prepared its own way, as :meth:`forward` does.
-
-        ``view`` None is the teacher's own if there is one, else the student's.
-        """
+        """Asks about a view of a batch; None is its own or the student's."""
         own = TEACHER if TEACHER in batch.views else STUDENT
         images = self.prepare(batch.image(view or own), *batch.pixels)
         return self(images, wants)
@@ -199,10 +200,12 @@ class FrozenTeacher(FrozenNetwork):
         return output
 
     def _only(self, output: Outputs, wants: Sequence[str]) -> Outputs:
-        wanted = {name: getattr(output, name) for name in wants}
-        if TOKENS in wants:
-            wanted['grid'] = output.grid
-        return Outputs(**wanted).map(torch.Tensor.float)
+        named = {
+            path: value.float()
+            for path, value in output.named_tensors().items()
+            if path in wants or path.partition('.')[0] in wants
+        }
+        return from_named(named, output.grid if TOKENS in wants else None)
 
     def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Makes (f_t - mean) / std the feature from now on.
@@ -215,8 +218,7 @@ class FrozenTeacher(FrozenNetwork):
             std (Tensor): (D,) standard deviations over them.
 
         Raises:
-            UserError: If a shape does not fit, a value is not finite, or no
-                dimension varies.
+            UserError: If a shape or a value does not fit.
         """
         for name, values in dict(mean=mean, std=std).items():
             if tuple(values.shape) != (self.feature_dim,):
@@ -266,11 +268,7 @@ class FrozenTeacher(FrozenNetwork):
                 output = self.encode(image, self.offers)
         except (AssertionError, RuntimeError, ValueError) as error:
             # Networks refuse a size, or much else, in the middle of a pass.
-            raise UserError(
-                f'teacher {self.name}: does not run on an RGB image of '
-                f'{size[0]} x {size[1]} pixels ({type(error).__name__}: '
-                f'{error}); give another input_size or other options.'
-            ) from error
+            raise self._unfit(size, error) from error
         self.to(self.dtype)
         self.feature_mean, self.feature_std = statistics
         shape = tuple(getattr(output.feature, 'shape', ()))
@@ -280,13 +278,20 @@ class FrozenTeacher(FrozenNetwork):
                 f'image, got {shape or type(output.feature).__name__}.'
             )
         self.feature_dim = shape[1]
-        self.offers = tuple(
-            n for n in OUTPUTS if getattr(output, n) is not None
-        )
+        more = [f'more.{name}' for name in output.more]
+        known = [n for n in OUTPUTS if getattr(output, n) is not None]
+        self.offers = (*known, *more)
         has_head = output.logits is not None
         self.num_classes = output.logits.shape[1] if has_head else None
         self.dims = {k: s.sizes for k, s in output.shapes().items()}
         self._grid, self._inferred_at = output.grid, tuple(size)
+
+    def _unfit(self, size: Tuple[int, int], error: Exception) -> UserError:
+        return UserError(
+            f'teacher {self.name}: does not run on an RGB image of {size[0]} '
+            f'x {size[1]} pixels ({type(error).__name__}: {error}); give '
+            'another input_size or other options.'
+        )
 
     def describe(self) -> str:
         """Returns one line for the log: what it is, and the weights it has."""

@@ -205,7 +205,8 @@ def test_student_is_split_at_the_linear_layer():
     student = Student(classifier(classes=7), input_size=32)
     assert student.split.classifier == 'head.fc'
     assert (student.feature_dim, student.num_classes) == (64, 7)
-    feature, logits = student.forward(torch.randn(3, 3, 32, 32))
+    output = student.run(torch.randn(3, 3, 32, 32))
+    feature, logits = output.feature, output.logits
     assert feature.shape == (3, 64) and logits.shape == (3, 7)
     assert torch.equal(student.classify(feature), logits)
 

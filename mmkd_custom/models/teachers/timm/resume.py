@@ -134,7 +134,9 @@ def _block_options(model: nn.Module, index: int, grid: Grid) -> Dict[str, Any]:
         return {}
     rope = model.rope.get_embed(shape=list(grid))
     # Positions may be learned block by block.
-    return dict(rope=rope[index] if model.rope_mixed else rope)
+    return dict(
+        rope=rope[index] if getattr(model, 'rope_mixed', False) else rope
+    )
 
 
 @contextmanager
