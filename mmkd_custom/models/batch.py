@@ -147,12 +147,10 @@ class Batch:
     @property
     def scores(self) -> Optional[torch.Tensor]:
         """Tensor: Score of each class (B, C), 0 without a label; or None."""
-        found = [
-            s.gt_score for s in self.samples[self.labelled] if 'gt_score' in s
-        ]
-        if not found or len(found) < self._ends[0]:
+        labelled = self.samples[self.labelled]
+        if not labelled or not all('gt_score' in s for s in labelled):
             return None
-        scores = torch.stack(found)
+        scores = torch.stack([sample.gt_score for sample in labelled])
         rest = scores.new_zeros(len(self) - len(scores), scores.shape[1])
         return send(torch.cat([scores, rest]), self.device)
 

@@ -68,7 +68,7 @@ class StageHook(Hook):
         model, dataset = unwrapped(runner), runner.train_dataloader.dataset
         _check_views(model, dataset)
         batches = runner.train_dataloader.batch_sampler
-        if isinstance(dataset, TwoStreamDataset) and batches.mark is None:
+        if getattr(batches, 'mark', False) is None:
             batches.mark = partial(_named_images, model, batches.sampler)
         for network in model.networks.values():
             network.check(dataset)
@@ -165,7 +165,8 @@ class StageHook(Hook):
         if isinstance(wrapper, StagedOptimWrapper):
             wrapper = wrapper.active
         skipped = any(getattr(hook, 'skipped', False) for hook in runner.hooks)
-        if wrapper.should_update() and not skipped:
+        stepped = getattr(wrapper, 'should_update', lambda: True)()
+        if stepped and not skipped:
             unwrapped(runner).after_step()
 
 

@@ -99,7 +99,7 @@ class Distiller(BaseDistiller):
         """
         sources = self.sources(stage)
         # One may need what an earlier one says.
-        for name in reversed(self.networks):
+        for name in reversed(list(self.networks)):
             if any(source.network == name for source in sources):
                 sources += self.networks[name].of
         ranks = {name: i + 2 for i, name in enumerate(self.networks)}

@@ -77,8 +77,9 @@ class Term(BaseModule):
             ``('student.logits', 'teacher.logits')``; default ``'feature'``.
             ``connector``: what takes the left to the right one's shape; left
             out, it is a ``LinearConnector`` between the student's feature and
-            a teacher's, and none elsewhere; None is none. ``weight``: a number, or a function of
-            progress such as ``dict(type='Ramp')``; default 1.0. ``streams``:
+            a teacher's, and none elsewhere; None is none. ``weight``: a
+            number, or a function of progress such as ``dict(type='Ramp')``;
+            default 1.0. ``streams``:
             'all' (default), 'labelled', 'unlabelled' (with synthetic images)
             or 'synthetic'. ``stage``: default 'distillation'.
         shape_of (Callable): Returns the :class:`Shape` of a place.

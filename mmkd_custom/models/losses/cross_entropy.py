@@ -57,5 +57,5 @@ class CrossEntropy(Loss):
         counts = teacher >= 0
         values = F.cross_entropy(student, teacher.clamp_min(0), **options)
         # Picking rows out would have the host wait for the device.
-        share = len(counts) / counts.sum().clamp_min(1)
+        share = len(counts) / counts.sum().clamp_min(1).to(values.dtype)
         return values * (counts * share)

@@ -108,10 +108,7 @@ class FrozenTeacher(FrozenNetwork):
         }
 
     def shapes_for(self, size: Tuple[int, int]) -> Dict[str, Shape]:
-        """Returns :attr:`shapes` where the student's images have a size.
-
-        That counts only without an ``input_size`` of the teacher's own.
-        """
+        """Returns :attr:`shapes`; ``size`` is of the student's images."""
         if self.input_size is not None:
             return self.shapes
         image = torch.zeros(1, 3, *size, device=next(self.parameters()).device)
@@ -249,13 +246,11 @@ class FrozenTeacher(FrozenNetwork):
     def infer_dims(self, size: Tuple[int, int]) -> None:
         """Sets ``feature_dim``, ``num_classes``, ``dims`` from a dry run.
 
-        It draws no random number and leaves every weight as it is.
+        It draws no random number and leaves every weight as it is; a
+        UserError if it cannot run, or the feature is not one vector.
 
         Args:
             size (tuple[int, int]): Height and width of a black image.
-
-        Raises:
-            UserError: If it cannot run, or the feature is not one vector.
         """
         statistics = self.feature_mean, self.feature_std
         # Half-precision kernels may be missing on the CPU, where a teacher is

@@ -134,9 +134,8 @@ def _block_options(model: nn.Module, index: int, grid: Grid) -> Dict[str, Any]:
         return {}
     rope = model.rope.get_embed(shape=list(grid))
     # Positions may be learned block by block.
-    return dict(
-        rope=rope[index] if getattr(model, 'rope_mixed', False) else rope
-    )
+    mixed = getattr(model, 'rope_mixed', False)
+    return dict(rope=rope[index] if mixed else rope)
 
 
 @contextmanager
