@@ -41,7 +41,8 @@ class Distiller(BaseDistiller):
         teacher (dict | FrozenTeacher, optional): The frozen teacher. Defaults
             to None: a baseline without one has no terms.
         terms (dict[str, dict], optional): Terms by name, see :class:`Term`;
-            each is logged as ``loss_<name>``. Defaults to None.
+            each is logged as ``loss_<name>``; None switches one off that
+            another config has. Defaults to None.
         supervised_weight (float): Weight of the student's own loss on
             labelled images, logged as ``loss_ce``; 0 needs no labels.
             Defaults to 1.0.
@@ -65,6 +66,8 @@ class Distiller(BaseDistiller):
         self.needs_labels = supervised_weight > 0
         stages = [stage.name for stage in self.schedule.stages]
         for name, cfg in (terms or {}).items():
+            if cfg is None:
+                continue
             term = Term(name, cfg, self.shape_of, self.teachers)
             if term.stage not in stages:
                 raise UserError(

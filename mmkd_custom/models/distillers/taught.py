@@ -91,6 +91,8 @@ class TaughtClassifier(BaseClassifier):
         self.networks = ModuleDict()
 
     def _add_network(self, name: str, network: Union[dict, nn.Module]) -> None:
+        if network is None:
+            return
         taken = (STUDENT, 'batch', *self.teachers)
         if name in taken or hasattr(nn.ModuleDict, name) or '.' in name:
             raise UserError(

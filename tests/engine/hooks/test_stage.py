@@ -253,6 +253,38 @@ def test_each_epoch_logs_the_terms_of_its_own_stage(small_runner, tmp_path):
         assert line['loss'] == pytest.approx(terms, rel=1e-4)
 
 
+def test_steps_are_those_of_the_optimiser(small_runner):
+    runner = small_runner(
+        edit=staged, **{'train_dataloader.sampler.epoch_length': 2}
+    )
+    told = []
+    runner.model.after_step = lambda: told.append(runner.iter)
+    runner.train()
+    assert told == [1, 3]
+
+
+def test_the_streams_of_the_sampler_hold_for_every_stage(small_runner):
+    def alone(config):
+        config.model = dict(
+            type='Distiller', student=config.model.student, input_size=96
+        )
+        config.optim_wrapper.pop('stages')
+        config.train_dataloader.sampler.update(
+            streams=('labelled',), epoch_length=2
+        )
+        config.train_dataloader.batch_size = 2
+
+    runner = small_runner(edit=alone)
+    sizes = []
+    runner.model.loss_distillation = (
+        lambda batch, usual=runner.model.loss_distillation: (
+            sizes.append((batch.labelled.stop, len(batch))) or usual(batch)
+        )
+    )
+    runner.train()
+    assert sizes == [(2, 2)] * 4
+
+
 def label_free(config):
     config.model = dict(
         type='Distiller',

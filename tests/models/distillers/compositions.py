@@ -52,7 +52,7 @@ COMPOSITIONS = {
             kd=dict(
                 loss=KL,
                 on='logits',
-                weight=dict(type='Ramp', to=1.0, over=0.5),
+                weight=dict(type='Ramp', to=1.0, over=0.1),
             ),
             hint=dict(
                 loss=dict(type='MSE'),
@@ -60,7 +60,7 @@ COMPOSITIONS = {
                 connector=dict(type='SpatialConnector'),
             ),
             strong=dict(
-                loss=KL,
+                loss=dict(type='KLDivergence'),
                 on=('student@strong.logits', 'student.logits'),
                 streams='unlabelled',
             ),

@@ -331,6 +331,48 @@ def test_wrong_options_are_named(options, words):
         build_customkd(**options)
 
 
+CUSTOMIZED = 'teacher.more.customized'
+
+
+def test_terms_of_the_customization_stage_train_the_projection():
+    term = dict(
+        loss=dict(type='MSE'),
+        on=(CUSTOMIZED, 'teacher.feature'),
+        connector=dict(type='LinearConnector'),
+        stage=CUSTOMIZATION,
+    )
+    model = build_customkd(general_weight=0.0, terms=dict(keep=term))
+    wrapper = optimiser(model)
+    student = digests(model.student)
+    logs = steps(model, wrapper, CUSTOMIZATION, LABELS[:4])
+    assert logs['loss_keep'] > 0
+    assert digests(model.student) == student
+    assert all(p.grad is None for p in model.student.parameters())
+
+
+@pytest.mark.parametrize(
+    'on, stage',
+    [
+        (('student.feature', CUSTOMIZED), CUSTOMIZATION),
+        (('student.feature', 'teacher@strong.more.customized'), DISTILLATION),
+    ],
+)
+def test_places_that_a_stage_does_not_have(on, stage):
+    term = dict(loss=dict(type='MSE'), on=on, stage=stage)
+    with pytest.raises(UserError, match='terms.wrong.on'):
+        build_customkd(terms=dict(wrong=term))
+
+
+def test_init_cfg_of_a_connector_is_followed():
+    constant = dict(type='Constant', layer='Linear', val=0.5)
+    model = build_customkd(
+        projection=dict(type='LinearConnector', init_cfg=constant)
+    )
+    model.init_weights()
+    for connector in (projection_of(model), model.teacher_projection):
+        assert (connector.fc.weight == 0.5).all()
+
+
 def test_a_stage_must_be_entered():
     model = build_customkd()
     with pytest.raises(UserError, match='StageHook'):

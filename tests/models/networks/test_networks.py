@@ -192,6 +192,52 @@ def test_wrong_files_of_soft_labels_are_named(tmp_path, kind):
         build(dict(labels=SoftLabels(file)), {})
 
 
+def test_a_probe_of_an_averaged_student():
+    probe = dict(type='LinearProbe', of='ema')
+    model = build(
+        dict(ema=dict(type='AveragedStudent'), probe=probe),
+        dict(
+            probe=dict(
+                loss=dict(type='CrossEntropy'),
+                on=('probe.logits', 'batch.targets'),
+                streams='labelled',
+            )
+        ),
+    )
+    assert list(model.wants('distillation')) == ['student', 'ema', 'probe']
+    assert torch.isfinite(model.loss(**data_of(model))['loss_probe'])
+    wrong = dict(
+        loss=dict(type='MSE'), on=('student.logits', 'probe@strong.logits')
+    )
+    with pytest.raises(UserError, match='probe@strong'):
+        build(
+            dict(ema=dict(type='AveragedStudent'), probe=probe), dict(x=wrong)
+        )
+
+
+def test_a_probe_learns_mixed_labels_as_the_student_does():
+    model = build(
+        dict(probe=dict(type='LinearProbe')),
+        dict(
+            probe=dict(
+                loss=dict(type='CrossEntropy'),
+                on=('probe.logits', 'batch.targets'),
+                streams='labelled',
+            )
+        ),
+        teacher_config(),
+    )
+    data = data_of(model)
+    scores = torch.tensor([[0.3, 0.7, 0, 0, 0], [0, 0, 0.5, 0.5, 0]])
+    for sample, score in zip(data['data_samples'], scores):
+        sample.set_gt_score(score)
+    logits = model.networks['probe'].fc(
+        model.teacher.ask(model.batch(**data), ('feature',)).feature[:2]
+    )
+    expected = -(scores * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(model.loss(**data)['loss_probe'], expected)
+
+
 def test_a_probe_of_a_named_teacher():
     torch.manual_seed(0)
     model = Distiller(

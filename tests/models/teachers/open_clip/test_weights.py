@@ -194,7 +194,7 @@ def image_alone(state):
         (add, None, 'adapter.weight'),
         (add, NAMES, 'adapter.weight'),
         (drop_text, NAMES, 'ln_final.bias'),
-        (wide, None, 'class_embedding (came (48,), wanted (32,))'),
+        (wide, None, 'class_embedding'),
         (rename, None, 'transformers'),
         (text_alone, None, 'missing'),
         (image_alone, NAMES, 'class_names'),
