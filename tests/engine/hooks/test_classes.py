@@ -168,7 +168,9 @@ def test_logits_of_other_classes_are_refused(check, monkeypatch):
     teacher = model.teacher
     teacher.classes = ('dog', 'cat', 'owl')
     hook.before_run(runner)
-    monkeypatch.setattr(model, 'asked', lambda name: ('feature', 'logits'))
+    monkeypatch.setattr(
+        model, 'asked', lambda name, any_view=False: ('feature', 'logits')
+    )
     with pytest.raises(UserError, match="'dog'.* 'cat'"):
         hook.before_run(runner)
     teacher.classes = ('cat', 'dog', 'owl')

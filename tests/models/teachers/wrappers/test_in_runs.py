@@ -81,7 +81,7 @@ def test_cached_standardised_and_reported(make, small_runner, tmp_path):
     cached = CachedTeacher(teacher, cache_dtype='float32')
     model.teachers['teacher'] = cached
     wants = ('feature', 'logits')
-    model.asked = lambda name: wants
+    model.asked = lambda name, any_view=False: wants
     dataset = runner.train_dataloader.dataset
     samples = [dataset[(i, 0)] for i in range(len(dataset))]
     data = runner.train_dataloader.collate_fn(samples)
