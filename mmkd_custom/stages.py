@@ -12,6 +12,10 @@ UNLABELLED = 'unlabelled'
 SYNTHETIC = 'synthetic'
 #: All streams, in the order in which a batch holds them.
 STREAMS = (LABELLED, UNLABELLED, SYNTHETIC)
+#: The view that a stream's own pipeline makes.
+STUDENT = 'student'
+#: The view for the teacher; the student's where the dataset makes none.
+TEACHER = 'teacher'
 DISTILLATION = 'distillation'
 CUSTOMIZATION = 'customization'
 #: The stages that some method of this package has.

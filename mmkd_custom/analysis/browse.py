@@ -25,10 +25,10 @@ from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.two_stream.views import seeded_rng
 from ..engine.config_data import config_scope, training_data
 from ..errors import UserError
-from ..models.batch import STUDENT, TEACHER, Pixels
+from ..models.batch import Pixels
 from ..models.distillers.building import build_preprocessor, build_teachers
 from ..models.teachers.base import FrozenTeacher
-from ..stages import LABELLED, STREAMS
+from ..stages import LABELLED, STREAMS, STUDENT, TEACHER
 
 BOTH = 'both'
 CHOICES = (*STREAMS, BOTH)

@@ -40,7 +40,7 @@ class Score(NamedTuple):
 
     Args:
         values (tuple[float]): Of the seeds that are there.
-        seeds (int): Number of seeds that are wanted.
+        seeds (int): Number of seeds asked for.
     """
 
     values: tuple

@@ -15,11 +15,10 @@ import torch
 from mmengine.config import Config
 
 from ..datasets import TwoStreamDataset
-from ..datasets.two_stream.keys import TEACHER
 from ..errors import UserError
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.base import input_summary
-from ..stages import STREAMS
+from ..stages import STREAMS, TEACHER
 from ..version import __version__
 
 #: Says who made a store; what differs there makes no other entries.

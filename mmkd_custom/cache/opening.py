@@ -15,13 +15,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..datasets import SampleKey
-from ..engine.teacher_pass import distiller_of
+from ..engine.teacher_pass import distiller_of, name_images
 from ..engine.unwrap import unwrapped
 from ..errors import UserError
-from ..models.batch import STUDENT, TEACHER
 from ..models.distillers import BaseDistiller
 from ..models.outputs import FEATURE, LOGITS
 from ..registry import HOOKS
+from ..stages import STUDENT, TEACHER
 from .files import CACHE_FOLDER
 from .manifest import cache_manifest
 from .store import FeatureStore
@@ -49,23 +49,7 @@ class TeacherCacheHook(Hook):
         """
         if not open_caches(runner):
             return
-        model = unwrapped(runner)
-        batches = runner.train_dataloader.batch_sampler
-        asked = {name: model.asked(name) for name in model.teachers}
-
-        def mark(keys: List[SampleKey]) -> List[SampleKey]:
-            pairs = torch.tensor([key[:2] for key in keys])
-            recalled = [
-                name
-                for name, teacher in model.teachers.items()
-                if teacher.holds(pairs, asked[name])
-            ]
-            # Of the epoch that the sampler draws, which may be ahead.
-            stage = model.schedule(batches.sampler.epoch).name
-            images = model.images(stage, recalled)
-            return [key._replace(images=images) for key in keys]
-
-        batches.mark = mark
+        name_images(runner, unwrapped(runner))
 
     def after_train(self, runner: Runner) -> None:
         """Has what was computed written to disk."""

@@ -11,11 +11,12 @@ from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 
 from ..errors import UserError, nearest
-from ..models.batch import TEACHER, Batch, send
+from ..models.batch import Batch, send
 from ..models.outputs import TOKENS, Outputs, from_named
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.base import WrappedTeacher, build_wrapped
 from ..registry import MODELS
+from ..stages import TEACHER
 from .files import check_dtype
 from .store import FeatureStore, output_of
 
@@ -143,7 +144,7 @@ class CachedTeacher(WrappedTeacher):
         self.store, self._fetch, self._view = store, fetch, view
 
     def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
-        """Whether all that is wanted of samples and views (B, 2) is there."""
+        """Whether the store has it all of samples and views (B, 2)."""
         return self._keeps(wants) and bool(
             self.store.present(*keys.unbind(1)).all()
         )
@@ -166,7 +167,7 @@ class CachedTeacher(WrappedTeacher):
                 nothing is kept. Defaults to None.
 
         Returns:
-            Outputs: Exactly what is wanted, in float32, on the teacher's
+            Outputs: Exactly what ``wants`` names, in float32, on the teacher's
             device.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import SampleKey, TwoStreamDataset
 from ..errors import UserError
-from ..models.batch import TEACHER, Batch
+from ..models.batch import Batch
 from ..models.distillers import BaseDistiller
 from ..models.outputs import Outputs
+from ..stages import TEACHER
 from ..utils.progress import progress_bar
 from .unwrap import unwrapped
 
@@ -50,6 +51,36 @@ def distiller_of(runner: Runner, asking: str) -> Optional[BaseDistiller]:
             f'{asking}.'
         )
     return model
+
+
+def name_images(runner: Runner, model: BaseDistiller) -> None:
+    """Has the keys of each batch name the images that networks look at.
+
+    Those of the stage of the epoch that the sampler draws, which may be
+    ahead; without those of teachers who know what they will be asked.
+
+    Args:
+        runner (Runner): With its training loader built.
+        model (BaseDistiller): Its distiller.
+    """
+    batches = runner.train_dataloader.batch_sampler
+    asked = {name: model.asked(name) for name in model.teachers}
+    known: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
+
+    def mark(keys: List[SampleKey]) -> List[SampleKey]:
+        pairs = torch.tensor([key[:2] for key in keys])
+        recalled = [
+            name
+            for name, teacher in model.teachers.items()
+            if teacher.holds(pairs, asked[name])
+        ]
+        stage = model.schedule(batches.sampler.epoch).name
+        case = (stage, *recalled)
+        if case not in known:
+            known[case] = model.images(stage, recalled)
+        return [key._replace(images=known[case]) for key in keys]
+
+    batches.mark = mark
 
 
 def every_sample(dataset: Dataset, views: Sequence[int]) -> np.ndarray:
@@ -138,7 +169,7 @@ def batches_of(
 
 
 class _Chunks:
-    """This rank's batches of keys; made when they are wanted."""
+    """This rank's batches of keys, made one by one."""
 
     def __init__(
         self,

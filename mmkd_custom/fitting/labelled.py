@@ -15,9 +15,10 @@ from ..datasets.subset import stratified_subset
 from ..datasets.two_stream.views import derive_seed
 from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError
-from ..models.batch import TEACHER, hard_labels
+from ..models.batch import hard_labels
 from ..models.distillers.building import build_preprocessor
 from ..models.teachers.base import FrozenTeacher
+from ..stages import TEACHER
 
 #: Prepared images (N, 3, H, W) and class indices (N,), on the teacher's
 #: device.

@@ -12,8 +12,6 @@ from ..stages import LABELLED, STREAMS, SYNTHETIC, UNLABELLED, draws
 from .outputs import Outputs
 from .source import Source
 
-STUDENT, TEACHER = 'student', 'teacher'
-
 
 def has_label(sample: DataSample) -> bool:
     """Whether a sample carries a label that may be used."""
@@ -195,7 +193,8 @@ class Batch:
         if source.network == 'batch':
             if source.output == 'stream':
                 return self.stream
-            return self.targets if self.scores is None else self.scores
+            scores = self.scores
+            return self.targets if scores is None else scores
         return self.outputs[source.asked].get(source.output)
 
 

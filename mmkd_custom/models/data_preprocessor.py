@@ -11,8 +11,8 @@ from mmpretrain.structures import DataSample
 
 from ..errors import UserError
 from ..registry import MODELS
-from ..stages import STREAMS
-from .batch import STUDENT, TEACHER, Pixels, has_label, send_labels, stream_of
+from ..stages import STREAMS, STUDENT, TEACHER
+from .batch import Pixels, has_label, send_labels, stream_of
 from .mixing import mix_alike
 
 Images = Union[torch.Tensor, Sequence[torch.Tensor]]

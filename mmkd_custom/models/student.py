@@ -10,8 +10,9 @@ from mmpretrain.structures import DataSample
 from torch.func import functional_call
 
 from ..errors import UserError
+from ..stages import STUDENT
 from .backbone_taps import BackboneTaps
-from .batch import STUDENT, Batch
+from .batch import Batch
 from .outputs import FEATURE, LOGITS, MAPS, TOKENS, Outputs, Shape
 from .rehearsal import Split, own_loss, rehearse
 from .taps import get_module, record_inputs

@@ -19,10 +19,10 @@ from torch.utils.data import Dataset
 
 from ...errors import UserError, nearest
 from ...registry import DATASETS
-from ...stages import LABELLED, SYNTHETIC, UNLABELLED
+from ...stages import LABELLED, STUDENT, SYNTHETIC, TEACHER, UNLABELLED
 from ..subset import samples_digest, split_digest
 from ..wrappers import innermost
-from .keys import STUDENT, TEACHER, SampleKey
+from .keys import SampleKey
 from .streams import (
     build_stream,
     check_classes,

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Tuple
 
-#: The view that the stream's own pipeline makes.
-STUDENT = 'student'
-#: The view for the teacher; the student's where the dataset makes none.
-TEACHER = 'teacher'
-
 
 class SampleKey(NamedTuple):
     """Names one view of one sample, and which images of it to make.

@@ -14,8 +14,8 @@ from mmpretrain.structures import DataSample
 
 from ...errors import UserError
 from ...registry import TRANSFORMS
+from ...stages import STUDENT
 from ..images import load_sample
-from .keys import STUDENT
 
 # What an unlabelled sample may say of itself. Paths are not among it: a
 # path holds the class folder's name.

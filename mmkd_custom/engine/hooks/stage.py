@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import EMAHook, Hook
@@ -11,17 +10,16 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from ...datasets import (
-    SampleKey,
     TwoStreamBatchSampler,
     TwoStreamDataset,
     TwoStreamSampler,
 )
 from ...errors import UserError
-from ...models.batch import STUDENT
 from ...models.distillers import BaseDistiller
 from ...registry import HOOKS
-from ...stages import StageSchedule
+from ...stages import STUDENT, StageSchedule
 from ..optim_wrapper import StagedOptimWrapper
+from ..teacher_pass import name_images
 from ..unwrap import ensure_hook, unwrapped
 from .resumed_schedule import ResumedScheduleHook
 
@@ -67,9 +65,10 @@ class StageHook(Hook):
             sampler.set_schedule(schedule)
         model, dataset = unwrapped(runner), runner.train_dataloader.dataset
         _check_views(model, dataset)
-        batches = runner.train_dataloader.batch_sampler
-        if getattr(batches, 'mark', False) is None:
-            batches.mark = partial(_named_images, model, batches.sampler)
+        if isinstance(
+            runner.train_dataloader.batch_sampler, TwoStreamBatchSampler
+        ):
+            name_images(runner, model)
         for network in model.networks.values():
             network.check(dataset)
         if len(schedule.stages) > 1:
@@ -168,14 +167,6 @@ class StageHook(Hook):
         stepped = getattr(wrapper, 'should_update', lambda: True)()
         if stepped and not skipped:
             unwrapped(runner).after_step()
-
-
-def _named_images(
-    model: BaseDistiller, sampler: TwoStreamSampler, keys: List[SampleKey]
-) -> List[SampleKey]:
-    """Names the images that networks look at in the epoch that is drawn."""
-    images = model.images(model.schedule(sampler.epoch).name)
-    return [SampleKey(key.index, key.view, images) for key in keys]
 
 
 def _check_views(model: BaseDistiller, dataset: Any) -> None:

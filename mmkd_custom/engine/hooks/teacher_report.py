@@ -13,13 +13,14 @@ from mmengine.runner import Runner
 from ...datasets import TwoStreamDataset
 from ...datasets.two_stream.views import seeded_rng
 from ...errors import UserError
-from ...models.batch import TEACHER, hard_labels
+from ...models.batch import hard_labels
 from ...models.distillers import BaseDistiller
 from ...models.outputs import LOGITS
 from ...models.teachers import FrozenTeacher
 from ...models.teachers.report import report_text, teacher_report
 from ...models.teachers.wrappers.base import check_classes
 from ...registry import HOOKS
+from ...stages import TEACHER
 from ..teacher_pass import ask_about
 from ..unwrap import unwrapped
 

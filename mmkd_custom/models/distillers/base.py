@@ -10,8 +10,7 @@ import torch.nn as nn
 from mmpretrain.structures import DataSample
 
 from ...errors import UserError
-from ...stages import DISTILLATION, Stage, StageSchedule
-from ..batch import STUDENT, TEACHER
+from ...stages import DISTILLATION, STUDENT, TEACHER, Stage, StageSchedule
 from ..outputs import OUTPUTS
 from ..teachers import FrozenTeacher
 from .taught import TaughtClassifier
@@ -74,6 +73,7 @@ class BaseDistiller(TaughtClassifier):
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
         self._stage: Optional[str] = None
         self.progress: Optional[float] = None
+        self._wants: Dict[str, Dict[str, Tuple[str, ...]]] = {}
         for name, network in (networks or {}).items():
             self._add_network(name, network)
         # Known from the start when there is only one: then a distiller also
@@ -243,7 +243,10 @@ class BaseDistiller(TaughtClassifier):
                 'TwoStreamSampler.'
             )
         times: Dict[str, float] = {}
-        for who, wants in self.wants(self._stage).items():
+        if self._stage not in self._wants:
+            # Terms do not change once the model is built.
+            self._wants[self._stage] = self.wants(self._stage)
+        for who, wants in self._wants[self._stage].items():
             name, _, view = who.partition('@')
             start = time.perf_counter()
             batch.outputs[who] = self.network(name).ask(

@@ -11,8 +11,8 @@ from mmpretrain.models.utils.batch_augments import RandomBatchAugment
 
 from ...errors import UserError
 from ...registry import MODELS
+from ...stages import STUDENT, TEACHER
 from ...utils.compat import keep_nested_state_dict
-from ..batch import STUDENT, TEACHER
 from ..data_preprocessor import DistillDataPreprocessor
 from ..student import Student
 from ..teachers import FrozenTeacher

@@ -13,10 +13,11 @@ from ...stages import (
     CUSTOMIZATION,
     DISTILLATION,
     LABELLED,
+    TEACHER,
     Stage,
     StageSchedule,
 )
-from ..batch import TEACHER, Batch, top1
+from ..batch import Batch, top1
 from ..options import checked_weight
 from ..outputs import FEATURE, Shape
 from ..source import Source

@@ -10,8 +10,8 @@ from mmengine.model import ModuleDict
 
 from ...errors import UserError
 from ...registry import MODELS
-from ...stages import DISTILLATION
-from ..batch import STUDENT, Batch, top1
+from ...stages import DISTILLATION, STUDENT
+from ..batch import Batch, top1
 from ..options import checked_weight
 from ..outputs import LOGITS
 from ..source import Source, merge_wants

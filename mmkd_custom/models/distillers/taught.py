@@ -12,7 +12,8 @@ from mmpretrain.structures import DataSample
 
 from ...errors import UserError
 from ...registry import MODELS
-from ..batch import STUDENT, TEACHER, Batch, Pixels
+from ...stages import STUDENT, TEACHER
+from ..batch import Batch, Pixels
 from ..networks import OwnedNetwork
 from ..outputs import LOGITS, MAPS, TOKENS, Shape
 from ..source import Source

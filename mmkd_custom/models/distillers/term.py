@@ -10,8 +10,8 @@ from mmengine.model import BaseModule
 
 from ...errors import UserError
 from ...registry import MODELS, TASK_UTILS
-from ...stages import DISTILLATION, STREAMS
-from ..batch import STUDENT, TEACHER, Batch
+from ...stages import DISTILLATION, STREAMS, STUDENT, TEACHER
+from ..batch import Batch
 from ..connectors.base import Connector, fitting
 from ..options import checked_weight
 from ..outputs import FEATURE, Shape

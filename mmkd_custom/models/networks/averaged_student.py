@@ -11,7 +11,8 @@ from mmengine.dist import broadcast, get_world_size
 
 from ...errors import UserError
 from ...registry import MODELS
-from ..batch import STUDENT, Batch
+from ...stages import STUDENT
+from ..batch import Batch
 from ..outputs import Outputs
 from ..student import Student, tap
 from .base import OwnedNetwork

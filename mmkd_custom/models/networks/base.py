@@ -46,7 +46,7 @@ class OwnedNetwork(BaseModule):
             view (str, optional): Defaults to None, its own.
 
         Returns:
-            Outputs: What is wanted.
+            Outputs: What ``wants`` names.
         """
         raise NotImplementedError
 

@@ -7,7 +7,8 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 import torch
 
 from ...errors import UserError
-from ..batch import STUDENT, TEACHER, Batch
+from ...stages import STUDENT, TEACHER
+from ..batch import Batch
 from ..outputs import (
     FEATURE,
     LOGITS,
@@ -128,10 +129,8 @@ class FrozenTeacher(FrozenNetwork):
                 feature and, if there is a head, logits. Defaults to None.
 
         Returns:
-            Outputs: Detached, in float32, exactly what is wanted.
-
-        Raises:
-            UserError: If the teacher does not offer it.
+            Outputs: Detached, in float32, what ``wants`` names; a UserError
+            if the teacher does not offer it.
         """
         if wants is None:
             wants = [n for n in (FEATURE, LOGITS) if n in self.offers]

@@ -91,7 +91,7 @@ class FrozenNetwork(nn.Module):
                 and is not among them is not computed.
 
         Returns:
-            Outputs: In any dtype; at least what is wanted.
+            Outputs: In any dtype; at least what ``wants`` names.
         """
         raise NotImplementedError
 

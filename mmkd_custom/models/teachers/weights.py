@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import torch
 import torch.nn as nn
 from mmengine.logging import print_log
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from ...errors import UserError
 from ...utils.files import damage
@@ -174,12 +176,9 @@ def _download(url: str) -> Path:
 
 def _read(path: Path) -> object:
     if path.suffix == SAFETENSORS:
-        import safetensors
-        from safetensors.torch import load_file
-
         try:
             return load_file(str(path))
-        except safetensors.SafetensorError as error:
+        except SafetensorError as error:
             raise UserError(
                 f'checkpoint {path}: is damaged ({error}).'
             ) from error

@@ -148,7 +148,7 @@ class MMPretrainTeacher(FrozenTeacher):
         self.infer_dims(size)
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Runs the backbone once, and of neck and head what is wanted."""
+        """Runs the backbone once, and of neck and head what is asked."""
         # Some of MMPretrain's make float32 masks or positions on the way
         # (Swin, XCiT), which half-precision layers refuse by themselves.
         half = inputs.dtype if inputs.dtype != torch.float32 else None

@@ -44,7 +44,7 @@ class ImageTower(nn.Module):
     """An image tower of open_clip in steps, so that only some may be taken.
 
     Each kind has ``forward(images, with_maps)``, which returns the features
-    that are pooled, followed by the maps if they are wanted; and of what
+    that are pooled, followed by the maps if asked; and of what
     :meth:`consume` returned makes ``tokens``, the patch tokens (N, L, D_p)
     and their grid (h, w); ``cls``, the class token (N, D_p), if there is one;
     ``pooled``, the vector (N, D_p) that the projection consumes; and

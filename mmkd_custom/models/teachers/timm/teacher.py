@@ -49,7 +49,7 @@ class TimmTeacher(FrozenTeacher):
 
     Preprocessing comes from the model's card unless it is given. With neither
     ``checkpoint`` nor ``pretrained`` the weights are random, which a warning
-    says. Everything that is wanted comes out of one pass of the network:
+    says. Everything comes out of one pass of the network:
 
     - *feature* is the vector that ``feature`` names;
     - *logits* are offered where there is a classifier; a projection is none;

@@ -166,7 +166,7 @@ class AdaptedTeacher(WrappedTeacher):
         self.weights = f'{adapted.weights} + {adaptation}'
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Runs the adapted network once, and the head if it is wanted."""
+        """Runs the adapted network once, and the head if asked."""
         output = self.teacher.encode(inputs, for_head(wants))
         if LOGITS in wants:
             output.logits = self.head(output.feature)

@@ -87,7 +87,7 @@ def for_head(wants: Sequence[str]) -> Sequence[str]:
     """Returns what a teacher is asked whose feature a head classifies.
 
     Args:
-        wants (Sequence[str]): What is wanted of teacher and head.
+        wants (Sequence[str]): What teacher and head are asked.
     """
     needed = {FEATURE if name == LOGITS else name for name in wants}
     return tuple(name for name in OUTPUTS if name in needed)

@@ -124,7 +124,7 @@ class ProbedTeacher(WrappedTeacher):
         self.weights = f'{inner.weights} + {probe}'
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
-        """Asks the other teacher once, and the probe if logits are wanted."""
+        """Asks the other teacher once, and the probe for logits."""
         output = super().encode(inputs, for_head(wants))
         if LOGITS in wants:
             feature = normalize(
