@@ -1,5 +1,8 @@
 """Datasets, labelled subsets, the two-stream loader and its seeded views."""
 
+from mmengine.dataset import BaseDataset
+
+from ..utils.compat import copy_subsets_afresh
 from .cifar import CIFAR
 from .domain_folder import DomainFolder
 from .domain_list import DomainList
@@ -15,6 +18,8 @@ from .two_stream.dataset import TwoStreamDataset
 from .two_stream.keys import SampleKey
 from .two_stream.sampler import TwoStreamSampler
 from .two_stream.views import derive_seed, seeded_rng
+
+copy_subsets_afresh(BaseDataset)
 
 __all__ = [
     'CIFAR',

@@ -57,6 +57,27 @@ def _statistic(owner: Any, name: str) -> Callable:
     return getattr(HistoryBuffer, name)
 
 
+def copy_subsets_afresh(dataset: type) -> None:
+    """Keeps one subset of a dataset from being made of another's parts.
+
+    MMEngine 0.10 notes what it has copied for a subset in one dict that all
+    subsets share, by address. An object at the address of one that is gone is
+    then taken for it: a subset's pipeline may be another dataset. Safe to
+    call twice.
+
+    Args:
+        dataset (type): ``mmengine.dataset.BaseDataset``.
+    """
+    original = dataset._copy_without_annotation
+    if not original.__defaults__:
+        return
+
+    def copy_without_annotation(self: Any, *memo: dict) -> Any:
+        return original(self, *(memo or ({},)))
+
+    dataset._copy_without_annotation = copy_without_annotation
+
+
 def keep_nested_state_dict(model: nn.Module) -> None:
     """Makes wrapped timm and Hugging Face classifiers save as plain ones.
 

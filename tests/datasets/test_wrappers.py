@@ -57,6 +57,14 @@ KINDS = [
 ]
 
 
+def test_subsets_share_no_parts(two_domains):
+    dataset = DATASETS.build(domain(two_domains, 'Art'))
+    first, second = dataset.get_subset([0]), dataset.get_subset([1])
+    # MMEngine gives both the copy it made first, found by its address.
+    assert first.pipeline is not second.pipeline
+    assert second.pipeline is not dataset.pipeline
+
+
 @pytest.mark.parametrize('kind, labelled, unlabelled', KINDS)
 def test_either_stream(two_domains, kind, labelled, unlabelled):
     art = domain(two_domains, 'Art')
