@@ -15,12 +15,13 @@ from mmengine.runner import Runner
 
 from ..engine.launch import build_runner
 from ..engine.teacher_pass import batches_of
+from ..engine.together import by_rank_0
 from ..engine.unwrap import unwrapped
 from ..errors import UserError, naming_files
 from ..models.batch import Batch
 from ..models.teachers.base import FrozenTeacher
 from .files import entry_bytes
-from .opening import by_rank_0, open_caches
+from .opening import open_caches
 from .store import FeatureStore
 from .teacher import CachedTeacher
 

@@ -160,10 +160,7 @@ def positions_outside(unlabelled: Any, labelled: Any) -> np.ndarray:
         UserError: If it cannot be told which images are the same, or none is
             left.
     """
-    theirs = _files(unlabelled)
-    ours = _files(labelled) if theirs is not None else None
-    if ours is None:
-        theirs, ours = _indices(unlabelled, labelled)
+    theirs, ours = _identities(unlabelled, labelled)
     taken = set(ours)
     outside = [one not in taken for one in theirs]
     positions = np.flatnonzero(outside).astype(np.int64)
@@ -176,6 +173,23 @@ def positions_outside(unlabelled: Any, labelled: Any) -> np.ndarray:
     return positions
 
 
+def shares_images(unlabelled: Any, labelled: Any) -> bool:
+    """Whether some labelled images are among the unlabelled ones.
+
+    Args:
+        unlabelled (BaseDataset): The dataset to look through.
+        labelled (BaseDataset): The other one.
+
+    Returns:
+        bool: Whether it is so, as far as :func:`positions_outside` can tell.
+    """
+    try:
+        theirs, ours = _identities(unlabelled, labelled)
+    except UserError:
+        return False
+    return not set(theirs).isdisjoint(ours)
+
+
 def _all(dataset: Any) -> Iterator[Any]:
     yield dataset
     for one in wrapped(dataset):
@@ -186,6 +200,12 @@ def _whole(dataset: Any) -> List[Any]:
     """Lists the innermost datasets; of a fold itself: it is not the whole."""
     inner = () if isinstance(dataset, KFoldDataset) else wrapped(dataset)
     return [one for other in inner for one in _whole(other)] or [dataset]
+
+
+def _identities(*datasets: Any) -> List[list]:
+    """Returns what tells the images of each dataset apart."""
+    files = [_files(dataset) for dataset in datasets]
+    return _indices(*datasets) if None in files else files
 
 
 def _files(dataset: Any) -> Optional[List[str]]:

@@ -14,6 +14,7 @@ from ...stages import (
     DISTILLATION,
     LABELLED,
     TEACHER,
+    UNLABELLED,
     Stage,
     StageSchedule,
 )
@@ -66,6 +67,10 @@ class CustomKD(Distiller):
             live head; 'teacher' through a randomly initialised trainable
             linear layer of its own, the ablation of the paper. Defaults to
             'student'.
+        customize_on (str): Images of a customization epoch: 'labelled', as in
+            the paper, or 'all', for terms of that stage on unlabelled ones,
+            such as the cross entropy of ``teacher.more.customized_logits``
+            with ``propagated.more.labels``. Defaults to 'labelled'.
         prediction (dict, optional): Loss on logits, such as
             ``dict(type='DKD')``, on labelled and unlabelled images; short
             for a term on ``('student.logits',
@@ -93,6 +98,7 @@ class CustomKD(Distiller):
         specific_weight: float = 1.0,
         schedule: Optional[dict] = None,
         customization_head: str = 'student',
+        customize_on: str = LABELLED,
         prediction: Optional[dict] = None,
         prediction_weight: float = 1.0,
         feature_loss: Optional[dict] = None,
@@ -112,6 +118,11 @@ class CustomKD(Distiller):
                 "customization_head: expected 'student' or 'teacher', got "
                 f'{customization_head!r}.'
             )
+        if customize_on not in (LABELLED, 'all'):
+            raise UserError(
+                "customize_on: expected 'labelled' or 'all', got "
+                f'{customize_on!r}.'
+            )
         projection = projection or dict(type='mmkd_custom.LinearConnector')
         feature_loss = feature_loss or dict(type='mmkd_custom.MSE')
         own = _own_terms(feature_loss, projection, prediction, **weights)
@@ -129,15 +140,24 @@ class CustomKD(Distiller):
             student,
             teacher,
             every,
-            schedule=_schedule(schedule, self._customizes),
+            schedule=_schedule(schedule, self._customizes, customize_on),
             **kwargs,
         )
+        self.customize_on = customize_on
         for name, term in self.terms(CUSTOMIZATION).items():
             if term.left.network != TEACHER:
                 raise UserError(
                     f'terms.{name}.on: expected teacher.{CUSTOMIZED} or its '
                     'logits on the left of a customization term, since that '
                     f'stage trains nothing else, got {term.left}.'
+                )
+            if customize_on == LABELLED and term.streams not in (
+                'all',
+                LABELLED,
+            ):
+                raise UserError(
+                    f'terms.{name}.streams: expected customize_on={"all"!r} '
+                    f'beside {term.streams!r}, got {customize_on!r}.'
                 )
         view, feature = self.student_view, Source(TEACHER, None, FEATURE)
         width = Shape((view.feature_dim,))
@@ -177,7 +197,9 @@ class CustomKD(Distiller):
     def loss_customization(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Stage 1: customizes the teacher's feature."""
         rows = batch.labelled
-        feature = batch.get(f'{TEACHER}.{FEATURE}')[rows]
+        feature = batch.get(f'{TEACHER}.{FEATURE}')
+        if self.customize_on == LABELLED:
+            feature = feature[rows]
         customized = self.teacher_projection(feature)
         logits = self._classify(customized)
         batch.outputs[TEACHER].more.update(
@@ -185,9 +207,9 @@ class CustomKD(Distiller):
         )
         losses = dict(
             loss_customization=self.student_view.supervised_loss(
-                logits, batch.samples[rows]
+                logits[rows], batch.samples[rows]
             ),
-            teacher_top1=top1(logits, batch.targets[rows]),
+            teacher_top1=top1(logits[rows], batch.targets[rows]),
         )
         self.add_terms(losses, batch, CUSTOMIZATION)
         return losses
@@ -245,7 +267,9 @@ def _own_terms(
     return terms
 
 
-def _schedule(lengths: Optional[dict], customizes: bool) -> StageSchedule:
+def _schedule(
+    lengths: Optional[dict], customizes: bool, customize_on: str
+) -> StageSchedule:
     lengths = dict(lengths or {CUSTOMIZATION: 1, DISTILLATION: 1})
     unknown = set(lengths) - {CUSTOMIZATION, DISTILLATION}
     if unknown:
@@ -253,9 +277,12 @@ def _schedule(lengths: Optional[dict], customizes: bool) -> StageSchedule:
             f'schedule: expected epochs of {CUSTOMIZATION!r} and '
             f'{DISTILLATION!r}, got {sorted(unknown)[0]!r}.'
         )
+    streams = (
+        (LABELLED,) if customize_on == LABELLED else (LABELLED, UNLABELLED)
+    )
     stages = StageSchedule(
         [
-            Stage(CUSTOMIZATION, lengths.get(CUSTOMIZATION, 0), (LABELLED,)),
+            Stage(CUSTOMIZATION, lengths.get(CUSTOMIZATION, 0), streams),
             Stage(DISTILLATION, lengths.get(DISTILLATION, 0)),
         ]
     )

@@ -3,6 +3,13 @@
 from .averaged_student import AveragedStudent
 from .base import OwnedNetwork
 from .linear_probe import LinearProbe
+from .propagated_labels import PropagatedLabels
 from .soft_labels import SoftLabels
 
-__all__ = ['AveragedStudent', 'LinearProbe', 'OwnedNetwork', 'SoftLabels']
+__all__ = [
+    'AveragedStudent',
+    'LinearProbe',
+    'OwnedNetwork',
+    'PropagatedLabels',
+    'SoftLabels',
+]

@@ -71,8 +71,12 @@ class SoftLabels(OwnedNetwork):
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
     ) -> Outputs:
         """Looks the samples up by ``sample_idx``; logits (N, C)."""
-        rows = torch.tensor([s.metainfo['sample_idx'] for s in batch.samples])
-        return Outputs(logits=send(self.table[rows], batch.device))
+        return Outputs(logits=send(self.table[rows_of(batch)], batch.device))
+
+
+def rows_of(batch: Batch) -> torch.Tensor:
+    """Returns the samples of a batch as rows of a table, (N,)."""
+    return torch.tensor([s.metainfo['sample_idx'] for s in batch.samples])
 
 
 def save_soft_labels(
