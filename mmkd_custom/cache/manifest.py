@@ -48,7 +48,8 @@ def cache_manifest(
 
     Weights, options and layers, how it and the student prepare images, the
     pipelines that make them, which images there are, and the seed of the
-    views. Options are those of the config, as the user wrote them.
+    views, unless they are clean. Options are those of the config, as the user
+    wrote them.
 
     Args:
         config (Config): Of the run.
@@ -88,7 +89,8 @@ def cache_manifest(
         'student_input': student,
         'pipelines': _pipelines(config, dataset),
         'dataset_sha256': dataset.samples_sha256(),
-        'seed': int(dataset.seed),
+        # A clean view is the same under every seed.
+        'seed': None if TEACHER in dataset.clean else int(dataset.seed),
         MADE_WITH: dict(
             mmkd_custom=__version__,
             torch=torch.__version__,
@@ -194,8 +196,12 @@ def _pipelines(config: Config, dataset: TwoStreamDataset) -> Dict[str, Any]:
     if TEACHER in dataset.pipelines:
         option = f'{option}.pipelines'
         steps = _plain(option, _config_at(config, option)[TEACHER])
-        # An independent view draws otherwise.
-        own = ' (independent)' if TEACHER in dataset.independent else ''
+        own = ''
+        # An independent view draws otherwise, a clean one not at all.
+        if TEACHER in dataset.clean:
+            own = ' (clean)'
+        elif TEACHER in dataset.independent:
+            own = ' (independent)'
         return {TEACHER + own: steps}
     found = {}
     for name in STREAMS:

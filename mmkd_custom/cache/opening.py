@@ -111,13 +111,14 @@ def _open(
     kept: Tuple[str, ...],
 ) -> None:
     dataset = runner.train_dataloader.dataset
+    clean = TEACHER in dataset.clean
     sampler = getattr(runner.train_dataloader.batch_sampler, 'sampler', None)
-    views = getattr(sampler, 'num_views', None)
+    views = 1 if clean else getattr(sampler, 'num_views', None)
     if views is None:
         raise UserError(
             'CachedTeacher: expected train_dataloader.sampler.num_views of a '
-            'TwoStreamSampler, because the outputs of a fixed number of views '
-            'can be kept, got None.'
+            "TwoStreamSampler, or dataset.clean=('teacher',), because the "
+            'outputs of a fixed number of views can be kept, got neither.'
         )
     suffix = '' if name == TEACHER else f'_{name}'
     folder = teacher.cache_dir or Path(
@@ -162,11 +163,12 @@ def _open(
     by_rank_0(lambda: opened()[1])
     store, missing = together(opened)
     own = TEACHER in dataset.pipelines
-    teacher.bind(store, fetch, TEACHER if own else STUDENT)
+    teacher.bind(store, fetch, TEACHER if own else STUDENT, clean)
     runner.logger.info(
         f'Teacher: cache {store.folder} ('
         f'{", ".join(kept)}; {store.dtype}; {len(dataset)} samples in '
-        f'{views} views; {store.nbytes / 1e6:.1f} MB), '
+        f'{"one clean view" if clean else f"{views} views"}; '
+        f'{store.nbytes / 1e6:.1f} MB), '
         + (f'{missing} entries missing.' if missing else 'complete.')
     )
 

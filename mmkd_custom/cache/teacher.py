@@ -34,6 +34,10 @@ class CachedTeacher(WrappedTeacher):
     distiller gets is always the value as stored, so a run that fills the
     cache and one that reads it compute the same.
 
+    Where the dataset says that the teacher's images are ``clean``, an output
+    is a function of the sample alone: it is kept once, whatever view of the
+    sample the student sees, and the sampler may draw ever new ones.
+
     ``TeacherCacheHook`` opens the cache when training starts, and refuses one
     of another teacher, preprocessing, dataset or seed. Asked about images
     directly, it answers as the other teacher does. A standardised feature is
@@ -101,7 +105,7 @@ class CachedTeacher(WrappedTeacher):
         self.outputs = None if outputs is None else tuple(outputs)
         self.store: Optional[FeatureStore] = None
         self._fetch: Optional[Fetch] = None
-        self._view = TEACHER
+        self._view, self._clean = TEACHER, False
         self._warned = False
 
     def digest(self) -> str:
@@ -131,7 +135,11 @@ class CachedTeacher(WrappedTeacher):
         return tuple(name for name in self.offers if name in kept)
 
     def bind(
-        self, store: FeatureStore, fetch: Fetch, view: str = TEACHER
+        self,
+        store: FeatureStore,
+        fetch: Fetch,
+        view: str = TEACHER,
+        clean: bool = False,
     ) -> None:
         """Takes a cache into use.
 
@@ -140,14 +148,27 @@ class CachedTeacher(WrappedTeacher):
             fetch (Callable): Makes images again for an entry that turns out
                 to be damaged, in a batch that came without them.
             view (str): The images that it is about. Defaults to 'teacher'.
+            clean (bool): Whether these are one a sample, of which view 0 is
+                kept. Defaults to False.
         """
-        self.store, self._fetch, self._view = store, fetch, view
+        self.store, self._fetch = store, fetch
+        self._view, self._clean = view, clean
 
     def holds(self, keys: torch.Tensor, wants: Sequence[str]) -> bool:
         """Whether the store has it all of samples and views (B, 2)."""
-        return self._keeps(wants) and bool(
-            self.store.present(*keys.unbind(1)).all()
-        )
+        if not self._keeps(wants):
+            return False
+        samples, views = self._entries(keys).unbind(1)
+        return bool(self.store.present(samples, views).all())
+
+    @property
+    def kept_views(self) -> int:
+        """int: Views of a sample that the store keeps; 1 while it is shut."""
+        return 1 if self.store is None else self.store.views
+
+    def _entries(self, keys: torch.Tensor) -> torch.Tensor:
+        """Returns where what is said of samples and views (B, 2) is kept."""
+        return keys * torch.tensor([1, 0]) if self._clean else keys
 
     def _keeps(self, wants: Sequence[str]) -> bool:
         return self.store is not None and set(wants) <= {*self.store.outputs}
@@ -187,7 +208,8 @@ class CachedTeacher(WrappedTeacher):
             )
         if not self._keeps(wants):
             return super().ask(batch, wants, view)
-        keys = _keys(batch.samples, self.store.views)
+        keys = self._entries(_keys(batch.samples))
+        _check_views(keys, self.store.views)
         values, right = self.store.read(*keys.unbind(1))
         if not right.all():
             self._complete(values, keys, right, batch)
@@ -231,10 +253,10 @@ class CachedTeacher(WrappedTeacher):
             values[name][wrong] = found[rows]
 
 
-def _keys(samples: List[DataSample], views: int) -> torch.Tensor:
+def _keys(samples: List[DataSample]) -> torch.Tensor:
     """Returns sample and view of each, (B, 2) long."""
     try:
-        keys = torch.tensor(
+        return torch.tensor(
             [(s.metainfo['sample_idx'], s.metainfo['view']) for s in samples]
         )
     except KeyError as error:
@@ -242,10 +264,13 @@ def _keys(samples: List[DataSample], views: int) -> torch.Tensor:
             'CachedTeacher: expected samples of a TwoStreamDataset, got one '
             f'without {error.args[0]} in its metainfo.'
         ) from error
+
+
+def _check_views(keys: torch.Tensor, views: int) -> None:
+    """Refuses views that the cache does not hold."""
     if int(keys[:, 1].max()) >= views:
         raise UserError(
             f'CachedTeacher: expected views below {views}, which the cache '
             f'holds, got {int(keys[:, 1].max())}; num_views of the sampler '
             'must not change during a run.'
         )
-    return keys

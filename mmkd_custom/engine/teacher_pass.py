@@ -6,7 +6,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info
+from mmengine.dist import all_reduce, get_dist_info
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
@@ -15,7 +15,7 @@ from ..datasets import SampleKey, TwoStreamDataset
 from ..errors import UserError
 from ..models.batch import Batch
 from ..models.distillers import BaseDistiller
-from ..models.outputs import Outputs
+from ..models.outputs import FEATURE, Outputs
 from ..stages import TEACHER
 from ..utils.progress import progress_bar
 from .unwrap import unwrapped
@@ -95,6 +95,42 @@ def every_sample(dataset: Dataset, views: Sequence[int]) -> np.ndarray:
     """
     samples = np.tile(np.arange(len(dataset)), len(views))
     return np.stack([samples, np.repeat(views, len(dataset))], 1)
+
+
+def teacher_features(
+    runner: Runner,
+    model: BaseDistiller,
+    name: str = TEACHER,
+    batch_size: int = 64,
+) -> torch.Tensor:
+    """Returns a teacher's feature of every training sample, on all ranks.
+
+    The mean over the views that its cache keeps: all K seeded ones, or the
+    clean one; without a cache that of view 0. Each rank asks about its part,
+    and of what the cache holds no image is made. After StandardizeTeacherHook
+    the feature is the standardised one.
+
+    Args:
+        runner (Runner): Whose training dataset is asked about.
+        model (BaseDistiller): Its distiller.
+        name (str): The teacher's. Defaults to 'teacher'.
+        batch_size (int): Images the teacher sees at once. Defaults to 64.
+
+    Returns:
+        Tensor: (number of samples, D) float32 on the CPU, in the order of the
+        dataset's indices, the same on every rank.
+    """
+    dataset, teacher = runner.train_dataloader.dataset, model.teachers[name]
+    features = torch.zeros(len(dataset), teacher.feature_dim)
+    keys = every_sample(dataset, range(teacher.kept_views))
+    for samples, output in ask_about(
+        runner, model, keys, batch_size, (FEATURE,), name
+    ):
+        rows = torch.tensor([s.metainfo['sample_idx'] for s in samples])
+        features.index_add_(0, rows, output.feature.cpu())
+    # What a rank was not asked about is zero there.
+    all_reduce(features)
+    return features.div_(teacher.kept_views)
 
 
 def ask_about(

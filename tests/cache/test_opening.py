@@ -118,7 +118,7 @@ def test_a_manifest_says_what_it_depends_on(small_runner, tmp_path):
 @pytest.mark.parametrize(
     'options, word',
     [
-        ({'train_dataloader.sampler.num_views': None}, 'num_views'),
+        ({'train_dataloader.sampler.num_views': None}, 'num_views.*clean'),
         ({'model.teacher.outputs': ['logits']}, 'outputs'),
         ({'model.teacher.cache_dir': '/dev/null/cache'}, '/dev/null/cache'),
         (

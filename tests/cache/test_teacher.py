@@ -71,11 +71,12 @@ def ask(teacher, keys, wants=('feature',), have=True):
 
 @pytest.fixture
 def cached(tmp_path):
-    def make(dtype='float32', view='student', **options):
+    def make(dtype='float32', view='student', clean=False, **options):
         teacher = CachedTeacher(Counting(), cache_dtype=dtype, **options)
         shapes = teacher.teacher.dims
-        store = FeatureStore(tmp_path / 'cache', {}, 6, 2, shapes, dtype)
-        teacher.bind(store, images, view)
+        views = 1 if clean else 2
+        store = FeatureStore(tmp_path / 'cache', {}, 6, views, shapes, dtype)
+        teacher.bind(store, images, view, clean)
         return teacher
 
     return make
@@ -138,6 +139,24 @@ def test_images_are_those_of_its_view(cached):
     assert teacher.teacher.asked[2:] == [[50], [50]]
     expected = teacher.teacher(images([(5, 0)])).feature
     assert torch.equal(found.feature, expected)
+
+
+def test_a_clean_image_is_one_entry_in_every_view(cached):
+    teacher = cached(view='teacher', clean=True)
+    assert teacher.kept_views == 1
+    keys = [(1, 7), (2, 0), (1, 3)]
+    marked = torch.tensor(keys)
+    assert not teacher.holds(marked, ('feature',))
+    # What is missing is made in view 0, once, or looked at in the batch.
+    found = teacher.ask(batch(keys), ('feature',)).feature
+    assert teacher.teacher.asked == [[10, 20]]
+    assert torch.equal(found[0], found[2])
+    teacher.ask(batch([(3, 5)], teacher=images([(3, 0)])), ('feature',))
+    assert teacher.teacher.asked[1:] == [[30]]
+    assert teacher.holds(marked, ('feature',))
+    again = teacher.ask(batch([(1, 4), (3, 9)]), ('feature',)).feature
+    expected = teacher.teacher(images([(1, 0), (3, 0)])).feature
+    assert torch.equal(again, expected)
 
 
 def test_outputs_that_are_not_kept_are_asked(tmp_path):

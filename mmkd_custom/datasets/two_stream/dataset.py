@@ -17,7 +17,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ...errors import UserError, nearest
+from ...errors import UserError
 from ...registry import DATASETS
 from ...stages import LABELLED, STUDENT, SYNTHETIC, TEACHER, UNLABELLED
 from ..subset import samples_digest, split_digest
@@ -37,6 +37,7 @@ from .views import (
     geometry_only,
     kept_rng,
     label_only,
+    names_of,
     run_seeded,
 )
 
@@ -91,6 +92,9 @@ class TwoStreamDataset(Dataset):
             Defaults to False: unlabelled images include the labelled ones.
         independent (Sequence[str]): Those of ``pipelines`` that draw on their
             own, not under the seed of the student's view. Defaults to none.
+        clean (Sequence[str]): Those of ``pipelines`` that draw nothing: one
+            image a sample, the same in every view. What is said of it is then
+            cached once. Defaults to none.
 
     Attributes:
         num_labelled (int): Number of labelled samples.
@@ -115,6 +119,7 @@ class TwoStreamDataset(Dataset):
         synthetic: Union[dict, Any, None] = None,
         exclude_labelled: bool = False,
         independent: Sequence[str] = (),
+        clean: Sequence[str] = (),
     ) -> None:
         self.labelled = build_stream(LABELLED, labelled)
         self.unlabelled = build_stream(UNLABELLED, unlabelled)
@@ -122,13 +127,8 @@ class TwoStreamDataset(Dataset):
         self.seed = seed
         self.exclude_labelled = exclude_labelled
         self.pipelines = compose_views(pipelines)
-        for name in independent:
-            if name not in self.pipelines:
-                raise UserError(
-                    'independent: expected names out of pipelines, got '
-                    f'{name!r} ({nearest(str(name), self.pipelines)}).'
-                )
-        self.independent = tuple(independent)
+        self.independent = names_of('independent', independent, self.pipelines)
+        self.clean = names_of('clean', clean, self.pipelines)
         if exclude_labelled and None in (self.labelled, self.unlabelled):
             raise UserError(
                 'exclude_labelled=True: expected a labelled and an unlabelled '
@@ -155,9 +155,7 @@ class TwoStreamDataset(Dataset):
         self.num_unlabelled = sizes.get(UNLABELLED, 0)
         self.num_synthetic = sizes.get(SYNTHETIC, 0)
         self.metainfo = self._parts[0].dataset.metainfo
-        self.split_sha256 = split_digest(
-            () if self.labelled is None else self.labelled
-        )
+        self.split_sha256 = split_digest(self.labelled or ())
         left_out = len(self.unlabelled or ()) - self.num_unlabelled
         print_log(
             f'TwoStreamDataset: {self.num_labelled} labelled, '
@@ -168,7 +166,9 @@ class TwoStreamDataset(Dataset):
             logger='current',
         )
         with kept_rng():
-            check_views(self._parts, self.pipelines, self.independent, seed)
+            check_views(
+                self._parts, self.pipelines, self.independent, clean, seed
+            )
 
     def _add_part(self, name: str, dataset: Any) -> None:
         dataset.full_init()
@@ -224,11 +224,10 @@ class TwoStreamDataset(Dataset):
         part, position = self._locate(index)
         item, views = {}, {}
         for name in self._images(key.images):
-            # Its draws are the student's, unless it draws on its own.
+            # Its draws are the student's, its own, or always the same.
             own = (name,) if name in self.independent else ()
-            packed = self._packed(
-                part, position, name, self.seed, index, view, *own
-            )
+            seed, nth = (0, 0) if name in self.clean else (self.seed, view)
+            packed = self._packed(part, position, name, seed, index, nth, *own)
             if name != STUDENT:
                 views[name] = packed['inputs']
                 continue

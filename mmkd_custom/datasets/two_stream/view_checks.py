@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+import random
 from typing import (
     Any,
     Callable,
@@ -51,6 +53,7 @@ def check_views(
     streams: Iterable[Tuple[str, Any, Any]],
     pipelines: Mapping[str, Any],
     independent: Sequence[str],
+    clean: Sequence[str],
     seed: int,
 ) -> None:
     """Checks how the views of a dataset are made, on a few of its samples.
@@ -63,13 +66,15 @@ def check_views(
         pipelines (Mapping[str, Callable]): Those of further views, by name.
             All end in ``PackInputs``.
         independent (Sequence[str]): Those that draw a crop of their own.
+        clean (Sequence[str]): Those that draw nothing.
         seed (int): Of the views.
 
     Raises:
-        UserError: As :func:`check_repeatable` and :func:`check_geometry` do.
+        UserError: If one of the checks below says that they are not.
     """
     others = {f'pipelines.{name}': one for name, one in pipelines.items()}
-    free = {f'pipelines.{name}' for name in independent}
+    still = [f'pipelines.{name}' for name in clean]
+    free = {*still, *(f'pipelines.{name}' for name in independent)}
     for stream, dataset, _ in streams:
         for leaf in filter(len, leaves(dataset)):
 
@@ -83,6 +88,8 @@ def check_views(
                     check_repeatable(
                         option, one, info(position), (seed, position)
                     )
+                for option in still:
+                    check_clean(option, others[option], info(position))
             for option, one in others.items():
                 if option not in free:
                     infos = info(0), info(0)
@@ -126,6 +133,36 @@ def check_repeatable(
         'NumPy or torch, which are seeded for each view, but the transform '
         f'{culprit} gives one view in several ways.'
     )
+
+
+def check_clean(option: str, pipeline: Any, info: dict) -> None:
+    """Checks that a pipeline draws nothing from the global generators.
+
+    Args:
+        option (str): Whose pipeline this is.
+        pipeline (Callable): Transforms that end in ``PackInputs``.
+        info (dict): What the dataset knows of the sample.
+
+    Raises:
+        UserError: If it does; names the transform.
+    """
+    drawn, culprit = [], None
+    # Who asks for a sample that cannot be made says why.
+    with contextlib.suppress(Exception):
+        results, steps = _loaded(pipeline, info)
+        for step in (lambda same: same, *steps):
+            seed_rng(0)
+            results = step(results)
+            # What the generators give next, after nothing was drawn at first.
+            drawn.append((random.random(), np.random.rand(), torch.rand(1)))
+            if drawn[-1] != drawn[0]:
+                culprit = type(step).__name__
+                break
+    if culprit is not None:
+        raise UserError(
+            f'{option}: expected transforms that draw nothing, because clean '
+            f'names this view, got {culprit}; name it in independent instead.'
+        )
 
 
 def check_geometry(

@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 import random
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Union
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmpretrain.structures import DataSample
 
-from ...errors import UserError
+from ...errors import UserError, nearest
 from ...registry import TRANSFORMS
 from ...stages import STUDENT
 from ..images import load_sample
@@ -137,6 +146,23 @@ def compose_views(
         name: compose(f'pipelines.{name}', steps)
         for name, steps in (pipelines or {}).items()
     }
+
+
+def names_of(
+    option: str, names: Sequence[str], pipelines: Mapping[str, Any]
+) -> Tuple[str, ...]:
+    """Returns the names that an option gives, all of them of pipelines.
+
+    Raises:
+        UserError: If there is no such pipeline, or it is no list of names.
+    """
+    for name in [names] if isinstance(names, str) else names:
+        if name not in pipelines or isinstance(names, str):
+            raise UserError(
+                f'{option}: expected a list of names out of pipelines, got '
+                f'{name!r} ({nearest(str(name), pipelines)}).'
+            )
+    return tuple(names)
 
 
 def run_seeded(pipeline: Any, info: dict, *key: Union[int, str]) -> dict:

@@ -52,6 +52,7 @@ class FrozenTeacher(FrozenNetwork):
         name, weights (str): Of the network, and where they came from.
         feature_mean, feature_std (Tensor, optional): (D,), set by
             :meth:`standardize`.
+        kept_views (int): Views of a sample that a cache keeps; 1 without.
 
     Raises:
         UserError: If there is no such option, or it has no such value.
@@ -60,6 +61,7 @@ class FrozenTeacher(FrozenNetwork):
     feature_dim: int
     num_classes: Optional[int] = None
     offers: Tuple[str, ...] = (FEATURE, LOGITS)
+    kept_views: int = 1
     _grid: Optional[Tuple[int, int]] = None
     _inferred_at: Optional[Tuple[int, int]] = None
 
@@ -275,9 +277,8 @@ class FrozenTeacher(FrozenNetwork):
         more = [f'more.{name}' for name in output.more]
         known = [n for n in OUTPUTS if getattr(output, n) is not None]
         self.offers = (*known, *more)
-        has_head = output.logits is not None
-        self.num_classes = output.logits.shape[1] if has_head else None
         self.dims = {k: s.sizes for k, s in output.shapes().items()}
+        (self.num_classes,) = self.dims.get(LOGITS, (None,))
         self._grid, self._inferred_at = output.grid, tuple(size)
 
     def _unfit(self, size: Tuple[int, int], error: Exception) -> UserError:

@@ -47,6 +47,31 @@ def test_teacher_sees_the_same_crop(two_domains):
     assert jittered >= 3
 
 
+def test_a_clean_view_is_a_function_of_the_sample(two_domains):
+    class Stamp:
+        """Writes the view's number into the image."""
+
+        def __call__(self, results):
+            results['img'] = results['img'] // 2 + np.uint8(results['view'])
+            return results
+
+    steps = [LOAD, dict(type='Resize', scale=(12, 12)), Stamp(), PACK]
+    options = dict(pipelines=dict(teacher=steps), clean=('teacher',))
+    dataset, other = (
+        streams(two_domains, WEAK, seed=seed, **options) for seed in (0, 1)
+    )
+    for index in (1, 20):
+        first = dataset[SampleKey(index, 0)]
+        for item in (dataset[SampleKey(index, 3)], other[SampleKey(index, 1)]):
+            assert torch.equal(
+                item['views']['teacher'], first['views']['teacher']
+            )
+            # The student's is free.
+            assert not same(item, first)
+            assert item['data_samples'].sample_idx == index
+        assert dataset[SampleKey(index, 3)]['data_samples'].view == 3
+
+
 def test_views_share_their_geometry(two_domains):
     invert = dict(type='Invert', prob=1.0)
     dataset = streams(
@@ -199,6 +224,11 @@ def test_image_that_nobody_makes_is_refused(two_domains):
         (dict(pipelines=dict(strong='x')), ['pipelines.strong', "'x'"]),
         (dict(pipelines=dict(strong=['x'])), ['pipelines.strong', "'x'"]),
         (dict(independent=['strong']), ['independent', "'strong'"]),
+        (dict(clean=['teacher']), ['clean', "'teacher'"]),
+        (
+            dict(clean='teacher', pipelines=dict(teacher=WEAK)),
+            ['clean', 'list', "'teacher'"],
+        ),
         (
             dict(independent=['stron'], pipelines=dict(strong=WEAK)),
             ['independent', "'stron'", "'strong'"],

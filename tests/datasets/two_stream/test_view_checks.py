@@ -8,6 +8,7 @@ import torch
 
 from mmkd_custom.datasets.two_stream.dataset import TwoStreamDataset
 from mmkd_custom.datasets.two_stream.view_checks import (
+    check_clean,
     check_geometry,
     check_repeatable,
 )
@@ -172,6 +173,31 @@ def test_global_generators_and_broken_images_pass():
     check_geometry('pipelines.teacher', loading, loading, infos, 0)
 
 
+RESIZE = dict(type='Resize', scale=(48, 48))
+
+
+@pytest.mark.parametrize(
+    'step, name',
+    [
+        (crop(48), 'RandomResizedCrop'),
+        # As good as never flipped: what counts is that it draws.
+        (dict(FLIP, prob=1e-9), 'RandomFlip'),
+        (Noise('global'), 'Noise'),
+        (RESIZE, None),
+        (dict(type='CenterCrop', crop_size=32), None),
+        (NORMALIZE, None),
+    ],
+)
+def test_a_clean_view_draws_nothing(step, name):
+    steps = [step] if step is RESIZE else [RESIZE, step]
+    pipeline = compose('x', [*steps, PACK])
+    if name is None:
+        check_clean('pipelines.teacher', pipeline, image(40, 40, 3))
+        return
+    with pytest.raises(UserError, match=f'pipelines.teacher: .* {name};'):
+        check_clean('pipelines.teacher', pipeline, image(40, 40, 3))
+
+
 def test_a_dataset_looks_at_all_its_pipelines(two_domains):
     def of(name, *steps):
         return domain(two_domains, name, [LOAD, *steps, PACK])
@@ -186,6 +212,12 @@ def test_a_dataset_looks_at_all_its_pipelines(two_domains):
     TwoStreamDataset(art, real, pipelines=views)
     free = dict(pipelines=dict(strong=apart), independent=('strong',))
     TwoStreamDataset(art, real, **free)
+    still = dict(teacher=[LOAD, RESIZE, PACK])
+    TwoStreamDataset(art, real, pipelines=still, clean=('teacher',))
+    with pytest.raises(UserError, match='pipelines.teacher: .* RandomFlip;'):
+        TwoStreamDataset(
+            art, real, pipelines=dict(teacher=apart), clean=('teacher',)
+        )
     assert states == (random.getstate(), np.random.get_state()[1].tolist())
     assert torch.equal(torch_state, torch.get_rng_state())
     for parts, pipelines, words in (

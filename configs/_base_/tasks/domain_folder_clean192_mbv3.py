@@ -1,0 +1,18 @@
+"""A folder of domains, one clean image at 192 px for the teacher.
+
+EfficientNet-Lite2 teaches MobileNetV3-small, which sees 96 px. The
+teacher is asked once about each image, and what it said is kept on disk.
+"""
+
+_base_ = [
+    '../datasets/domain_folder_96_clean192.py',
+    '../students/mobilenet_v3_small.py',
+    '../teachers/{{$TEACHER:efficientnet_lite2}}.py',
+    '../default_runtime.py',
+]
+
+model = dict(
+    student=_base_.student,
+    teacher=dict(type='CachedTeacher', teacher=_base_.teacher),
+    input_size=_base_.image_size,
+)
