@@ -1,0 +1,77 @@
+"""Base files whose teacher sees more pixels than the student."""
+
+import pytest
+
+from mmkd_custom.datasets import SampleKey
+from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.config_data import training_data
+from mmkd_custom.engine.launch import train
+from tests.cli import REPOSITORY
+from tests.helpers import make_domains
+
+BASE = REPOSITORY / 'configs' / '_base_'
+TASKS = sorted(path.stem for path in (BASE / 'tasks').glob('*192_mbv3.py'))
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """Makes CustomKD of a task, on little data and with a tiny teacher."""
+    root = make_domains(tmp_path / 'data', per_class=3)
+    for key, value in dict(
+        DATA_ROOT=str(root), SOURCE='art', TARGET='photo'
+    ).items():
+        monkeypatch.setenv(key, value)
+
+    def make(task):
+        path = tmp_path / f'{task}.py'
+        bases = [
+            str(BASE / 'tasks' / f'{task}.py'),
+            str(BASE / 'schedules' / 'adamw_short_alternating.py'),
+        ]
+        path.write_text(f"_base_ = {bases}\nmodel = dict(type='CustomKD')\n")
+        options = {
+            'model.teacher.teacher.model_name': 'test_efficientnet',
+            'model.teacher.teacher.checkpoint': None,
+            'train_dataloader.batch_size': 4,
+            'train_dataloader.num_workers': 0,
+            'train_dataloader.sampler.labelled': 2,
+            'train_dataloader.sampler.unlabelled': 2,
+            'train_dataloader.sampler.epoch_length': 1,
+            'val_dataloader.num_workers': 0,
+            'val_dataloader.dataset.indices': 4,
+            'train_cfg.max_epochs': 2,
+        }
+        if 'elpv' in task:
+            options['train_dataloader.dataset.unlabelled.indices'] = 8
+        return load_config(path, options)
+
+    return make
+
+
+def test_tasks():
+    assert len(TASKS) == 4
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_what_student_and_teacher_see(config, task):
+    made = config(task)
+    assert made.model.teacher.type == 'CachedTeacher'
+    dataset = training_data(made)
+    first, other = (dataset[SampleKey(0, view)] for view in (0, 1))
+    assert first['inputs'].shape == (3, 96, 96)
+    teachers = first['views']['teacher'], other['views']['teacher']
+    assert teachers[0].shape == (3, 192, 192)
+    assert not (first['inputs'] == other['inputs']).all()
+    clean = 'clean' in task
+    assert bool((teachers[0] == teachers[1]).all()) is clean
+    num_views = made.train_dataloader.sampler.num_views
+    assert num_views == (None if clean else 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', [TASKS[0], TASKS[-1]])
+def test_trains(config, task, tmp_path):
+    work_dir = tmp_path / 'work'
+    train(prepare(config(task), config_path=task, work_dir=str(work_dir)))
+    assert (work_dir / 'results.json').is_file()
+    assert (work_dir / 'teacher_cache' / 'manifest.json').is_file()
