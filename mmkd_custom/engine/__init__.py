@@ -2,6 +2,7 @@
 
 from .checkpoint import AtomicBackend, StrictLoadHook
 from .hooks import (
+    BatchNormStatisticsHook,
     ClassesHook,
     EpochSeedHook,
     FiniteLossHook,
@@ -10,13 +11,18 @@ from .hooks import (
     StageHook,
     StageParamSchedulerHook,
     StandardizeTeacherHook,
+    StudentEMAHook,
+    StudentSWAHook,
     TeacherReportHook,
 )
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
+from .schedulers import CosineConstantLR
 
 __all__ = [
     'AtomicBackend',
+    'BatchNormStatisticsHook',
     'ClassesHook',
+    'CosineConstantLR',
     'EpochSeedHook',
     'FiniteLossHook',
     'ProgressHook',
@@ -24,6 +30,8 @@ __all__ = [
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
+    'StudentEMAHook',
+    'StudentSWAHook',
     'TeacherReportHook',
     'StagedOptimWrapper',
     'StagedOptimWrapperConstructor',

@@ -48,13 +48,14 @@ def small(name: str) -> dict:
         'train_dataloader.sampler.labelled': 2,
         'train_dataloader.sampler.unlabelled': 2,
         'train_dataloader.sampler.epoch_length': 1,
-        'val_dataloader.num_workers': 0,
-        'val_dataloader.dataset.indices': 4,
         'train_cfg.max_epochs': 2 if 'customkd' in name else 1,
         'default_hooks.logger.interval': 1,
         # Checkpoints are the same for all and take most of the time.
         'default_hooks.checkpoint.interval': 100,
     }
+    if not name.startswith('pretrain'):
+        options['val_dataloader.num_workers'] = 0
+        options['val_dataloader.dataset.indices'] = 4
     if not alone:
         tiny = TINY[teacher.type]
         options.update({f'{option}.{k}': v for k, v in tiny.items()})
@@ -130,8 +131,9 @@ def test_config_trains_and_reports(name, layout, monkeypatch, tmp_path):
 
     results = json.loads((work_dir / 'results.json').read_text())
     assert results['task'] == config.task
-    assert 0 <= results['last']['accuracy/top1'] <= 100
-    assert 0 <= results['last']['single-label/f1-score'] <= 100
+    if not name.startswith('pretrain'):
+        assert 0 <= results['last']['accuracy/top1'] <= 100
+        assert 0 <= results['last']['single-label/f1-score'] <= 100
     if 'labelled_only' not in name:
         # Which teacher it was stays known.
         _, option = inner_teacher(config)

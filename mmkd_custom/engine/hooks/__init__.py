@@ -1,5 +1,7 @@
 """Hooks: stage, seeds, results, progress, what is measured."""
 
+from .averages import StudentEMAHook, StudentSWAHook
+from .batch_norm import BatchNormStatisticsHook
 from .classes import ClassesHook
 from .epoch_seed import EpochSeedHook
 from .finite_loss import FiniteLossHook
@@ -12,6 +14,7 @@ from .standardize_teacher import StandardizeTeacherHook
 from .teacher_report import TeacherReportHook
 
 __all__ = [
+    'BatchNormStatisticsHook',
     'ClassesHook',
     'EpochSeedHook',
     'FiniteLossHook',
@@ -21,5 +24,7 @@ __all__ = [
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
+    'StudentEMAHook',
+    'StudentSWAHook',
     'TeacherReportHook',
 ]

@@ -1,0 +1,49 @@
+"""A student that learned without labels is what another run starts from."""
+
+import pytest
+import torch
+
+from mmkd_custom.utils.files import load_checkpoint
+
+SHORT = {'train_dataloader.sampler.epoch_length': 2}
+
+
+@pytest.mark.slow
+def test_a_second_run_starts_from_its_student(small_runner, tmp_path):
+    def quiet(config):
+        # What the fixture sets of it.
+        config.val_dataloader = None
+
+    name = 'pretrain/feature_mbv3_domain_folder.py'
+    runner = small_runner('pre', name=name, epochs=1, edit=quiet, **SHORT)
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    runner.train()
+    assert runner.iter == 2
+    scalars = runner.message_hub.log_scalars
+    assert 'train/loss_hint' in scalars and 'train/loss_ce' not in scalars
+    found = load_checkpoint(tmp_path / 'pre' / 'student.pth')['state_dict']
+    first = 'backbone.conv1.conv.weight'
+    assert not torch.equal(found[first], before[f'student.{first}'])
+
+    start = {
+        'model.student.init_cfg.type': 'Pretrained',
+        'model.student.init_cfg.checkpoint': str(
+            tmp_path / 'pre' / 'student.pth'
+        ),
+    }
+    runner = small_runner('next', epochs=2, **SHORT, **start)
+    seen = []
+    # Told by StageHook when everything has been initialised and loaded.
+    runner.model.set_stage = lambda stage, usual=runner.model.set_stage: (
+        seen.append(
+            {
+                k: v.clone()
+                for k, v in runner.model.student.state_dict().items()
+            }
+        )
+        or usual(stage)
+    )
+    runner.train()
+    assert seen[0].keys() == found.keys()
+    assert all(torch.equal(seen[0][name], found[name]) for name in found)
+    assert runner.iter == 4
