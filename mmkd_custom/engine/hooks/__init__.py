@@ -1,4 +1,4 @@
-"""Hooks: stage, seeds, results, progress, what is measured."""
+"""Hooks: stage, seeds, results, selection, progress."""
 
 from .averages import StudentEMAHook, StudentSWAHook
 from .batch_norm import BatchNormStatisticsHook
@@ -9,6 +9,7 @@ from .gradient_share import GradientShareHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
+from .selection import SelectionHook
 from .stage import StageHook
 from .standardize_teacher import StandardizeTeacherHook
 from .teacher_report import TeacherReportHook
@@ -21,6 +22,7 @@ __all__ = [
     'GradientShareHook',
     'ProgressHook',
     'ResultsHook',
+    'SelectionHook',
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',
