@@ -31,6 +31,8 @@ custom_hooks = [
     dict(type='ProgressHook'),
     dict(type='TeacherReportHook'),
     dict(type='TeacherCacheHook'),
+    # For a model that has PropagatedLabels among its networks.
+    dict(type='PropagateLabelsHook'),
     dict(type='ClassesHook'),
     # action='skip' leaves iterations out whose loss is not finite.
     dict(type='FiniteLossHook', action='raise'),

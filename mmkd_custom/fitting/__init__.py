@@ -1,1 +1,5 @@
-"""What is fitted to a frozen teacher: probes and adaptations."""
+"""What is fitted to a frozen teacher: probes, adaptations, soft labels."""
+
+from .hook import PropagateLabelsHook
+
+__all__ = ['PropagateLabelsHook']

@@ -133,9 +133,8 @@ def _datasets(
     own = (given.get('pipelines') or {}).get(TEACHER)
     if own is not None:
         options['pipelines'] = {TEACHER: own}
-        for option in ('independent', 'clean'):
-            if TEACHER in given.get(option, ()):
-                options[option] = (TEACHER,)
+        if TEACHER in given.get('independent', ()):
+            options['independent'] = (TEACHER,)
     views = TwoStreamDataset(labelled=labelled, **options)
     loader = config.get('val_dataloader') or config.get('test_dataloader')
     pipeline = pipeline_of((loader or {}).get('dataset') or {})

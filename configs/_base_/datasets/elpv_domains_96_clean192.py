@@ -1,12 +1,14 @@
 """Solar cells as two domains at 96 px: SOURCE's cells alone are labelled.
 
+The teacher sees every cell whole, at 192 px, once.
+
 SOURCE and TARGET are `mono` and `poly`, the two types of cell. Trained on are
 the training cells of both, evaluated the EVAL_SPLIT cells of TARGET: its test
 cells, in neither stream; `val`, to choose by; `train`, the unlabelled cells
 themselves, which is the transductive number.
 """
 
-_base_ = './elpv_96.py'
+_base_ = './elpv_96_clean192.py'
 
 source = '{{$SOURCE:mono}}'
 target = '{{$TARGET:poly}}'
@@ -20,7 +22,7 @@ train_dataloader = dict(
     dataset=dict(
         labelled=dict(_delete_=True, **labelled), unlabelled=unlabelled
     ),
-    sampler=dict(labelled=64, num_views=4),
+    sampler=dict(labelled=64),
 )
 val_dataloader = dict(dataset=dict(domain=target))
 test_dataloader = val_dataloader

@@ -1,11 +1,10 @@
-"""Solar cells, the same crop at 192 px for the teacher.
+"""Solar cells of two types, one clean image at 192 px for the teacher.
 
-EfficientNet-Lite2 teaches MobileNetV3-small, which sees 96 px. The
-teacher is asked once about each of four views of an image.
+EfficientNet-Lite2 teaches MobileNetV3-small, which sees 96 px.
 """
 
 _base_ = [
-    '../datasets/elpv_96_teacher192.py',
+    '../datasets/elpv_domains_96_clean192.py',
     '../students/mobilenet_v3_small.py',
     '../teachers/{{$TEACHER:efficientnet_lite2}}.py',
     '../default_runtime.py',

@@ -1,0 +1,34 @@
+"""CustomKD with labels propagated over the teacher's features.
+
+What it adds to the paper's method is ours (docs/methods.md, Propagated labels): soft labels
+of all unlabelled images, known before the first step, teach the student and
+customize the feature to the target as well; the customized teacher's own
+predictions are a third target; and the feature terms are shares of the
+target's variance, so that one set of weights serves every teacher.
+"""
+
+method = dict(
+    type='CustomKD',
+    general_weight=1.0,
+    specific_weight=1.0,
+    feature_loss=dict(type='MSE', relative=True),
+    customize_on='all',
+    prediction=dict(type='KLDivergence', temperature=1.0),
+    networks=dict(propagated=dict(type='PropagatedLabels')),
+    terms=dict(
+        propagated=dict(
+            loss=dict(type='CrossEntropy'),
+            on=('student.logits', 'propagated.more.labels'),
+            streams='unlabelled',
+        ),
+        target=dict(
+            loss=dict(type='CrossEntropy'),
+            on=(
+                'teacher.more.customized_logits',
+                'propagated.more.labels',
+            ),
+            streams='unlabelled',
+            stage='customization',
+        ),
+    ),
+)
