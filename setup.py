@@ -30,6 +30,8 @@ DEMO = [
     'matplotlib>=3.5',
 ]
 EXPORT = ['onnx>=1.15', 'onnxruntime>=1.16']
+# Neighbours among more images than can be compared each with each.
+PROPAGATE = ['faiss-cpu>=1.8']
 TEST = [
     'hypothesis>=6.80',
     'pytest>=8.2',
@@ -62,6 +64,7 @@ setup(
         'rich>=13.0',
         'safetensors>=0.4.0',
         'scikit-learn>=1.1',
+        'scipy>=1.8',
         # MMEngine needs pkg_resources to resolve 'mmpretrain::' configs, and
         # setuptools 82 dropped it.
         'setuptools<82',
@@ -73,7 +76,8 @@ setup(
         'adapt': ADAPT,
         'demo': DEMO,
         'export': EXPORT,
-        'test': TEST + ADAPT + DEMO + EXPORT,
+        'propagate': PROPAGATE,
+        'test': TEST + ADAPT + DEMO + EXPORT + PROPAGATE,
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

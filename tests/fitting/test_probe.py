@@ -13,11 +13,8 @@ from mmengine.config import Config
 from mmkd_custom.datasets import split_digest
 from mmkd_custom.datasets.domain_folder import DomainFolder
 from mmkd_custom.errors import UserError
-from mmkd_custom.fitting.probe import (
-    fit_probe,
-    probe_config,
-    probe_usage,
-)
+from mmkd_custom.fitting.logistic import fit_probe
+from mmkd_custom.fitting.probe import probe_config, probe_usage
 from mmkd_custom.models.teachers.timm.teacher import TimmTeacher
 from mmkd_custom.models.teachers.wrappers.probed import Probe, ProbedTeacher
 from mmkd_custom.registry import MODELS
@@ -119,7 +116,7 @@ def test_probe_of_the_whole_images(config, root, weights, tmp_path):
     stored = Probe.load(path)
     assert torch.equal(stored.tensors['weight'], probe.tensors['weight'])
     # A fifth of each class chose C; the end is fitted to all.
-    wanted = fit_probe(features, labels, [0, 5, 10], grid=[probe.c]).tensors
+    wanted = fit_probe(features, labels, [[0, 5, 10]], grid=[probe.c]).tensors
     for name, atol in dict(mean=1e-4, weight=1e-3).items():
         assert torch.allclose(probe.tensors[name], wanted[name], atol=atol)
     teacher = ProbedTeacher(teacher_config(weights), str(path))

@@ -1,4 +1,4 @@
-"""Tests of fitting a linear probe to features."""
+"""Tests of logistic regression of features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.fitting.probe import fit_probe
+from mmkd_custom.fitting.logistic import fit_probe
 from mmkd_custom.models.teachers.wrappers.probed import normalize
 
 
@@ -45,7 +45,7 @@ def logits_of(fit, features, normalization):
 def test_separable_classes(normalization, classes):
     features, labels = separable(classes)
     held_out = np.arange(0, len(labels), 5)
-    fit = fit_probe(features, labels, held_out, normalization)
+    fit = fit_probe(features, labels, [held_out], normalization)
     assert fit.chosen.held_out == fit.train_accuracy == 100
     logits = logits_of(fit, features, normalization)
     assert (logits.argmax(1) == labels).all()
@@ -68,7 +68,7 @@ def test_separable_classes(normalization, classes):
 
 def test_two_classes_give_the_same_probabilities():
     features, labels = noisy()
-    fit = fit_probe(features, labels, range(0, 240, 4), 'none', [0.1])
+    fit = fit_probe(features, labels, [range(0, 240, 4)], 'none', [0.1])
     model = LogisticRegression(C=0.1).fit(features, labels)
     np.testing.assert_allclose(
         logits_of(fit, features, 'none').softmax(1),
@@ -99,7 +99,7 @@ def test_what_is_held_out_chooses_c():
     best = grid[wanted.index(max(wanted))]
     # The case says something: neither end is best.
     assert best not in (grid[0], grid[-1])
-    fit = fit_probe(features, labels, held_out, grid=grid)
+    fit = fit_probe(features, labels, [held_out], grid=grid)
     assert fit.chosen.c == best
     assert fit.chosen.held_out == pytest.approx(max(wanted)[0])
     for trial, (accuracy, loss) in zip(fit.trials, wanted):
@@ -109,15 +109,15 @@ def test_what_is_held_out_chooses_c():
 
 def test_of_equal_accuracies_the_lowest_loss():
     features, labels = separable()
-    fit = fit_probe(features, labels, np.arange(0, 60, 5))
+    fit = fit_probe(features, labels, [np.arange(0, 60, 5)])
     assert all(t.held_out == 100 for t in fit.trials[2:])
     assert fit.chosen == min(fit.trials, key=lambda trial: trial.loss)
 
 
 def test_all_images_are_fitted_to_in_the_end():
     features, labels = noisy()
-    first = fit_probe(features, labels, [0, 1, 2, 3], grid=[0.1])
-    second = fit_probe(features, labels, range(60), grid=[0.1])
+    first = fit_probe(features, labels, [[0, 1, 2, 3]], grid=[0.1])
+    second = fit_probe(features, labels, [range(60)], grid=[0.1])
     for name in ('weight', 'std'):
         assert torch.equal(first.tensors[name], second.tensors[name])
     assert first.trials != second.trials
@@ -126,17 +126,17 @@ def test_all_images_are_fitted_to_in_the_end():
 def test_draws_no_random_number():
     features, labels = noisy()
     states = np.random.get_state()[1].copy(), torch.random.get_rng_state()
-    first = fit_probe(features, labels, range(0, 240, 3))
+    first = fit_probe(features, labels, [range(0, 240, 3)])
     assert np.array_equal(np.random.get_state()[1], states[0])
     assert torch.equal(torch.random.get_rng_state(), states[1])
-    second = fit_probe(features, labels, range(0, 240, 3))
+    second = fit_probe(features, labels, [range(0, 240, 3)])
     assert torch.equal(first.tensors['weight'], second.tensors['weight'])
     assert first.trials == second.trials
 
 
 def test_table():
     features, labels = separable()
-    fit = fit_probe(features, labels, range(0, 60, 5), grid=[0.01, 1.0])
+    fit = fit_probe(features, labels, [range(0, 60, 5)], grid=[0.01, 1.0])
     lines = fit.table().splitlines()
     assert len(lines) == 3
     assert [('<- chosen' in line) for line in lines[1:]] == [
@@ -148,7 +148,7 @@ def test_table():
 @pytest.mark.parametrize(
     'change, options, named',
     [
-        (None, dict(held_out=[]), 'holdout'),
+        (None, dict(folds=[[]]), 'holdout'),
         (lambda f: f[0].fill_(float('nan')), {}, 'finite'),
         (lambda f: f.fill_(2.0), {}, 'same'),
         (None, dict(normalization='zca'), "'zca'"),
@@ -158,7 +158,7 @@ def test_what_cannot_be_fitted(change, options, named):
     features, labels = separable()
     if change is not None:
         change(features)
-    arguments = dict(held_out=range(0, 60, 5))
+    arguments = dict(folds=[range(0, 60, 5)])
     with pytest.raises(UserError) as error:
         fit_probe(features, labels, **{**arguments, **options})
     assert named in str(error.value)
