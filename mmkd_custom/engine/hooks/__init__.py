@@ -1,8 +1,9 @@
-"""Hooks: stage, seeds, results, progress."""
+"""Hooks: stage, seeds, results, progress, what is measured."""
 
 from .classes import ClassesHook
 from .epoch_seed import EpochSeedHook
 from .finite_loss import FiniteLossHook
+from .gradient_share import GradientShareHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
@@ -14,6 +15,7 @@ __all__ = [
     'ClassesHook',
     'EpochSeedHook',
     'FiniteLossHook',
+    'GradientShareHook',
     'ProgressHook',
     'ResultsHook',
     'StageHook',

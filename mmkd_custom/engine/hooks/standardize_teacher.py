@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...models.distillers import BaseDistiller
 from ...models.outputs import FEATURE
 from ...models.teachers import FrozenTeacher
+from ...models.teachers.standardization import principal_basis
 from ...registry import HOOKS
 from ..teacher_pass import ask_about, distiller_of, every_sample
 
@@ -26,14 +27,19 @@ class StandardizeTeacherHook(Hook):
 
     Args:
         batch_size (int): Images the teacher sees at once. Defaults to 64.
+        rotate (bool): Whether the dimensions become the principal directions
+            of the feature, that of most variance first, and all are divided
+            by one number, so that only the mean of their variances is 1. What
+            ``SpecMatch`` needs. Defaults to False.
     """
 
     # After TeacherCacheHook (20): the statistics are those of what the cache
     # gives, before TeacherReportHook (35) asks for more.
     priority = 'HIGH'
 
-    def __init__(self, batch_size: int = 64) -> None:
+    def __init__(self, batch_size: int = 64, rotate: bool = False) -> None:
         self.batch_size = batch_size
+        self.rotate = rotate
 
     def before_train(self, runner: Runner) -> None:
         """Computes the statistics and hands them to the teachers."""
@@ -53,10 +59,12 @@ class StandardizeTeacherHook(Hook):
     ) -> None:
         # Measured on the feature as it is, also when training starts twice.
         teacher.feature_mean = teacher.feature_std = None
+        width = teacher.feature_dim
         count = torch.zeros(1, dtype=torch.float64)
-        total, squares = torch.zeros(
-            2, teacher.feature_dim, dtype=torch.float64
-        )
+        total = torch.zeros(width, dtype=torch.float64)
+        # Of each dimension with itself or, to rotate, with every other.
+        sizes = (width, width) if self.rotate else (width,)
+        products = torch.zeros(sizes, dtype=torch.float64)
         keys = every_sample(runner.train_dataloader.dataset, [0])
         for _, output in ask_about(
             runner, model, keys, self.batch_size, (FEATURE,), name
@@ -65,13 +73,37 @@ class StandardizeTeacherHook(Hook):
             feature = output.feature.double().cpu()
             count += len(feature)
             total += feature.sum(0)
-            squares += feature.square().sum(0)
-        for values in (count, total, squares):
+            products += (
+                feature.T @ feature if self.rotate else feature.square().sum(0)
+            )
+        for values in (count, total, products):
             all_reduce(values)
         mean = total / count
-        variance = (squares / count - mean.square()).clamp_min(0)
-        teacher.standardize(mean, variance.sqrt())
+        if self.rotate:
+            said = _rotate(teacher, mean, products / count)
+        else:
+            variance = (products / count - mean.square()).clamp_min(0)
+            teacher.standardize(mean, variance.sqrt())
+            said = 'feature standardised'
         runner.logger.info(
-            f'Teacher {teacher.name}: feature standardised by one view of '
+            f'Teacher {teacher.name}: {said} by one view of '
             f'{int(count)} training images.'
         )
+
+
+def _rotate(
+    teacher: FrozenTeacher, mean: torch.Tensor, products: torch.Tensor
+) -> str:
+    """Hands over the principal basis; says how many axes matter."""
+    covariance = products - torch.outer(mean, mean)
+    basis, variances = principal_basis(covariance)
+    # Machines may differ in the last bit, and axes of equal variance by far.
+    broadcast(basis)
+    scale = covariance.diagonal().mean().clamp_min(0).sqrt()
+    teacher.standardize(mean, scale.expand(len(mean)), basis)
+    shares = variances.cumsum(0) / variances.sum()
+    most = int((shares < 0.9).sum()) + 1
+    return (
+        f'feature rotated to its {len(mean)} principal directions, of which '
+        f'the first {most} have 90 % of the variance,'
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 
 from ...errors import UserError
 from ...stages import DISTILLATION, STUDENT, TEACHER, Stage, StageSchedule
+from ..batch import Batch
 from ..outputs import OUTPUTS
 from ..teachers import FrozenTeacher
 from .taught import TaughtClassifier
@@ -48,6 +49,9 @@ class BaseDistiller(TaughtClassifier):
 
     #: Whether a batch without any label is refused.
     needs_labels = True
+
+    #: Is shown a batch and its losses; what it returns is logged with them.
+    monitor: Optional[Callable[[Batch, Dict], Dict]] = None
 
     def __init__(
         self,
@@ -255,6 +259,8 @@ class BaseDistiller(TaughtClassifier):
             spent = time.perf_counter() - start
             times[name] = times.get(name, 0.0) + spent
         losses = getattr(self, f'loss_{self._stage}')(batch)
+        if self.monitor is not None:
+            losses.update(self.monitor(batch, losses))
         for name, seconds in times.items():
             losses[f'time_{name}'] = torch.tensor(seconds)
         return losses

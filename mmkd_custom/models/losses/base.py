@@ -17,7 +17,9 @@ class Loss(nn.Module):
 
     A loss writes that method, names the ``kinds`` of shape that both sides
     may have, and keeps each option in an attribute of the option's name,
-    which the repr shows. It knows no model, no weight and no schedule.
+    which the repr shows. It knows no model, no weight and no schedule. What
+    it remembers of earlier batches is in buffers, the same in all processes,
+    that change in training mode only; most remember nothing.
     """
 
     kinds: Tuple[str, ...] = ('vector',)
@@ -33,7 +35,8 @@ class Loss(nn.Module):
             target (Tensor, optional): See :meth:`forward`.
 
         Returns:
-            Tensor: (N,) or (N, ...). Samples that do not count are left out.
+            Tensor: (N,) or (N, ...), without the samples that do not count;
+            or of any shape, if the loss is a function of the whole batch.
         """
         raise NotImplementedError
 

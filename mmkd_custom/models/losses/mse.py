@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,13 +27,26 @@ class MSE(Loss):
         normalize (bool): Whether both sides are divided by their L2 norm
             along the channels first. L is then the mean of (2 - 2 cos) / C
             over samples and positions, C channels. Defaults to False.
+        relative (bool): Whether L is divided by the variance of the right
+            side, so that it is the share of that variance which the left side
+            does not explain, and one weight serves every teacher (ours:
+            docs/methods.md, Beyond the paper)::
+
+                V = 1 / (N * D) * sum_n sum_d (t[n, d] - mean(t[:, d]))^2
+
+            with the mean of each channel over the batch, tokens and positions
+            of this process. A right side that does not vary, such as a single
+            vector, divides by 1. Defaults to False.
     """
 
     kinds = ('vector', 'tokens', 'map')
 
-    def __init__(self, normalize: bool = False) -> None:
+    def __init__(
+        self, normalize: bool = False, relative: bool = False
+    ) -> None:
         super().__init__()
         self.normalize = normalize
+        self.relative = relative
 
     def per_sample(
         self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
@@ -44,4 +58,17 @@ class MSE(Loss):
             how = dict(dim=2 if student.dim() == 3 else 1, eps=1e-6)
             student = F.normalize(student, **how)
             teacher = F.normalize(teacher, **how)
-        return (student - teacher).square()
+        errors = (student - teacher).square()
+        return errors / _variance(teacher) if self.relative else errors
+
+
+def _variance(target: Tensor) -> Tensor:
+    # (N, D), (N, L, D) or (N, C, h, w) -> (rows, channels)
+    if target.dim() == 4:
+        target = target.permute(0, 2, 3, 1)
+    rows = target.flatten(0, -2)
+    # Taking the first row off makes a constant exactly zero, so that rounding
+    # errors of the mean are not taken for a variance.
+    rows = rows - rows[:1]
+    variance = (rows - rows.mean(0)).square().mean()
+    return torch.where(variance > 0, variance, 1.0)

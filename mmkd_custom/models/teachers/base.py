@@ -21,6 +21,7 @@ from ..outputs import (
 )
 from .frozen import FrozenNetwork
 from .preparation import InputPreparation
+from .standardization import STATISTICS, checked_statistics, standardize
 
 
 class FrozenTeacher(FrozenNetwork):
@@ -50,8 +51,8 @@ class FrozenTeacher(FrozenNetwork):
         dims (dict[str, tuple[int]]): Shape for one image of each, at the size
             of the dry run; maps as ``maps.0``, ``maps.1`` …
         name, weights (str): Of the network, and where they came from.
-        feature_mean, feature_std (Tensor, optional): (D,), set by
-            :meth:`standardize`.
+        feature_mean, feature_std (Tensor, optional): (D,), and
+        feature_basis (Tensor, optional): (D, D), set by :meth:`standardize`.
 
     Raises:
         UserError: If there is no such option, or it has no such value.
@@ -79,8 +80,8 @@ class FrozenTeacher(FrozenNetwork):
         )
         self.dims: Dict[str, Tuple[int, ...]] = {}
         # Not persistent: they are no weights, and a run computes them anew.
-        self.register_buffer('feature_mean', None, persistent=False)
-        self.register_buffer('feature_std', None, persistent=False)
+        for name in STATISTICS:
+            self.register_buffer(name, None, persistent=False)
 
     @property
     def mean(self) -> Tuple[float, ...]:
@@ -191,8 +192,8 @@ class FrozenTeacher(FrozenNetwork):
     def standardized(self, output: Outputs) -> Outputs:
         """Applies in place what :meth:`standardize` was given, if it was."""
         if output.feature is not None and self.feature_mean is not None:
-            centred = output.feature - self.feature_mean
-            output.feature = centred / self.feature_std
+            values = (getattr(self, name) for name in STATISTICS)
+            output.feature = standardize(output.feature, *values)
         return output
 
     def _only(self, output: Outputs, wants: Sequence[str]) -> Outputs:
@@ -203,8 +204,13 @@ class FrozenTeacher(FrozenNetwork):
         }
         return from_named(named, output.grid if TOKENS in wants else None)
 
-    def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Makes (f_t - mean) / std the feature from now on.
+    def standardize(
+        self,
+        mean: torch.Tensor,
+        std: torch.Tensor,
+        basis: Optional[torch.Tensor] = None,
+    ) -> None:
+        """Makes :func:`.standardization.standardize` of f_t the feature.
 
         Every dimension is divided by a tenth of the mean deviation at least,
         so that noise does not become a target.
@@ -212,25 +218,18 @@ class FrozenTeacher(FrozenNetwork):
         Args:
             mean (Tensor): (D,) means of the feature over some images.
             std (Tensor): (D,) standard deviations over them.
+            basis (Tensor, optional): (D, D) axes, a column each, along which
+                ``std`` is. Defaults to None.
 
         Raises:
             UserError: If a shape or a value does not fit.
         """
-        for name, values in dict(mean=mean, std=std).items():
-            if tuple(values.shape) != (self.feature_dim,):
-                raise UserError(
-                    f'teacher {self.name}: expected {name} of the feature of '
-                    f'shape ({self.feature_dim},), got {tuple(values.shape)}.'
-                )
-        least = 0.1 * std.double().mean()
-        if not (torch.isfinite(mean).all() and 0 < least < float('inf')):
-            raise UserError(
-                f'teacher {self.name}: its feature is the same for all '
-                'images, or not finite, so it cannot be standardised.'
-            )
+        statistics = checked_statistics(
+            self.name, self.feature_dim, mean, std, basis
+        )
         device = next(self.parameters()).device
-        self.feature_mean = mean.float().to(device)
-        self.feature_std = std.double().clamp_min(least).float().to(device)
+        for name, values in zip(STATISTICS, statistics):
+            setattr(self, name, None if values is None else values.to(device))
 
     def prepare(
         self,
@@ -251,7 +250,7 @@ class FrozenTeacher(FrozenNetwork):
         Args:
             size (tuple[int, int]): Height and width of a black image.
         """
-        statistics = self.feature_mean, self.feature_std
+        statistics = {name: getattr(self, name) for name in STATISTICS}
         # Half-precision kernels may be missing on the CPU, where a teacher is
         # built; the way to float32 and back is exact.
         self.float()
@@ -264,7 +263,7 @@ class FrozenTeacher(FrozenNetwork):
             # Networks refuse a size, or much else, in the middle of a pass.
             raise self._unfit(size, error) from error
         self.to(self.dtype)
-        self.feature_mean, self.feature_std = statistics
+        self._buffers.update(statistics)
         shape = tuple(getattr(output.feature, 'shape', ()))
         if len(shape) != 2:
             raise UserError(

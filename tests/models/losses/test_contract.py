@@ -11,6 +11,7 @@ from mmkd_custom.models.outputs import Shape
 from mmkd_custom.registry import MODELS
 
 VECTOR, TOKENS, MAP = (5,), (4, 6), (3, 2, 4)
+EARLIER = torch.linspace(-2, 3, 45, dtype=torch.float64).sin().view(9, 5)
 
 
 class Case(NamedTuple):
@@ -21,13 +22,19 @@ class Case(NamedTuple):
     options: dict = {}
     size: tuple = VECTOR  # of the left side
     right: Any = None  # makes the right side of one like the left
+    remembers: bool = False  # whether it has seen EARLIER batches
 
     def __str__(self):
         words = (self.name, *self.options.values(), self.size, self.right)
         return '-'.join(getattr(word, '__name__', str(word)) for word in words)
 
     def loss(self):
-        return MODELS.build(dict(self.options, type=self.name))
+        loss = MODELS.build(dict(self.options, type=self.name))
+        if self.remembers:
+            # In training it changes from step to step.
+            loss(EARLIER, self.right(EARLIER) if self.right else EARLIER)
+            loss.eval()
+        return loss
 
     def inputs(self, samples=6):
         """Returns student, teacher and target."""
@@ -49,6 +56,10 @@ def soft_labels(logits):
     return logits.softmax(1)
 
 
+def as_logits(logits):
+    return 3 * logits
+
+
 def wider(tokens):
     return torch.cat([tokens, tokens[..., :3]], 2)
 
@@ -57,7 +68,12 @@ def kl(p, q):
     return (p * (p / q).log()).sum(-1)
 
 
-def mse(s, t, y, normalize=False):
+def mse(s, t, y, normalize=False, relative=False):
+    if relative:
+        channel = 1 if s.dim() == 4 else -1
+        values = t.unbind(channel)
+        variance = sum(v.var(unbiased=False) for v in values) / len(values)
+        return mse(s, t, y) / variance
     if not normalize:
         return (s - t) ** 2
     # Channels last, whatever the kind: (N, C, h, w) -> (N, h, w, C)
@@ -98,6 +114,30 @@ def cross_entropy(s, t, y, label_smoothing=0.0):
     return -(q * s.softmax(1).log()).sum(1)
 
 
+def spectral(s, t, y, beta=1 / 3, eps=1e-4):
+    errors = torch.stack([(a - b).square().mean() for a, b in zip(s.T, t.T)])
+    return (errors + eps) ** beta - eps**beta
+
+
+def similarity(s, t, y, size=1024, temperature=0.07):
+    queue, s, t = ((x.T / x.norm(dim=1)).T for x in (EARLIER[:size], s, t))
+    # As float32, in which the queue is kept.
+    queue = queue.float().double()
+    p, q = ((x @ queue.T / temperature).softmax(1) for x in (t, s))
+    return kl(p, q)
+
+
+def confident(s, t, y, logits=True, width=2.0, momentum=0.999):
+    seen = (3 * EARLIER if logits else EARLIER).softmax(1).max(1)[0]
+    q = t.softmax(1) if logits else t
+    p, c = q.max(1)[0], q.shape[1]
+    mu = momentum / c + (1 - momentum) * seen.mean()
+    variance = momentum + (1 - momentum) * seen.var()
+    short = torch.where(p < mu, mu - p, 0.0)
+    weights = (-(width**2) * short**2 / 2 / variance).exp()
+    return weights * cross_entropy(s, q, y)
+
+
 def relation(s, t, y, heads=1):
     def rows(x):
         parts = [p @ p.transpose(1, 2) for p in x.chunk(heads, 2)]
@@ -112,6 +152,10 @@ TABLE = [
         Case('MSE', mse, dict(normalize=True), size)
         for size in (VECTOR, TOKENS, MAP)
     ),
+    *(
+        Case('MSE', mse, dict(relative=True), size)
+        for size in (VECTOR, TOKENS, MAP)
+    ),
     *(Case('SmoothL1', smooth_l1, {}, size) for size in (VECTOR, TOKENS, MAP)),
     *(Case('SmoothL1', smooth_l1, dict(beta=beta)) for beta in (0, 3.0)),
     Case('KLDivergence', soft_target),
@@ -123,6 +167,23 @@ TABLE = [
         Case('CrossEntropy', cross_entropy, options, right=right)
         for right in (class_index, soft_labels)
         for options in ({}, dict(label_smoothing=0.2))
+    ),
+    Case('SpecMatch', spectral),
+    Case('SpecMatch', spectral, dict(beta=0.5, eps=0.1)),
+    *(
+        Case('SimilarityKL', similarity, options, remembers=True)
+        for options in ({}, dict(size=7, temperature=0.5))
+    ),
+    *(
+        Case(
+            'ConfidentCrossEntropy',
+            confident,
+            dict(logits=logits, momentum=0.2, width=width),
+            right=right,
+            remembers=True,
+        )
+        for logits, right in ((True, as_logits), (False, soft_labels))
+        for width in (2.0, 6.0)
     ),
     *(
         Case('TokenRelation', relation, options, TOKENS, right)
@@ -204,12 +265,14 @@ def test_an_empty_batch_is_zero_with_a_graph(case):
     assert student.grad.shape == student.shape
 
 
-def test_nothing_is_kept_or_changed(case):
+def test_nothing_is_changed_but_in_training(case):
     loss, inputs = case.loss(), case.inputs()
-    before = [tensor.clone() for tensor in inputs]
+    kept = [*inputs, *loss.state_dict().values()]
+    before = [tensor.clone() for tensor in kept]
     value = loss(*inputs)
-    assert loss(*inputs) == value and not loss.state_dict()
-    assert all(map(torch.equal, inputs, before))
+    assert loss(*inputs) == value
+    assert all(map(torch.equal, kept, before))
+    assert case.remembers == bool(loss.state_dict())
 
 
 def test_targets_count_for_dkd_alone(case):
@@ -248,6 +311,12 @@ WRONG = {
     ('DKD', 'alpha'): POSITIVE[1:],
     ('DKD', 'beta'): POSITIVE[1:],
     ('SmoothL1', 'beta'): POSITIVE[1:],
+    ('SpecMatch', 'beta'): POSITIVE,
+    ('SpecMatch', 'eps'): POSITIVE,
+    ('SimilarityKL', 'size'): [0, -1, 2.0, '2', True, None],
+    ('SimilarityKL', 'temperature'): POSITIVE,
+    ('ConfidentCrossEntropy', 'width'): POSITIVE,
+    ('ConfidentCrossEntropy', 'momentum'): [*POSITIVE[1:], 1.5],
     ('CrossEntropy', 'label_smoothing'): [*POSITIVE[1:], 1.5],
     ('TokenRelation', 'heads'): [0, -1, 2.0, '2', True, None],
 }
