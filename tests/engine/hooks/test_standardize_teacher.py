@@ -6,6 +6,7 @@ import torch
 from mmkd_custom.cache import TeacherCacheHook
 from mmkd_custom.engine.hooks.standardize_teacher import StandardizeTeacherHook
 from mmkd_custom.errors import UserError
+from mmkd_custom.models.teachers.standardization import STATISTICS
 from mmkd_custom.utils.runs import left_by_run
 
 
@@ -74,6 +75,41 @@ def test_what_the_cache_gives_is_standardised(small_runner):
         feature,
     )
     assert stored['feature'].std(0).max() < 0.1
+
+
+def rotated(config):
+    cached(config)
+    config.custom_hooks[-1]['rotate'] = True
+
+
+def test_principal_directions_of_one_common_scale(small_runner, tmp_path):
+    runner = run(small_runner, edit=rotated)
+    teacher, batch = runner.model.teacher, first_views(runner)
+    feature = teacher.ask(batch, ('feature',)).feature.double()
+    covariance = torch.cov(feature.T, correction=0)
+    variances = covariance.diagonal()
+    assert variances.mean() == pytest.approx(1, rel=1e-4)
+    assert (variances.diff() < 1e-4).all()
+    assert (covariance - variances.diag()).abs().max() < 1e-3
+    torch.testing.assert_close(
+        feature.mean(0), torch.zeros_like(variances), rtol=0, atol=1e-4
+    )
+    # Distances are those of the feature as it was, in another unit.
+    stored = teacher.store.read(
+        torch.arange(len(feature)), torch.zeros(len(feature)).long()
+    )[0]['feature']
+    torch.testing.assert_close(
+        torch.cdist(feature, feature).float() * teacher.feature_std[0],
+        torch.cdist(stored, stored),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    # A run that reads the cache has the same axes, bit for bit.
+    for path in left_by_run(tmp_path / 'work'):
+        path.unlink()
+    second = run(small_runner, edit=rotated).model.teacher
+    for name in STATISTICS:
+        assert torch.equal(getattr(teacher, name), getattr(second, name))
 
 
 def test_the_same_with_the_cache_and_without(small_runner):

@@ -105,6 +105,22 @@ COMPOSITIONS = {
             ),
         ),
     ),
+    'losses_that_remember': dict(
+        type='CustomKD',
+        teacher=dict(TIMM, num_classes=3),
+        feature_loss=dict(type='MSE', relative=True),
+        terms=dict(
+            directions=dict(loss=dict(type='SpecMatch')),
+            queue=dict(
+                loss=dict(type='SimilarityKL', size=10), connector=LINEAR
+            ),
+            confident=dict(
+                loss=dict(type='ConfidentCrossEntropy', momentum=0.5),
+                on='logits',
+                streams='unlabelled',
+            ),
+        ),
+    ),
     'averaged_student': dict(
         type='Distiller',
         networks=dict(ema=dict(type='AveragedStudent', momentum=0.9)),
@@ -116,6 +132,13 @@ COMPOSITIONS = {
             )
         ),
     ),
+}
+#: Hooks that some need.
+HOOKS = {
+    'losses_that_remember': [
+        dict(type='StandardizeTeacherHook', rotate=True),
+        dict(type='GradientShareHook', interval=1),
+    ]
 }
 
 
@@ -140,6 +163,7 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
     model = dict(COMPOSITIONS[name])
     model.setdefault('student', own.student)
     config.model = dict(model, input_size=32)
+    config.custom_hooks.extend(HOOKS.get(name, []))
     dataset = config.train_dataloader.dataset
     for stream in (dataset.labelled, dataset.unlabelled):
         stream.pipeline = _pipeline()

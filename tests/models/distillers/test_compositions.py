@@ -26,6 +26,14 @@ TERMS = {
         'dkd',
         'hint',
     },
+    'losses_that_remember': {
+        'ce',
+        'general',
+        'specific',
+        'directions',
+        'queue',
+        'confident',
+    },
     'averaged_student': {'ce', 'mean'},
 }
 

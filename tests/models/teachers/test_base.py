@@ -234,6 +234,20 @@ def test_standardize_is_an_affine_of_the_feature(images):
     assert not [k for k in teacher.state_dict() if 'feature' in k]
 
 
+def test_standardize_may_rotate(images):
+    teacher = Small()
+    plain = teacher(images).feature
+    basis = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64)).Q
+    teacher.standardize(plain.mean(0), torch.full((8,), 2.0), basis)
+    teacher.infer_dims((8, 8))
+    expected = (plain - plain.mean(0)) @ basis.float() / 2
+    torch.testing.assert_close(teacher(images).feature, expected)
+    assert not [k for k in teacher.state_dict() if 'feature' in k]
+    # And back.
+    teacher.standardize(torch.zeros(8), torch.ones(8))
+    assert torch.equal(teacher(images).feature, plain)
+
+
 def test_a_dead_dimension_stays_quiet(images):
     teacher = Small()
     plain = teacher(images).feature
