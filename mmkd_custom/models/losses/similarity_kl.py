@@ -69,7 +69,7 @@ class SimilarityKL(Loss):
         teacher = F.normalize(teacher, eps=1e-6)
         queue = self.queue.to(teacher)
         if self.training:
-            rows = torch.cat(all_gather(teacher.detach()))
+            rows = torch.cat(all_gather(teacher.detach().contiguous()))
             # Another tensor, so that the next batch may change the buffer.
             queue = torch.cat([rows, queue])[: self.size]
             self.queue.copy_(queue)

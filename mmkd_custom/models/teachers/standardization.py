@@ -51,7 +51,8 @@ def principal_basis(
     variances, basis = torch.linalg.eigh(covariance)
     variances, basis = variances.flip(0).clamp_min(0), basis.flip(1)
     largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
-    return basis * largest.sign(), variances
+    # Contiguous, as what is sent to other processes must be.
+    return (basis * largest.sign()).contiguous(), variances
 
 
 def checked_statistics(

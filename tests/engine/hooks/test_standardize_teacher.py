@@ -77,13 +77,17 @@ def test_what_the_cache_gives_is_standardised(small_runner):
     assert stored['feature'].std(0).max() < 0.1
 
 
-def rotated(config):
-    cached(config)
-    config.custom_hooks[-1]['rotate'] = True
+def rotate(small_runner):
+    """A runner whose teacher is rotated, without a training."""
+    runner = small_runner(edit=cached)
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    for hook in (TeacherCacheHook(), StandardizeTeacherHook(5, rotate=True)):
+        hook.before_train(runner)
+    return runner
 
 
-def test_principal_directions_of_one_common_scale(small_runner, tmp_path):
-    runner = run(small_runner, edit=rotated)
+def test_principal_directions_of_one_common_scale(small_runner):
+    runner = rotate(small_runner)
     teacher, batch = runner.model.teacher, first_views(runner)
     feature = teacher.ask(batch, ('feature',)).feature.double()
     covariance = torch.cov(feature.T, correction=0)
@@ -105,9 +109,7 @@ def test_principal_directions_of_one_common_scale(small_runner, tmp_path):
         atol=1e-4,
     )
     # A run that reads the cache has the same axes, bit for bit.
-    for path in left_by_run(tmp_path / 'work'):
-        path.unlink()
-    second = run(small_runner, edit=rotated).model.teacher
+    second = rotate(small_runner).model.teacher
     for name in STATISTICS:
         assert torch.equal(getattr(teacher, name), getattr(second, name))
 

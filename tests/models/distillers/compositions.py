@@ -121,6 +121,30 @@ COMPOSITIONS = {
             ),
         ),
     ),
+    'propagated_labels': dict(
+        type='CustomKD',
+        teacher=TIMM,
+        customize_on='all',
+        networks=dict(
+            propagated=dict(type='PropagatedLabels', neighbours=3)
+        ),
+        terms=dict(
+            propagated=dict(
+                loss=dict(type='CrossEntropy'),
+                on=('student.logits', 'propagated.more.labels'),
+                streams='unlabelled',
+            ),
+            target=dict(
+                loss=dict(type='CrossEntropy'),
+                on=(
+                    'teacher.more.customized_logits',
+                    'propagated.more.labels',
+                ),
+                streams='unlabelled',
+                stage='customization',
+            ),
+        ),
+    ),
     'averaged_student': dict(
         type='Distiller',
         networks=dict(ema=dict(type='AveragedStudent', momentum=0.9)),

@@ -34,6 +34,14 @@ TERMS = {
         'queue',
         'confident',
     },
+    'propagated_labels': {
+        'ce',
+        'customization',
+        'general',
+        'specific',
+        'propagated',
+        'target',
+    },
     'averaged_student': {'ce', 'mean'},
 }
 
