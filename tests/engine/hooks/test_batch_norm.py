@@ -161,8 +161,13 @@ def test_averages_and_statistics_resume_bit_for_bit(small_runner, tmp_path):
     options = dict(
         epochs=4,
         validate=True,
-        edit=adding(dict(type='StudentEMAHook', share=0.3), HOOK),
-        **{'train_dataloader.sampler.epoch_length': 2},
+        **{
+            # As from the command line.
+            'default_hooks.ema.type': 'StudentEMAHook',
+            'default_hooks.ema.share': 0.3,
+            'default_hooks.statistics.type': 'BatchNormStatisticsHook',
+            'train_dataloader.sampler.epoch_length': 2,
+        },
     )
     runner = small_runner('whole', **options)
     runner.train()
