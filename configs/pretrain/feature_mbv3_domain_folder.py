@@ -2,7 +2,7 @@
 
 Another run on the same images starts from its `student.pth`
 (docs/methods.md, Averages, statistics and starts). The head is trained but
-for its last layer, so there is nothing to evaluate.
+for its last layer, so nothing is evaluated.
 """
 
 _base_ = [
@@ -12,6 +12,4 @@ _base_ = [
 ]
 
 model = dict(**_base_.method, supervised_weight=0.0)
-val_dataloader = None
-val_cfg = None
-val_evaluator = None
+train_cfg = dict(val_begin=1_000_000)

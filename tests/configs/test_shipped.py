@@ -48,14 +48,13 @@ def small(name: str) -> dict:
         'train_dataloader.sampler.labelled': 2,
         'train_dataloader.sampler.unlabelled': 2,
         'train_dataloader.sampler.epoch_length': 1,
+        'val_dataloader.num_workers': 0,
+        'val_dataloader.dataset.indices': 4,
         'train_cfg.max_epochs': 2 if 'customkd' in name else 1,
         'default_hooks.logger.interval': 1,
         # Checkpoints are the same for all and take most of the time.
         'default_hooks.checkpoint.interval': 100,
     }
-    if not name.startswith('pretrain'):
-        options['val_dataloader.num_workers'] = 0
-        options['val_dataloader.dataset.indices'] = 4
     if not alone:
         tiny = TINY[teacher.type]
         options.update({f'{option}.{k}': v for k, v in tiny.items()})

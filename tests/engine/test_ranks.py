@@ -105,8 +105,11 @@ from tests.helpers import digests
 @HOOKS.register_module()
 class RankDigests(Hook):
     def after_train(self, runner):
-        names = dict(runner.model.module.named_parameters())
-        values = digests(runner.model.module)
+        model = runner.model.module
+        names = [name for name, _ in model.named_parameters()]
+        # Of BatchNorm too, which BatchNormStatisticsHook makes one.
+        names += [f'student.{k}' for k, _ in model.student.named_buffers()]
+        values = digests(model)
         path = os.path.join(os.environ['DIGESTS'], f'{get_rank()}.json')
         with open(path, 'w') as file:
             json.dump({name: values[name] for name in names}, file)
@@ -123,7 +126,11 @@ def test_two_processes_finish_a_run(tmp_path):
     config.write_text(f"""
 _base_ = {str(CONFIG)!r}
 custom_imports = dict(imports=['rank_digests'])
-custom_hooks = [*_base_.custom_hooks, dict(type='RankDigests')]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='StudentEMAHook'),
+    dict(type='BatchNormStatisticsHook', batch_size=4),
+    dict(type='RankDigests')]
 """)
     env = environment(
         DATA_ROOT=str(root),

@@ -1,5 +1,7 @@
 """Averages of the student over shares of the run."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
@@ -8,7 +10,6 @@ from mmkd_custom.engine import StudentEMAHook, StudentSWAHook
 from mmkd_custom.engine.hooks.averages import decay
 from mmkd_custom.errors import UserError
 from mmkd_custom.stages import DISTILLATION
-from tests.runners import EPOCH_LENGTH, PLAIN
 
 
 class Weights(Hook):
@@ -20,31 +21,9 @@ class Weights(Hook):
         self.seen = []
 
     def after_train_iter(self, runner, *_, **__):
-        model = runner.model
-        if getattr(model, 'stage', DISTILLATION) == DISTILLATION:
-            student = getattr(model, 'student', model)
-            self.seen.append(
-                {
-                    name: value.detach().double()
-                    for name, value in student.named_parameters()
-                }
-            )
-
-
-def trained(make, hook, **options):
-    # Checkpoints take most of the time.
-    rare = {'default_hooks.checkpoint.interval': 100}
-    runner = make(
-        edit=lambda config: config.custom_hooks.append(hook),
-        **rare,
-        **options,
-    )
-    weights = Weights()
-    runner.register_hook(weights)
-    runner.train()
-    found = next(h for h in runner.hooks if isinstance(h, EMAHook)).ema_model
-    module = getattr(found.module, 'student', found.module)
-    return dict(module.named_parameters()), weights.seen
+        if runner.model.stage == DISTILLATION:
+            parameters = runner.model.student.named_parameters()
+            self.seen.append({k: v.detach().double() for k, v in parameters})
 
 
 def assert_close(found, expected):
@@ -60,12 +39,33 @@ def test_decay():
     assert decay(0.1, 640) ** 64 == pytest.approx(0.5)
 
 
-def test_the_decay_follows_the_steps_of_the_student(small_runner):
-    # Half of the four epochs customize.
-    hook = dict(type='StudentEMAHook', share=0.05)
-    found, seen = trained(small_runner, hook, epochs=4)
-    assert len(seen) == 2 * EPOCH_LENGTH
-    limit = 0.5 ** (1 / (0.05 * 2 * EPOCH_LENGTH))
+def test_averages_follow_the_steps_of_the_student(small_runner):
+    runner = small_runner(
+        # Half of the four epochs, each of three iterations, customize.
+        epochs=4,
+        edit=lambda config: config.custom_hooks.extend(
+            [
+                dict(type='StudentEMAHook', share=0.1),
+                dict(type='StudentSWAHook', share=0.6),
+            ]
+        ),
+        **{
+            'train_dataloader.sampler.epoch_length': 3,
+            # Checkpoints take most of the time.
+            'default_hooks.checkpoint.interval': 100,
+        },
+    )
+    weights = Weights()
+    runner.register_hook(weights)
+    runner.train()
+    seen = weights.seen
+    assert len(seen) == 6
+    ema, swa = (
+        dict(hook.ema_model.module.student.named_parameters())
+        for hook in runner.hooks
+        if isinstance(hook, EMAHook)
+    )
+    limit = 0.5 ** (1 / (0.1 * 6))
     expected, used = seen[0], set()
     for averages, now in enumerate(seen[1:]):
         d = min(limit, (1 + averages) / (10 + averages))
@@ -75,19 +75,27 @@ def test_the_decay_follows_the_steps_of_the_student(small_runner):
             for name, value in expected.items()
         }
     # The warm-up and what follows it.
-    assert limit in used and len(used) > 2
-    assert_close(found, expected)
+    assert limit in used and len(used) == 5
+    assert_close(ema, expected)
+    # 7.2 of the 12 iterations, of which the first and the last three train
+    # the student.
+    for name, value in swa.items():
+        mean = sum(each[name] for each in seen[-4:]) / 4
+        assert_close({name: value}, {name: mean})
 
 
-def test_the_mean_of_the_last_part(small_runner):
-    options = dict(PLAIN, **{'train_dataloader.sampler.epoch_length': 2})
-    hook = dict(type='StudentSWAHook', share=0.6)
-    found, seen = trained(small_runner, hook, epochs=4, **options)
-    # 4.8 of 8 iterations.
-    expected = {
-        name: sum(each[name] for each in seen[-5:]) / 5 for name in seen[0]
-    }
-    assert_close(found, expected)
+@pytest.mark.parametrize('done, steps', [(4, 0), (8, 2)])
+def test_a_longer_run_starts_its_mean_anew(done, steps):
+    # Resumed after the last part of a run of 4 had begun; that of 10 begins
+    # with the sixth iteration.
+    hook = StudentSWAHook(share=0.5)
+    runner = SimpleNamespace(
+        model=torch.nn.Linear(1, 1), iter=done, max_iters=10, _resume=True
+    )
+    hook.before_run(runner)
+    hook.ema_model.steps.fill_(2)
+    hook.before_train(runner)
+    assert hook.begin_iter == 6 and hook.ema_model.steps == steps
 
 
 @pytest.mark.parametrize(
