@@ -5,30 +5,25 @@ makes the tables anew, in WORK_DIR/tables. Ends with 1 if any run failed.
 """
 
 import argparse
-import os
 import signal
 import sys
-from itertools import permutations, product
 from pathlib import Path
-from typing import List, Tuple
+from typing import List
 
 import _interrupt  # noqa: F401
 import torch
 
 from mmkd_custom.benchmark.cells import Cell, make_cells
+from mmkd_custom.benchmark.choosing import chosen_row
+from mmkd_custom.benchmark.kept import add_lines
 from mmkd_custom.benchmark.local import run_cells, visible_devices
+from mmkd_custom.benchmark.paired import paired_tables, write_paired
 from mmkd_custom.benchmark.plot import plot_table
 from mmkd_custom.benchmark.slurm import job_name, submit_cells
 from mmkd_custom.benchmark.tables import metric_tables, write_tables
-from mmkd_custom.datasets.checking.protocols import find_protocol
-from mmkd_custom.datasets.domains import (
-    WRAPPERS,
-    find_root,
-    plain_spelling,
-    split_names,
-)
-from mmkd_custom.datasets.images import visible_folders
-from mmkd_custom.errors import UserError, run_cli
+from mmkd_custom.benchmark.tasks import parse_tasks, protocol_tasks
+from mmkd_custom.errors import UserError, nearest, run_cli
+from mmkd_custom.utils.files import check_output
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -46,26 +41,41 @@ def parse_args() -> argparse.Namespace:
     tasks.add_argument(
         '--tasks',
         nargs='+',
-        metavar='SOURCE:TARGET',
-        help='(default: the task of the configs themselves)',
+        metavar='TASK',
+        help='SOURCE:TARGET, or variables that the configs read: '
+        'LABEL_FRACTION=0.05 or SOURCE=mono,TARGET=poly,EVAL_SPLIT=val '
+        '(default: the task of the configs themselves)',
     )
     tasks.add_argument(
         '--protocol',
         help='all ordered pairs of the domains of this one, such as '
         'officehome; from the training domain alone where there is one',
     )
-    tasks.add_argument(
-        '--all-pairs',
-        action='store_true',
-        help='all ordered pairs of the folders in DATA_ROOT',
-    )
-    tasks.add_argument(
-        '--sources', nargs='+', help='each with each of --targets'
-    )
-    parser.add_argument('--targets', nargs='+')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument(
-        '--jobs', type=int, default=1, help='processes at once'
+        '--csv',
+        type=Path,
+        metavar='FILE',
+        help='finished runs, a line each: what it has is not trained again, '
+        'what finishes is added',
+    )
+    parser.add_argument(
+        '--against',
+        type=Path,
+        metavar='CONFIG',
+        help='one of the configs: the paired difference of each other row '
+        'to it is written too',
+    )
+    parser.add_argument(
+        '--select',
+        action='store_true',
+        help='say which row is chosen without a label of the target',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=1,
+        help='processes at once, spread over the GPUs, or all on the only one',
     )
     parser.add_argument(
         '--launcher',
@@ -92,8 +102,6 @@ def parse_args() -> argparse.Namespace:
         help='override settings of all configs, as key=value',
     )
     args = parser.parse_args()
-    if (args.sources is None) != (args.targets is None):
-        parser.error('--sources and --targets go together')
     if (args.launcher == 'slurm') != (args.partition is not None):
         parser.error('--launcher slurm and --partition go together')
     if not all(0 <= seed < 2**32 for seed in args.seeds):
@@ -103,76 +111,17 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def task_pairs(args: argparse.Namespace) -> List[Tuple[str, str]]:
-    """Returns source and target of every task; none: the configs' own.
-
-    Raises:
-        UserError: If a task is malformed, or there are no two domains.
-    """
-    if args.tasks:
-        pairs = [tuple(task.split(':')) for task in args.tasks]
-        for task, pair in zip(args.tasks, pairs):
-            if len(pair) != 2 or not all(pair) or not differ(*pair):
-                raise UserError(
-                    '--tasks: expected SOURCE:TARGET with two different '
-                    'domains, such as Art:Clipart or, of several sources, '
-                    f'Art,Clipart:Product, got {task}.'
-                )
-        return pairs
-    if args.sources:
-        pairs = [
-            pair
-            for pair in product(args.sources, args.targets)
-            if differ(*pair)
-        ]
-    elif args.protocol:
-        pairs = protocol_pairs(args.protocol)
-    elif args.all_pairs:
-        root = find_root(os.environ.get('DATA_ROOT'))
-        names = visible_folders(root)
-        # As find_domain does, into the folder that an archive put around.
-        around = [n for n in names if plain_spelling(n) in WRAPPERS]
-        if around:
-            names = visible_folders(root / around[0])
-        pairs = list(permutations(names, 2))
-    else:
-        return []
-    if not pairs:
-        raise UserError(
-            '--sources, --targets or --all-pairs: expected two different '
-            'domains, got none.'
-        )
-    return pairs
-
-
-def differ(source: str, target: str) -> bool:
-    """Whether a target, however spelled, is none of the sources."""
-    sources = map(plain_spelling, split_names(source))
-    return not {*sources} & {*map(plain_spelling, split_names(target))}
-
-
-def protocol_pairs(name: str) -> List[Tuple[str, str]]:
-    """Returns the tasks of a protocol of domain adaptation.
-
-    Raises:
-        UserError: If there is none of this name, or it has no domains.
-    """
-    protocol = find_protocol(name)
-    if not protocol.dataset.startswith('Domain'):
-        raise UserError(
-            f'--protocol: expected one with domains, got {protocol.title}; '
-            'leave it out and give its configs.'
-        )
-    parts = [p for p in protocol.parts if p not in protocol.optional]
-    pairs = list(permutations(parts, 2))
-    # VisDA's domains are splits: one is trained on.
-    return [p for p in pairs if p[0] == 'train' or 'train' not in parts]
+def keep(cells: List[Cell], args: argparse.Namespace) -> None:
+    """Adds what has finished to the CSV."""
+    if args.csv:
+        lines = {c.run: c.line() for c in cells if c.kept is None}
+        add_lines(args.csv, {run: line for run, line in lines.items() if line})
 
 
 def train(cells: List[Cell], args: argparse.Namespace) -> int:
     """Trains what is not there, or submits it; returns the exit code."""
     # All are looked at before the first is trained.
-    more = {cell: cell.switches() for cell in cells}
+    more = {cell: cell.switches() for cell in cells if cell.kept is None}
     if args.cfg_options:
         for switches in more.values():
             switches += ['--cfg-options', *args.cfg_options]
@@ -201,24 +150,38 @@ def train(cells: List[Cell], args: argparse.Namespace) -> int:
         ],
         args.jobs,
         visible_devices(torch.cuda.device_count()),
+        finished=lambda cell: keep([cell], args),
     )
     for cell, line in failed.items():
         print(f'failed: {cell}: {line} ({cell.log})', file=sys.stderr)
     return 1 if failed else 0
 
 
-def make_tables(cells: List[Cell], folder: Path) -> None:
+def make_tables(cells: List[Cell], args: argparse.Namespace) -> None:
     """Writes the tables and prints those of the last epoch."""
+    folder = args.work_dir / 'tables'
     found = {cell.run: cell.results() for cell in cells}
     results = {run: content for run, content in found.items() if content}
     print(f'{len(results)} of {len(cells)} runs have finished')
     tables = metric_tables(list(found), results)
     if not tables:
         return
+    shown = ('last', 'selection') if args.select else ('last',)
     for table in tables:
-        if table.kind == 'last':
+        if table.kind in shown:
             print(table.markdown())
     written = write_tables(tables, folder)
+    if args.against:
+        paired = paired_tables(list(found), results, args.against.stem)
+        for table in paired:
+            print(table.markdown())
+        write_paired(paired, folder)
+    if args.select:
+        row = chosen_row(tables)
+        print(
+            'chosen without a label of the target: '
+            + (row or 'none; no row has the agreement of all its runs')
+        )
     try:
         for table, path in zip(tables, written):
             plot_table(table, path.with_suffix('.png'))
@@ -237,14 +200,25 @@ def main() -> int:
     args = parse_args()
     # So that trainings end with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    rows = [config.stem for config in args.configs]
+    if args.against and args.against.stem not in rows:
+        raise UserError(
+            f'--against: expected one of the configs, got {args.against} '
+            f'({nearest(args.against.stem, rows)}).'
+        )
+    if args.csv:
+        check_output('--csv', args.csv)
+    tasks = protocol_tasks(args.protocol) if args.protocol else []
     cells = make_cells(
         args.configs,
-        task_pairs(args),
+        parse_tasks(args.tasks or []) or tasks,
         args.seeds,
         args.work_dir,
         args.cfg_options,
         args.overwrite,
+        args.csv,
     )
+    keep(cells, args)
     code = 0
     if not args.collect:
         try:
@@ -252,7 +226,8 @@ def main() -> int:
         except KeyboardInterrupt:
             print('interrupted; the same call continues', file=sys.stderr)
             return 130
-    make_tables(cells, args.work_dir / 'tables')
+    keep(cells, args)
+    make_tables(cells, args)
     return code
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import (
     Any,
     Dict,
-    Iterator,
     List,
     Mapping,
     Optional,
@@ -21,17 +17,22 @@ from typing import (
     Tuple,
 )
 
-from mmengine.logging import MMLogger
-
 from ..engine.arguments import add_cfg_options
-from ..engine.config import read_config
-from ..engine.identity import identity
-from ..engine.values import check_option_names, check_values
 from ..errors import UserError
 from ..evaluation.results import read_results
 from ..utils.files import load_checkpoint
 from ..utils.runs import differing, latest_checkpoint, left_by_run, run_of
+from .kept import (
+    SETTINGS,
+    Line,
+    differing_part,
+    line_of,
+    read_lines,
+    results_of,
+    settings_digest,
+)
 from .tables import KINDS, Run
+from .wanted import wanted_run
 
 LOG_FILE = 'train.log'
 
@@ -50,6 +51,8 @@ class Cell:
             :func:`~mmkd_custom.engine.identity.identity`.
         overwrite (bool): Whether another run may be deleted that is in its
             place. Defaults to False.
+        kept (Mapping, optional): Its results, if the CSV has them: then it
+            has finished, whatever its work directory holds. Defaults to None.
     """
 
     run: Run
@@ -58,9 +61,10 @@ class Cell:
     work_dir: Path
     wanted: Mapping[str, Any] = field(default_factory=dict, compare=False)
     overwrite: bool = False
+    kept: Optional[Mapping[str, Any]] = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f'{self.run.config}, {self.run.task}, seed {self.run.seed}'
+        return str(self.run)
 
     @property
     def log(self) -> Path:
@@ -68,18 +72,27 @@ class Cell:
         return self.work_dir / LOG_FILE
 
     def results(self) -> Optional[dict]:
-        """Returns its ``results.json``, None if it has not finished.
+        """Returns its results, None if it has not finished.
 
         Raises:
-            UserError: If the file is damaged or that of another run, unless
-                that may be deleted.
+            UserError: If its ``results.json`` is damaged or that of another
+                run, unless that may be deleted.
         """
+        if self.kept is not None:
+            return dict(self.kept)
         found = self._read()
         other = found and differing(found, self.wanted, length=True)
         if other:
             self._refuse(other)
             return None
         return found
+
+    def line(self) -> Optional[Line]:
+        """Returns its line of the CSV, None if it has not finished."""
+        found = self.results()
+        if found is None:
+            return None
+        return line_of(self.run, found, settings_digest(self.wanted))
 
     def switches(self) -> List[str]:
         """Returns the switches of ``tools/train.py`` that train it.
@@ -129,31 +142,35 @@ class Cell:
 
 def make_cells(
     configs: Sequence[Path],
-    pairs: Sequence[Tuple[str, str]],
+    tasks: Sequence[Mapping[str, str]],
     seeds: Sequence[int],
     work_dir: Path,
     options: Sequence[str] = (),
     overwrite: bool = False,
+    csv: Optional[Path] = None,
 ) -> List[Cell]:
     """Lays out a benchmark and checks that every run of it is another one.
 
     Args:
         configs (Sequence[Path]): Config files.
-        pairs (Sequence[tuple[str, str]]): Values of SOURCE and TARGET; none
-            leaves the task to the configs.
+        tasks (Sequence[Mapping[str, str]]): Variables of each task, such as
+            SOURCE and TARGET; none leaves the task to the configs.
         seeds (Sequence[int]): Values of SEED.
         work_dir (Path): A run goes to ``<work_dir>/<config>/<task>/<seed>``.
         options (Sequence[str]): ``--cfg-options``, as ``key=value``. Defaults
             to ().
         overwrite (bool): Whether runs that are others than these may be
             deleted. Defaults to False.
+        csv (Path, optional): Finished runs, see
+            :mod:`mmkd_custom.benchmark.kept`. Defaults to None.
 
     Returns:
         list[Cell]: Config by config, task by task, seed by seed.
 
     Raises:
-        UserError: If a config cannot be read, or does not follow SOURCE,
-            TARGET and SEED, or two runs would share a folder.
+        UserError: If a config cannot be read, or does not follow the
+            variables or SEED, two runs would share a folder, or a line of the
+            CSV is of a run with other settings that may not be replaced.
     """
     parser = argparse.ArgumentParser()
     add_cfg_options(parser)
@@ -162,14 +179,13 @@ def make_cells(
     cells: Dict[Path, Cell] = {}
     each = product(
         dict.fromkeys(map(Path, configs)),
-        dict.fromkeys(pairs) or [None],
+        dict.fromkeys(tuple(sorted(task.items())) for task in tasks) or [()],
         dict.fromkeys(seeds),
     )
-    for config, pair, seed in each:
-        variables = dict(SEED=str(seed))
-        if pair is not None:
-            variables.update(SOURCE=pair[0], TARGET=pair[1])
-        wanted = _identity(config, variables, merged)
+    lines = {} if csv is None else read_lines(csv)
+    for config, task_variables, seed in each:
+        variables = dict(task_variables, SEED=str(seed))
+        wanted = wanted_run(config, variables, merged)
         if wanted['seed'] != seed:
             raise UserError(
                 f'config {config}: expected a seed that follows SEED={seed}, '
@@ -180,20 +196,22 @@ def make_cells(
         # A task as a folder: 'Art->Real World' is Art-Real_World.
         name = re.sub(r'[^\w.+,-]+', '_', task.replace('->', '-')) or '_'
         folder = work_dir / config.stem / name / str(seed)
+        run = Run(config.stem, task, seed)
         cell = Cell(
-            Run(config.stem, task, seed),
+            run,
             config,
             tuple(sorted(variables.items())),
             folder,
             wanted,
             overwrite,
+            _kept(lines.get(run), wanted, f'{csv}: {run}', overwrite),
         )
         other = cells.setdefault(folder, cell)
         if other is not cell:
             more = (
                 'give each config a --work-dir of its own'
                 if other.config != config
-                else 'its task has to follow SOURCE and TARGET'
+                else 'its task has to follow the variables of --tasks'
             )
             raise UserError(
                 f'config {config}: expected a folder of its own, got {folder} '
@@ -202,43 +220,21 @@ def make_cells(
     return list(cells.values())
 
 
-def _identity(
-    path: Path, variables: Dict[str, str], options: dict
-) -> Dict[str, Any]:
-    """Returns what tells a config's run from others, no data read."""
-    if not path.is_file():
-        raise UserError(f'config {path}: expected a file, got none.')
-    with _environment(variables):
-        try:
-            config = read_config(path)
-            check_option_names(options, config)
-            config.merge_from_dict(dict(options))
-            check_values(config)
-        except UserError:
-            raise
-        # A config is Python that the user wrote: anything can come out of it.
-        except Exception as error:
-            raise UserError(
-                f'config {path}: expected one that can be read, got '
-                f'{type(error).__name__}: {error}.'
-            ) from error
-    seed = (config.get('randomness') or {}).get('seed')
-    return identity(config, seed=seed, task=config.get('task'))
-
-
-@contextmanager
-def _environment(variables: Dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    # MMEngine tells of every variable that it replaces, here for every run.
-    logger.setLevel(logging.WARNING)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+def _kept(
+    line: Optional[Line],
+    wanted: Mapping[str, Any],
+    place: str,
+    overwrite: bool,
+) -> Optional[Dict[str, Any]]:
+    """Returns the results that a line has, if it is of the run wanted."""
+    if line is None:
+        return None
+    other = differing_part(line[SETTINGS], settings_digest(wanted))
+    if other is None:
+        return results_of(line)
+    if overwrite:
+        return None
+    raise UserError(
+        f'{place}: its config has changed: {other}; undo that, delete the '
+        'line, or train it anew with --overwrite.'
+    )

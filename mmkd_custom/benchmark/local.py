@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 from typing import Callable, Dict, List, Optional, Sequence
 
+import torch
+
 from ..errors import EXIT_USER_ERROR, UserError
 from ..utils.progress import progress_bar
 from .cells import Cell
@@ -35,16 +37,38 @@ def visible_devices(count: int) -> List[str]:
     return list(names)[:count]
 
 
+def threads_each(jobs: int) -> Dict[str, str]:
+    """Returns variables that share the CPU cores among processes.
+
+    Each would start as many threads as there are cores, and all together
+    take longer than one after the other.
+
+    Args:
+        jobs (int): Processes at once.
+
+    Returns:
+        dict[str, str]: Of the environment; none for one process.
+    """
+    if jobs < 2:
+        return {}
+    # As many as each would start, for want of another word.
+    threads = torch.get_num_threads() // jobs
+    return dict(OMP_NUM_THREADS=str(max(1, threads)))
+
+
 def run_cells(
     cells: Sequence[Cell],
     command: Callable[[Cell], List[str]],
     jobs: int = 1,
     devices: Sequence[str] = (),
     report: Callable[[str], None] = say,
+    finished: Callable[[Cell], None] = lambda cell: None,
 ) -> Dict[Cell, str]:
     """Trains what has not finished, several at once.
 
-    Whatever ends this, an interruption too, ends the processes.
+    Whatever ends this, an interruption too, ends the processes. Of several at
+    once each gets its share of the CPU cores, unless OMP_NUM_THREADS says how
+    many threads it takes.
 
     Args:
         cells (Sequence[Cell]): All of them; finished ones are kept.
@@ -54,6 +78,8 @@ def run_cells(
             that run at once are spread over them. Defaults to (), which
             leaves it as it is.
         report (Callable): Is told of every cell. Defaults to :func:`say`.
+        finished (Callable): Is called with every cell that has been trained,
+            one at a time. Defaults to nothing.
 
     Returns:
         dict[Cell, str]: Those that failed, with the last line of their log.
@@ -70,12 +96,16 @@ def run_cells(
     for slot in range(jobs):
         free.put(devices[slot % len(devices)] if devices else None)
     running: List[subprocess.Popen] = []
+    threads = threads_each(jobs)
     failed: Dict[Cell, str] = {}
 
     def train(cell: Cell) -> Optional[str]:
         device = free.get()
         try:
-            return _train(cell, command(cell), device, running)
+            env = {**threads, **os.environ, **dict(cell.variables)}
+            if device is not None:
+                env['CUDA_VISIBLE_DEVICES'] = device
+            return _train(cell, command(cell), env, running)
         finally:
             free.put(device)
 
@@ -84,7 +114,9 @@ def run_cells(
         try:
             for future in bar.track(as_completed(futures), len(futures)):
                 cell, reason = futures[future], future.result()
-                if reason is not None:
+                if reason is None:
+                    finished(cell)
+                else:
                     failed[cell] = reason
                 said = 'done' if reason is None else f'failed ({reason})'
                 report(f'{cell}: {said}, log {cell.log}')
@@ -102,14 +134,11 @@ def run_cells(
 def _train(
     cell: Cell,
     command: List[str],
-    device: Optional[str],
+    env: Dict[str, str],
     running: List[subprocess.Popen],
 ) -> Optional[str]:
     """Trains a cell; returns the last line of its log if that failed."""
     cell.work_dir.mkdir(parents=True, exist_ok=True)
-    env = dict(os.environ, **dict(cell.variables))
-    if device is not None:
-        env['CUDA_VISIBLE_DEVICES'] = device
     with open(cell.log, 'ab') as log:
         # What earlier attempts wrote is none of this one's.
         start = log.tell()

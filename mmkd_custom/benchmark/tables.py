@@ -10,11 +10,19 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
+from ..engine.hooks.selection import SELECTION
 from ..utils.files import write_atomic
 
 #: What of a run is reported, each in files of its own: the result, and what
 #: was chosen with the labels of the test images.
 KINDS = ('last', 'oracle')
+#: What the line above a table says of each kind.
+_MEANING = {
+    'last': 'after the last epoch',
+    'oracle': 'best epoch by the test labels; not a result',
+    SELECTION: 'measured without a label of the target, to choose by; not a '
+    'result',
+}
 #: The row of what always answering one class scores.
 CONSTANT = 'constant answer'
 MEAN = 'mean'
@@ -33,6 +41,9 @@ class Run(NamedTuple):
     config: str
     task: str
     seed: int
+
+    def __str__(self) -> str:
+        return f'{self.config}, {self.task}, seed {self.seed}'
 
 
 class Score(NamedTuple):
@@ -75,7 +86,7 @@ class MetricTable(NamedTuple):
 
     Args:
         metric (str): Its name, as in ``results.json``.
-        kind (str): 'last' or 'oracle'.
+        kind (str): 'last', 'oracle' or 'selection'.
         tasks (list[str]): Columns.
         rows (dict[str, dict[str, Score]]): Config to task to score. ``mean``,
             the mean over tasks, is there if no run is missing: over seeds, of
@@ -89,24 +100,16 @@ class MetricTable(NamedTuple):
 
     def markdown(self) -> str:
         """Returns a table in Markdown, with a line that says what it is."""
-        what = (
-            'after the last epoch'
-            if self.kind == 'last'
-            else 'best epoch by the test labels; not a result'
-        )
         columns = [*self.tasks, MEAN]
         lines = [['config', *columns], ['---', *['---:'] * len(columns)]]
         for config, scores in self.rows.items():
             found = [str(scores.get(column, MISSING)) for column in columns]
             lines.append([config, *found])
         text = (
-            f'{self.metric}, {self.kind} ({what}): mean ± standard deviation '
-            'of the sample over n seeds.\n\n'
+            f'{self.metric}, {self.kind} ({_MEANING[self.kind]}): mean ± '
+            'standard deviation of the sample over n seeds.\n\n'
         )
-        for line in lines:
-            cells = (cell.replace('|', '\\|') for cell in line)
-            text += f'| {" | ".join(cells)} |\n'
-        return text
+        return text + markdown_rows(lines)
 
     def csv(self) -> str:
         """Returns a line a config, with mean, std and n of each column."""
@@ -138,18 +141,19 @@ def metric_tables(
             have finished.
 
     Returns:
-        list[MetricTable]: 'last' of each metric, then 'oracle' of each.
+        list[MetricTable]: 'last' of each metric, then 'oracle' and
+        'selection' of each.
     """
     tables = []
     floor = _constant_runs(results)
-    for kind in KINDS:
+    for kind in (*KINDS, SELECTION):
         # No epoch of a constant answer is the best.
         more = floor if kind == 'last' else {}
         shown, found = [*runs, *more], {**results, **more}
         metrics = dict.fromkeys(
             metric
             for run in shown
-            for metric in found.get(run, {kind: {}})[kind]
+            for metric in found.get(run, {}).get(kind) or {}
             if metric != 'epoch'
         )
         tables += [_table(metric, kind, shown, found) for metric in metrics]
@@ -194,12 +198,7 @@ def _table(
     metric: str, kind: str, runs: Sequence[Run], results: Mapping[Run, dict]
 ) -> MetricTable:
     tasks = list(dict.fromkeys(run.task for run in runs))
-    values = {
-        run: results[run][kind][metric]
-        for run in runs
-        # What was not finite is null in the file.
-        if run in results and results[run][kind].get(metric) is not None
-    }
+    values = values_of(metric, kind, runs, results)
     rows = {}
     for config in dict.fromkeys(run.config for run in runs):
         own = [run for run in runs if run.config == config]
@@ -218,6 +217,41 @@ def _table(
             scores[MEAN] = Score(tuple(means), len(means))
         rows[config] = scores
     return MetricTable(metric, kind, tasks, rows)
+
+
+def values_of(
+    metric: str, kind: str, runs: Sequence[Run], results: Mapping[Run, dict]
+) -> Dict[Run, float]:
+    """Returns one metric of the runs that have it.
+
+    Args:
+        metric (str): Its name.
+        kind (str): Where it stands in the results.
+        runs (Sequence[Run]): The runs.
+        results (Mapping[Run, dict]): Content of ``results.json``.
+
+    Returns:
+        dict[Run, float]: To nine significant digits, wherever they come from.
+    """
+    found = {
+        run: (results.get(run, {}).get(kind) or {}).get(metric) for run in runs
+    }
+    # What was not finite is null in the file.
+    return {r: float(digits(v)) for r, v in found.items() if v is not None}
+
+
+def digits(value: float) -> str:
+    """Returns a number as it is kept: single precision and a little more."""
+    return f'{value:.9g}'
+
+
+def markdown_rows(lines: Sequence[Sequence[str]]) -> str:
+    """Returns the rows of a Markdown table, its head and rule among them."""
+    text = ''
+    for line in lines:
+        cells = (cell.replace('|', '\\|') for cell in line)
+        text += f'| {" | ".join(cells)} |\n'
+    return text
 
 
 def _number(value: float) -> str:

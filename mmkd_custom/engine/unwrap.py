@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Type
+from typing import Any, Dict, Type
 
 import torch.nn as nn
 from mmengine.hooks import Hook
@@ -21,6 +21,20 @@ def unwrapped(runner: Runner) -> nn.Module:
     """
     model = runner.model
     return model.module if is_model_wrapper(model) else model
+
+
+def saved_weights(runner: Runner) -> Dict[str, Any]:
+    """Returns the weights that a checkpoint would hold at this moment.
+
+    Args:
+        runner (Runner): With its model built.
+
+    Returns:
+        dict: With ``state_dict``; EMAHook puts the averaged weights into it.
+    """
+    checkpoint = dict(state_dict=unwrapped(runner).state_dict())
+    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+    return checkpoint
 
 
 def ensure_hook(runner: Runner, kind: Type[Hook]) -> None:

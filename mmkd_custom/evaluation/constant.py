@@ -52,13 +52,7 @@ def constant_metrics(
     labels = [_label(dataset, index) for index in range(len(dataset))]
     if None in labels:
         return None
-    evaluator = copy.deepcopy(evaluator)
-    # The file is one of the run's predictions.
-    evaluator.metrics = [
-        metric
-        for metric in evaluator.metrics
-        if not isinstance(metric, DumpResults)
-    ]
+    evaluator = without_dumps(evaluator)
     scores = torch.nn.functional.one_hot(torch.tensor(answer), num_classes)
     samples = [
         DataSample()
@@ -69,6 +63,24 @@ def constant_metrics(
     ]
     evaluator.process(samples)
     return evaluator.evaluate(len(labels))
+
+
+def without_dumps(evaluator: Evaluator) -> Evaluator:
+    """Copies an evaluator, less what saves the run's predictions.
+
+    Args:
+        evaluator (Evaluator): The run's.
+
+    Returns:
+        Evaluator: For other predictions.
+    """
+    evaluator = copy.deepcopy(evaluator)
+    evaluator.metrics = [
+        metric
+        for metric in evaluator.metrics
+        if not isinstance(metric, DumpResults)
+    ]
+    return evaluator
 
 
 def _label(dataset: Any, index: int) -> Optional[int]:

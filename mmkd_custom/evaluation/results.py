@@ -7,7 +7,10 @@ import math
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
+
+import torch
+from mmengine.device import get_device
 
 from ..errors import UserError
 from ..utils.files import RESULTS_FILE, write_atomic
@@ -58,6 +61,27 @@ def summarize(history: List[Dict[str, float]]) -> Dict[str, dict]:
 
     last = {k: v for k, v in history[-1].items() if k != 'epoch'}
     return dict(last=last, oracle=dict(max(history, key=score)))
+
+
+def numbers(metrics: Mapping[str, Any]) -> Dict[str, float]:
+    """Leaves metrics that are numbers; those of numpy and torch too.
+
+    Args:
+        metrics (Mapping[str, Any]): Name to value.
+
+    Returns:
+        dict[str, float]: Those that are one number.
+    """
+    plain = {k: getattr(v, 'tolist', lambda: v)() for k, v in metrics.items()}
+    return {
+        k: float(v) for k, v in plain.items() if isinstance(v, (int, float))
+    }
+
+
+def device_name() -> str:
+    """Returns on what this process computes: a GPU's model, or ``cpu``."""
+    device = get_device()
+    return torch.cuda.get_device_name() if device == 'cuda' else device
 
 
 def write_json(content: dict, path: Union[str, Path]) -> None:

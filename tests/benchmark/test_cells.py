@@ -15,6 +15,10 @@ randomness = dict(seed={{'$SEED:0'}})
 task = '{{$SOURCE:a}}->{{$TARGET:b}}'
 epochs = 3
 """
+FRACTION = """
+randomness = dict(seed={{'$SEED:0'}})
+task = 'elpv {{$EVAL_SPLIT:test}}, {{$LABEL_FRACTION:0.02}}'
+"""
 FIXED_TASK = "randomness = dict(seed={{'$SEED:0'}})\ntask = 'cifar'\n"
 FIXED_SEED = "task = '{{$SOURCE:a}}->{{$TARGET:b}}'\n"
 
@@ -32,6 +36,10 @@ def config(tmp_path):
     return write
 
 
+def pair(source, target):
+    return dict(SOURCE=source, TARGET=target)
+
+
 def finish(cell, **changes):
     """Writes the results of a cell."""
     cell.work_dir.mkdir(parents=True, exist_ok=True)
@@ -45,8 +53,9 @@ def finish(cell, **changes):
 def test_a_cell_for_each(config, tmp_path, monkeypatch):
     monkeypatch.setenv('SOURCE', 'other')
     pairs = [('Art', 'Real World'), ('Real World', 'Art'), ('Art', 'Clip')]
+    tasks = [pair(*names) for names in pairs]
     configs = [config('ours'), config('plain')]
-    cells = make_cells(configs, pairs, [3, 5], tmp_path / 'work')
+    cells = make_cells(configs, tasks, [3, 5], tmp_path / 'work')
     assert [tuple(cell.run) for cell in cells] == [
         (name, f'{source}->{target}', seed)
         for name in ('ours', 'plain')
@@ -74,10 +83,31 @@ def test_options_count(config, tmp_path):
     assert cell.run.task == 'mine'
 
 
+def test_tasks_of_other_variables(config, tmp_path):
+    path = config(text=FRACTION)
+    tasks = [dict(LABEL_FRACTION=f) for f in ('0.02', '0.1')]
+    tasks.append(dict(LABEL_FRACTION='0.1', EVAL_SPLIT='val'))
+    cells = make_cells([path], tasks, [0], tmp_path)
+    assert [cell.run.task for cell in cells] == [
+        'elpv test, 0.02',
+        'elpv test, 0.1',
+        'elpv val, 0.1',
+    ]
+    assert len({cell.work_dir for cell in cells}) == 3
+    # A lone one that is misspelt would train the config's own task.
+    with pytest.raises(UserError, match='LABEL_FRACTOIN.*reads SEED'):
+        make_cells([path], [dict(LABEL_FRACTOIN='0.1')], [0], tmp_path)
+
+
 @pytest.mark.parametrize(
     'text, pairs, named',
     [
-        (FIXED_TASK, [('a', 'b'), ('b', 'a')], 'SOURCE and TARGET'),
+        (FIXED_TASK, [pair('a', 'b'), pair('b', 'a')], 'SOURCE, TARGET'),
+        (
+            FIXED_TASK + "x = '{{$SOURCE:a}}'; y = '{{$TARGET:b}}'\n",
+            [pair('a', 'b'), pair('b', 'a')],
+            '--tasks',
+        ),
         (FIXED_SEED, [], 'SEED=4'),
         ('x = 1 +', [], 'SyntaxError'),
     ],

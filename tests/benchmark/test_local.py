@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+import torch
 
 from mmkd_custom.benchmark.local import run_cells, visible_devices
 from mmkd_custom.errors import UserError
@@ -13,7 +14,8 @@ FINISH = """
 import json, os, sys
 seed = int(os.environ['SEED'])
 json.dump(dict(config='c.py', task='a->b', seed=seed, last={}, oracle={},
-               device=os.environ.get('CUDA_VISIBLE_DEVICES')),
+               device=os.environ.get('CUDA_VISIBLE_DEVICES'),
+               threads=os.environ.get('OMP_NUM_THREADS')),
           open(sys.argv[1] + '/results.json', 'w'))
 """
 #: Waits until seeds 0 and 1 are both there.
@@ -58,6 +60,25 @@ def test_jobs_run_at_once_on_devices_of_their_own(cells):
     run_cells(cells[2:], program(FINISH), report=len)
     own = os.environ.get('CUDA_VISIBLE_DEVICES')
     assert cells[2].results()['device'] == own
+
+
+def test_jobs_share_the_cores(cells, monkeypatch):
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 16)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    run_cells(cells[:1], program(FINISH), 5, report=len)
+    run_cells(cells[:2], program(FINISH), 1, report=len)
+    monkeypatch.setenv('OMP_NUM_THREADS', '7')
+    run_cells(cells, program(FINISH), 5, report=len)
+    found = [cell.results()['threads'] for cell in cells]
+    assert found == ['3', None, '7']
+
+
+def test_each_that_finishes_is_told(cells):
+    done = []
+    run_cells(
+        cells, program(FAIL, FINISH), 1, report=len, finished=done.append
+    )
+    assert done == cells[1:]
 
 
 def test_failure_is_told_and_others_go_on(cells):

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import sys
 
 import pytest
@@ -67,17 +68,7 @@ def pairs(tool, config, tmp_path, *arguments):
     'arguments, expected',
     [
         ((), ['a->b']),
-        (('--tasks', 'x:y', 'y z:x'), ['x->y', 'y z->x']),
-        (
-            ('--sources', 'x', 'y', '--targets', 'y', 'z'),
-            ['x->y', 'x->z', 'y->z'],
-        ),
-        # Several sources: the target is none of them.
-        (('--tasks', 'x,y:z'), ['x,y->z']),
-        (
-            ('--sources', 'x,y w', 'z', '--targets', 'Y_W', 'z'),
-            ['x,y w->z', 'z->Y_W'],
-        ),
+        (('--tasks', 'x:y', 'TARGET=x,SOURCE=y z'), ['x->y', 'y z->x']),
         (('--protocol', 'visda'), ['train->validation']),
     ],
 )
@@ -85,48 +76,13 @@ def test_tasks(tool, config, tmp_path, arguments, expected):
     assert pairs(tool, config, tmp_path, *arguments) == expected
 
 
-def test_officehome_has_twelve_pairs(tool, config, tmp_path):
-    found = pairs(tool, config, tmp_path, '--protocol', 'officehome')
-    assert len(set(found)) == 12
-    assert 'Art->Real World' in found and 'Real World->Art' in found
-
-
-def test_pairs_of_the_folders(tool, config, tmp_path, monkeypatch):
-    for name in ('x', 'y', '.hidden'):
-        (tmp_path / 'data' / name).mkdir(parents=True)
-    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'data'))
-    assert pairs(tool, config, tmp_path, '--all-pairs') == ['x->y', 'y->x']
-    around = tmp_path / 'root' / 'OfficeHomeDataset_10072016'
-    around.parent.mkdir()
-    (tmp_path / 'data').rename(around)
-    monkeypatch.setenv('DATA_ROOT', str(around.parent))
-    assert pairs(tool, config, tmp_path, '--all-pairs') == ['x->y', 'y->x']
-
-
-@pytest.mark.parametrize(
-    'arguments, named',
-    [
-        (('--tasks', 'x'), '--tasks: .* x'),
-        (('--tasks', 'x:x'), '--tasks: .* x:x'),
-        (('--tasks', 'x y,z:x_y'), '--tasks: .* x y,z:x_y'),
-        (('--sources', 'x', '--targets', 'x'), '--sources'),
-        (('--protocol', 'cifar100'), '--protocol: .*CIFAR-100'),
-        (('--protocol', 'officehom'), "'officehome'"),
-    ],
-)
-def test_refused_tasks(tool, config, arguments, named):
-    with pytest.raises(UserError, match=named):
-        tool(config, *arguments)
-
-
 @pytest.mark.parametrize(
     'arguments',
     [
-        ('--sources', 'x'),
         ('--launcher', 'slurm'),
         ('--partition', 'p'),
         ('--jobs', '0'),
-        ('--tasks', 'x:y', '--all-pairs'),
+        ('--tasks', 'x:y', '--protocol', 'officehome'),
         ('--cfg-options', 'epochs'),
     ],
 )
@@ -158,6 +114,80 @@ def test_collect_trains_nothing(tool, config, tmp_path, monkeypatch, capsys):
     assert not (work_dir / 'ours' / 'y-x').exists()
 
 
+def finish(work_dir, config, seed, values, **more):
+    """Writes the results of a run of the task x->y."""
+    folder = work_dir / config / 'x-y' / str(seed)
+    folder.mkdir(parents=True)
+    found = dict(config=f'{config}.py', seed=seed, task='x->y')
+    found.update(last=values, oracle=dict(epoch=1, **values), **more)
+    (folder / 'results.json').write_text(json.dumps(found))
+
+
+def test_a_csv_is_completed_and_stands_for_lost_folders(
+    tool, config, tmp_path, capsys
+):
+    kept, work_dir = tmp_path / 'cells.csv', tmp_path / 'work'
+    finish(work_dir, 'ours', 0, {'accuracy/top1': 70.5}, epochs=3)
+    trained = []
+
+    def run_cells(cells, command, *_, finished):
+        for cell in cells:
+            if cell.results() is None:
+                trained.append(cell.run.seed)
+                finish(work_dir, 'ours', cell.run.seed, {'accuracy/top1': 60})
+                finished(cell)
+                # What comes next may be interrupted.
+                assert f'ours,x->y,{cell.run.seed},' in kept.read_text()
+        return {}
+
+    def call(*more):
+        arguments = ('--tasks', 'x:y', '--work-dir', work_dir, '--csv', kept)
+        return tool(config, *arguments, *more, run_cells=run_cells)
+
+    assert call('--seeds', 0, '--collect') == 0
+    assert kept.read_text().count('\n') == 2
+    assert call('--seeds', 0, 1) == 0 and trained == [1]
+    shutil.rmtree(work_dir)
+    before = kept.read_text()
+    capsys.readouterr()
+    assert call('--seeds', 0, 1) == 0 and trained == [1]
+    assert '| ours | 65.25 ± 7.42 (n=2) |' in capsys.readouterr().out
+    assert kept.read_text() == before
+    # Another config: refused, or trained again and replaced.
+    config.write_text(CONFIG + 'train_cfg = dict(by_epoch=True)\n')
+    with pytest.raises(UserError, match='cells.csv: .*expected train_cfg'):
+        call('--seeds', 1)
+    assert call('--seeds', 1, '--overwrite') == 0 and trained == [1, 1]
+    assert kept.read_text().count('\n') == 3 and kept.read_text() != before
+    assert call('--seeds', 1) == 0
+
+
+def test_rows_are_compared_and_one_is_chosen(tool, config, tmp_path, capsys):
+    other, work_dir = tmp_path / 'plain.py', tmp_path / 'work'
+    other.write_text(CONFIG)
+    for row, seed, value in (
+        ('ours', 0, 71.0),
+        ('ours', 1, 74.0),
+        ('plain', 0, 70.0),
+        ('plain', 1, 70.0),
+    ):
+        chosen = dict(selection=dict(agreement=value + 10))
+        finish(work_dir, row, seed, {'accuracy/top1': value}, **chosen)
+    arguments = ('--tasks', 'x:y', '--seeds', 0, 1, '--work-dir', work_dir)
+    against = ('--against', other, '--select', '--collect')
+    assert tool(config, other, *arguments, *against) == 0
+    said = capsys.readouterr().out
+    assert '| ours | +2.50 [-16.56, +21.56] (n=2) |' in said
+    assert 'target: ours' in said
+    name = 'accuracy_top1.last.against_plain'
+    folder = work_dir / 'tables'
+    assert {f'{name}.md', f'{name}.json', 'agreement.selection.md'} <= {
+        path.name for path in folder.iterdir()
+    }
+    with pytest.raises(UserError, match="--against: .*nearest: 'ours'"):
+        tool(config, '--against', 'our.py', *arguments)
+
+
 def test_an_interruption_and_a_failure_show(tool, config, tmp_path, capsys):
     def interrupted(cells, args):
         raise KeyboardInterrupt
@@ -167,7 +197,7 @@ def test_an_interruption_and_a_failure_show(tool, config, tmp_path, capsys):
     failed = tool(
         config,
         *work_dir,
-        run_cells=lambda cells, *_: {cells[0]: 'the last line'},
+        run_cells=lambda cells, *_, **__: {cells[0]: 'the last line'},
     )
     assert failed == 1
     assert 'seed 0: the last line' in capsys.readouterr().err
@@ -176,7 +206,7 @@ def test_an_interruption_and_a_failure_show(tool, config, tmp_path, capsys):
 def test_what_is_called(tool, config, tmp_path, monkeypatch):
     seen = []
 
-    def note(cells, command, *_):
+    def note(cells, command, *_, **__):
         seen.append(command(cells[0]))
         return {}
 

@@ -1,4 +1,4 @@
-"""Hooks: stage, seeds, results, progress."""
+"""Hooks: stage, seeds, results, selection, progress."""
 
 from .classes import ClassesHook
 from .epoch_seed import EpochSeedHook
@@ -6,6 +6,7 @@ from .finite_loss import FiniteLossHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
 from .results import ResultsHook
+from .selection import SelectionHook
 from .stage import StageHook
 from .standardize_teacher import StandardizeTeacherHook
 from .teacher_report import TeacherReportHook
@@ -16,6 +17,7 @@ __all__ = [
     'FiniteLossHook',
     'ProgressHook',
     'ResultsHook',
+    'SelectionHook',
     'StageHook',
     'StageParamSchedulerHook',
     'StandardizeTeacherHook',

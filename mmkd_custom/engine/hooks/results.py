@@ -12,14 +12,21 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import IterableDataset
 
 from ...evaluation.constant import constant_metrics, majority_class
-from ...evaluation.results import summarize, versions, write_json
+from ...evaluation.results import (
+    device_name,
+    numbers,
+    summarize,
+    versions,
+    write_json,
+)
 from ...export.checkpoint import save_student, student_state_dict
 from ...registry import HOOKS
 from ...utils.files import RESULTS_FILE, STUDENT_FILE
 from ...utils.runs import RUN_KEY, check_work_dir, left_by_run
 from ..identity import identity
-from ..unwrap import unwrapped
+from ..unwrap import saved_weights
 from .finite_loss import SKIPPED
+from .selection import SELECTION
 
 _HISTORY = 'evaluation_history'
 _SECONDS = 'train_seconds'
@@ -101,8 +108,7 @@ class ResultsHook(Hook):
     ) -> None:
         """Remembers the metrics of an evaluation."""
         history = list(runner.message_hub.runtime_info.get(_HISTORY, []))
-        numbers = _numbers(metrics or {})
-        history.append(dict(epoch=runner.epoch, **numbers))
+        history.append(dict(epoch=runner.epoch, **numbers(metrics or {})))
         runner.message_hub.update_info(_HISTORY, history)
 
     def after_train(self, runner: Runner) -> None:
@@ -113,11 +119,6 @@ class ResultsHook(Hook):
 
     def _write(self, runner: Runner, constant: Optional[dict]) -> None:
         work_dir = Path(runner.work_dir)
-        model = unwrapped(runner)
-        # The same path as a checkpoint's: EMAHook puts the averaged weights
-        # into it.
-        checkpoint = dict(state_dict=model.state_dict())
-        runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         dataset = runner.train_dataloader.dataset
         info = runner.message_hub.runtime_info
         # As MMEngine's checkpoint of this epoch says it.
@@ -129,9 +130,12 @@ class ResultsHook(Hook):
             mmengine_version=info.get('mmengine_version'),
         )
         save_student(
-            student_state_dict(checkpoint), work_dir / STUDENT_FILE, meta
+            student_state_dict(saved_weights(runner)),
+            work_dir / STUDENT_FILE,
+            meta,
         )
-        skipped = {k: v for k, v in info.items() if k == SKIPPED}
+        # What hooks have left that were there.
+        more = {k: info[k] for k in (SELECTION, SKIPPED) if k in info}
         history = info.get(_HISTORY, [])
         run = self._identity(runner, runner.seed)
         # Long, and therefore last.
@@ -142,10 +146,11 @@ class ResultsHook(Hook):
                 **summarize(history),
                 constant=constant,
                 epochs=runner.epoch,
-                **skipped,
+                **more,
                 wall_seconds=round(
                     info.get(_SECONDS, 0.0) + time.time() - self._since, 1
                 ),
+                device=device_name(),
                 history=history,
                 versions=versions(),
                 settings=settings,
@@ -155,14 +160,6 @@ class ResultsHook(Hook):
         runner.logger.info(
             f'Wrote {work_dir / RESULTS_FILE} and {work_dir / STUDENT_FILE}'
         )
-
-
-def _numbers(metrics: Dict[str, Any]) -> Dict[str, float]:
-    """Leaves metrics that are numbers; those of numpy and torch too."""
-    plain = {k: getattr(v, 'tolist', lambda: v)() for k, v in metrics.items()}
-    return {
-        k: float(v) for k, v in plain.items() if isinstance(v, (int, float))
-    }
 
 
 def _constant_answer(runner: Runner) -> Optional[Dict[str, Any]]:
@@ -183,7 +180,7 @@ def _constant_answer(runner: Runner) -> Optional[Dict[str, Any]]:
     except Exception as error:
         runner.logger.warning(f'No constant answer beside the result: {error}')
         return None
-    return metrics and {'class': classes[answer], **_numbers(metrics)}
+    return metrics and {'class': classes[answer], **numbers(metrics)}
 
 
 class OverwriteHook(Hook):

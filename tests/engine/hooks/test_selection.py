@@ -1,0 +1,204 @@
+"""What a run may be chosen by, against the same worked out by hand."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from mmengine.registry import DefaultScope
+
+from mmkd_custom.engine.hooks import SelectionHook
+from mmkd_custom.engine.launch import build_runner
+from mmkd_custom.errors import UserError
+from mmkd_custom.models import AveragedStudent
+from mmkd_custom.models.networks.soft_labels import save_soft_labels
+from mmkd_custom.registry import DATASETS
+from mmkd_custom.utils.files import load_checkpoint
+from tests.cli import REPOSITORY, environment, free_port
+from tests.runners import PLAIN
+
+SHORT = {'train_dataloader.sampler.epoch_length': 1}
+#: As many labelled images as unlabelled ones.
+IMAGES = 9
+AVERAGE = dict(type='EMAHook', momentum=0.5)
+
+
+def table():
+    """Logits (18, 3) of labelled, then unlabelled images."""
+    return torch.randn(
+        2 * IMAGES, 3, generator=torch.Generator().manual_seed(1)
+    )
+
+
+def selecting(tmp_path, hook=True, held_out=True, average=False):
+    """Has a config measure agreement with a file of labels."""
+
+    def edit(config):
+        with DefaultScope.overwrite_default_scope('mmkd_custom'):
+            data = DATASETS.build(
+                copy.deepcopy(config.train_dataloader)['dataset']
+            )
+        file = tmp_path / 'labels.safetensors'
+        save_soft_labels(file, table(), data.samples_sha256())
+        if 'teacher' in config.model:
+            labels = dict(type='SoftLabels', file=str(file))
+            config.model.networks = dict(labels=labels)
+        more = dict(type='SelectionHook', network='labels', batch_size=4)
+        if held_out:
+            # What is evaluated on, the other domain.
+            more['held_out'] = dict(
+                config.val_dataloader.dataset, domain='art'
+            )
+        config.custom_hooks += [more] if hook else []
+        config.custom_hooks += [AVERAGE] if average else []
+
+    return edit
+
+
+def results(work_dir):
+    return json.loads((work_dir / 'results.json').read_text())
+
+
+def predicted(runner, weights, infos):
+    """Classes of images by the student, loaded by the evaluation's steps."""
+    pipeline = runner.val_loop.dataloader.dataset.pipeline
+    student = copy.deepcopy(runner.model.student)
+    student.load_state_dict(weights)
+    data = default_collate([pipeline(copy.deepcopy(i)) for i in infos])
+    images = runner.model.data_preprocessor(data)['inputs']
+    with torch.no_grad():
+        return student.eval()(images, mode='tensor').argmax(1)
+
+
+def unlabelled(runner):
+    """What the unlabelled stream knows of its images, in order of index."""
+    data = runner.train_dataloader
+    if isinstance(data, dict):
+        data = runner.build_dataloader(data)
+    data, infos = data.dataset, []
+    for index in range(IMAGES, 2 * IMAGES):
+        stream, position = data.locate(index)
+        assert stream == 'unlabelled'
+        infos.append(data.unlabelled.get_data_info(position))
+    return infos
+
+
+def test_agreement_and_held_out_are_those_of_the_student_that_is_left(
+    small_runner, tmp_path
+):
+    edit = selecting(tmp_path, average=True)
+    runner = small_runner(validate=True, edit=edit, **SHORT)
+    runner.train()
+    weights = load_checkpoint(tmp_path / 'work' / 'student.pth')['state_dict']
+    found = results(tmp_path / 'work')['selection']
+    data = runner.train_dataloader.dataset
+    infos = unlabelled(runner)
+    same = predicted(runner, weights, infos) == table()[IMAGES:].argmax(1)
+    assert found['agreement'] == pytest.approx(
+        100 * same.float().mean().item()
+    )
+    infos = [data.labelled.get_data_info(i) for i in range(IMAGES)]
+    labels = torch.tensor([info['gt_label'] for info in infos])
+    right = predicted(runner, weights, infos) == labels
+    assert found['held_out/accuracy/top1'] == pytest.approx(
+        100 * right.float().mean().item(), abs=1e-3
+    )
+    last = results(tmp_path / 'work')['last']
+    assert {*found} == {'agreement', *(f'held_out/{name}' for name in last)}
+
+
+def test_training_stays_as_it_is(small_runner, tmp_path):
+    students = []
+    for work_dir, hook in (('with', True), ('without', False)):
+        edit = selecting(tmp_path, hook)
+        small_runner(work_dir, validate=True, edit=edit, **SHORT).train()
+        path = tmp_path / work_dir
+        students.append(load_checkpoint(path / 'student.pth')['state_dict'])
+        assert ('selection' in results(path)) == hook
+        assert results(path)['last'] == results(tmp_path / 'with')['last']
+    for name, value in students[0].items():
+        assert torch.equal(value, students[1][name]), name
+
+
+def test_without_an_evaluation_images_are_as_in_training(
+    small_runner, tmp_path
+):
+    edit = selecting(tmp_path, held_out=False)
+    runner = small_runner(edit=edit, **SHORT)
+    runner.train()
+    model, data = runner.model.eval(), runner.train_dataloader.dataset
+    batch = default_collate(
+        [data[(index, 0)] for index in range(IMAGES, 2 * IMAGES)]
+    )
+    images = model.data_preprocessor(batch)['inputs']
+    with torch.no_grad():
+        answers = model(images).argmax(1)
+    same = answers == table()[IMAGES:].argmax(1)
+    found = results(tmp_path / 'work')['selection']
+    assert found == dict(
+        agreement=pytest.approx(100 * same.float().mean().item())
+    )
+
+
+def test_a_model_without_the_network_has_no_agreement(small_runner, tmp_path):
+    edit = selecting(tmp_path, held_out=False)
+    small_runner(edit=edit, epochs=1, **PLAIN).train()
+    assert results(tmp_path / 'work')['selection'] == {}
+
+
+def runner_of(network=None, dataset=None):
+    """As much of a runner as is looked at before training."""
+    model = torch.nn.Module()
+    model.networks = {} if network is None else dict(labels=network)
+    loader = SimpleNamespace(dataset=dataset)
+    return SimpleNamespace(model=model, train_dataloader=loader, val_loop=None)
+
+
+@pytest.mark.parametrize(
+    'network, held_out, named',
+    [
+        # It would have to see images.
+        (AveragedStudent(), None, 'network: .*AveragedStudent'),
+        (SimpleNamespace(view=None, of=(), shapes=['logits']), None, 'unlab'),
+        (None, [], 'held_out: .*val_evaluator'),
+    ],
+)
+def test_what_cannot_be_measured_is_named(network, held_out, named):
+    hook = SelectionHook('labels', held_out)
+    with pytest.raises(UserError, match=named):
+        hook.before_train(runner_of(network))
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_images(small_config, tmp_path):
+    config = small_config(validate=True, edit=selecting(tmp_path), **SHORT)
+    config.dump(tmp_path / 'two.py')
+    env = environment(PORT=str(free_port()), CUDA_VISIBLE_DEVICES='')
+    folder = str(Path(sys.executable).parent)
+    env['PATH'] = os.pathsep.join([folder, env['PATH']])
+    script = str(REPOSITORY / 'tools' / 'dist_train.sh')
+    arguments = [str(tmp_path / 'two.py'), '2', '--work-dir']
+    done = subprocess.run(
+        ['bash', script, *arguments, str(tmp_path / 'two')],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=1000,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    weights = load_checkpoint(tmp_path / 'two' / 'student.pth')['state_dict']
+    runner = build_runner(config)
+    found, data = results(tmp_path / 'two')['selection'], unlabelled(runner)
+    same = predicted(runner, weights, data) == table()[IMAGES:].argmax(1)
+    assert found['agreement'] == pytest.approx(
+        100 * same.float().mean().item()
+    )
+    # Each of 9 images counts once, though two processes load 5 each.
+    hits = found['held_out/accuracy/top1'] * IMAGES / 100
+    assert hits == pytest.approx(round(hits), abs=1e-3)
