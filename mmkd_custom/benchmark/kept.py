@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..errors import UserError
 from ..utils.files import write_atomic
@@ -121,7 +121,7 @@ def read_lines(path: Union[str, Path]) -> Dict[Run, Line]:
     path = Path(path)
     if not path.exists():
         return lines
-    text = path.read_bytes().decode('utf-8', errors='replace')
+    text = path.read_bytes().decode('utf-8-sig', errors='replace')
     reader = csv.reader(io.StringIO(text, newline=''))
     for fields in reader:
         if tuple(fields[: len(NAMES)]) == NAMES and SETTINGS in fields:
@@ -129,7 +129,7 @@ def read_lines(path: Union[str, Path]) -> Dict[Run, Line]:
             continue
         if not fields:
             continue
-        line = {name: text for name, text in zip(header, fields) if text}
+        line = {name: field for name, field in zip(header, fields) if field}
         if (
             len(fields) != len(header)
             or not {*NAMES, SETTINGS} <= {*line}
@@ -177,19 +177,15 @@ def add_lines(path: Union[str, Path], new: Mapping[Run, Line]) -> None:
 
 def _columns(lines: Iterable[Line]) -> List[str]:
     """Orders the columns, those of a block by name: alike on any machine."""
-    known = {column for line in lines for column in line}
     order = [*NAMES, *BLOCKS, *TOLD, SETTINGS]
-    blocks = {column: column.partition(':')[0] for column in known}
-    return sorted(
-        known | {*NAMES, *TOLD, SETTINGS},
-        key=lambda column: (
-            # What a user has added goes last.
-            (order + [blocks.get(column, column)]).index(
-                blocks.get(column, column)
-            ),
-            column,
-        ),
-    )
+
+    def place(column: str) -> Tuple[int, str]:
+        block = column.partition(':')[0]
+        # What a user has added goes last.
+        return order.index(block) if block in order else len(order), column
+
+    known = {column for line in lines for column in line}
+    return sorted(known.union(NAMES, TOLD, [SETTINGS]), key=place)
 
 
 def _contradiction(known: Line, line: Line) -> Optional[str]:

@@ -186,10 +186,9 @@ def test_digest_tells_which_part_differs():
     again = json.loads(json.dumps(dict(reversed(settings.items()))))
     assert settings_digest(dict(wanted, settings=again)) == digest
     assert differing_part(digest, digest) is None
-    for changed, part in (
-        (dict(wanted, max_epochs=8), 'max_epochs 8, got 7'),
-        (dict(wanted, settings={**settings, 'model.w': 2}), 'model '),
-        (dict(wanted, settings={**settings, 'x.y': 2}), 'x .*got none'),
+    for changed, said in (
+        (dict(wanted, max_epochs=8), 'expected max_epochs 8, got 7'),
+        (dict(wanted, settings={**settings, 'model.w': 2}), 'expected model '),
+        (dict(wanted, settings={**settings, 'x.y': 2}), 'expected x of '),
     ):
-        found = differing_part(digest, settings_digest(changed))
-        assert found.startswith(f'expected {part.split(" .*")[0]}')
+        assert said in differing_part(digest, settings_digest(changed))

@@ -1,5 +1,7 @@
 """Labels are propagated before the first step, once, for every rank."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -65,7 +67,7 @@ def test_the_tables_are_those_of_the_teachers_features(
     found = expected(runner, groups)
     torch.testing.assert_close(tables['logits'].exp(), found.labels)
     torch.testing.assert_close(tables['more.probe'].exp(), found.probe)
-    assert (runner.work_dir + '/propagated_labels.safetensors') != ''
+    assert Path(runner.work_dir, 'propagated_labels.safetensors').is_file()
 
 
 def test_labelled_images_among_the_unlabelled_are_one_group(runner_with):
@@ -107,15 +109,6 @@ def test_other_options_are_propagated_anew_unless_the_file_was_named(
         opened.write(b'damaged')
     with pytest.raises(UserError, match='labels.safetensors'):
         filled(runner_with('damaged', file=file))
-
-
-def test_without_labels_there_is_nothing_to_propagate(runner_with):
-    def without(config):
-        config.train_dataloader.dataset.labelled = None
-        config.train_dataloader.sampler.streams = ('unlabelled',)
-
-    with pytest.raises(UserError, match='PropagatedLabels'):
-        filled(runner_with(edit=without))
 
 
 def test_other_models_are_left_alone(small_runner):

@@ -250,7 +250,8 @@ def test_trainings(tool, tmp_path, monkeypatch):
     (second / 'results.json').write_text(json.dumps(kept))
 
     def call(*tasks):
-        arguments = ('--seeds', 0, 1, '--work-dir', work_dir, *SMALL)
+        arguments = ('--seeds', 0, 1, '--work-dir', work_dir)
+        arguments += ('--csv', tmp_path / 'cells.csv', *SMALL)
         return tool(ALONE, '--tasks', *tasks, *arguments)
 
     # A domain that is not there ends it at once, and nothing is lost.
@@ -267,3 +268,7 @@ def test_trainings(tool, tmp_path, monkeypatch):
     table = work_dir / 'tables' / 'accuracy_top1.last.md'
     assert f'| {name} | {mean} ± ' in table.read_text()
     assert table.with_suffix('.png').is_file()
+    # Their lines stand for them.
+    shutil.rmtree(work_dir)
+    assert call('art:photo') == 0 and not first.exists()
+    assert f'| {name} | {mean} ± ' in table.read_text()

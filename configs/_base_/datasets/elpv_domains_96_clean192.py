@@ -1,30 +1,18 @@
-"""Solar cells as two domains at 96 px: SOURCE's cells alone are labelled.
+"""Solar cells as two domains; the teacher sees every one whole, at 192 px.
 
-The teacher sees every cell whole, at 192 px, once.
-
-SOURCE and TARGET are `mono` and `poly`, the two types of cell. Trained on are
-the training cells of both, evaluated the EVAL_SPLIT cells of TARGET: its test
-cells, in neither stream; `val`, to choose by; `train`, the unlabelled cells
-themselves, which is the transductive number.
+Its view draws nothing at random, so it is asked once about each cell and the
+student gets a new view in every epoch.
 """
 
-_base_ = './elpv_96_clean192.py'
+_base_ = './elpv_domains_96.py'
 
-source = '{{$SOURCE:mono}}'
-target = '{{$TARGET:poly}}'
-task = f'elpv {source}->{target}, {_base_.eval_split} cells'
-
-labelled = dict(_base_.unlabelled, domain=source)
-unlabelled = dict(_base_.unlabelled, domain=target)
+teacher_pipeline = [
+    _base_.test_pipeline[0],
+    dict(_base_.test_pipeline[1], scale=(192, 192)),
+    *_base_.test_pipeline[2:],
+]
 
 train_dataloader = dict(
-    batch_size=128,
-    dataset=dict(
-        labelled=dict(_delete_=True, **labelled), unlabelled=unlabelled
-    ),
-    sampler=dict(labelled=64),
+    dataset=dict(pipelines=dict(teacher=teacher_pipeline), clean=('teacher',)),
+    sampler=dict(num_views=None),
 )
-val_dataloader = dict(dataset=dict(domain=target))
-test_dataloader = val_dataloader
-
-auto_scale_lr = dict(base_batch_size=128)
