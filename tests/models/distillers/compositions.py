@@ -125,9 +125,7 @@ COMPOSITIONS = {
         type='CustomKD',
         teacher=TIMM,
         customize_on='all',
-        networks=dict(
-            propagated=dict(type='PropagatedLabels', neighbours=3)
-        ),
+        networks=dict(propagated=dict(type='PropagatedLabels', neighbours=3)),
         terms=dict(
             propagated=dict(
                 loss=dict(type='CrossEntropy'),
