@@ -64,7 +64,7 @@ def peak_memory() -> Dict[str, float]:
     Returns:
         dict[str, float]: In 10^6 bytes, ``peak_mb``: the largest resident
         size, libraries included, other processes such as a loader's workers
-        not; on a GPU also ``gpu_peak_mb``: what was allocated there.
+        not; on a GPU also ``gpu_peak_mb``: what torch has reserved there.
     """
     # On Linux getrusage counts the peak of the process that started this one
     # too, which /proc does not.
@@ -78,5 +78,7 @@ def peak_memory() -> Dict[str, float]:
         size *= 1 if sys.platform == 'darwin' else 1024
     peak = dict(peak_mb=size / 1e6)
     if torch.cuda.is_available():
-        peak['gpu_peak_mb'] = torch.cuda.max_memory_allocated() / 1e6
+        # MMEngine's log resets the peak of what is allocated; what is
+        # reserved stays so until someone empties the cache.
+        peak['gpu_peak_mb'] = torch.cuda.memory_reserved() / 1e6
     return peak

@@ -1,10 +1,11 @@
 """CustomKD with labels propagated over the teacher's features.
 
-What it adds to the paper's method is ours (docs/methods.md, Propagated labels): soft labels
-of all unlabelled images, known before the first step, teach the student and
-customize the feature to the target as well; the customized teacher's own
-predictions are a third target; and the feature terms are shares of the
-target's variance, so that one set of weights serves every teacher.
+What it adds to the paper's method is ours (docs/methods.md, Propagated
+labels): soft labels of all unlabelled images, known before the first step,
+teach the student and customize the feature to the target as well; the
+customized teacher's own predictions are a third target; and feature terms are
+shares of their target's variance, so that one set of weights serves every
+teacher.
 """
 
 method = dict(
