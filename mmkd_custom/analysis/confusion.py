@@ -117,6 +117,7 @@ def draw_confusion(
         *(rows, columns),
         figsize=(width, rows * (width / columns + 0.55)),
         squeeze=False,
+        layout='constrained',
     )
     for axis in axes.flat[len(found) :]:
         axis.axis('off')

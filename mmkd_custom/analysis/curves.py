@@ -120,7 +120,9 @@ def draw_curves(pyplot: Any, runs: Sequence[Run]) -> Optional[Any]:
     columns = 4 if len(losses) == 4 else 3
     rows = math.ceil(len(losses) / columns)
     heights = [ROW] * bool(metrics) + [ROW * 0.9 * rows] * bool(losses)
-    figure = pyplot.figure(figsize=(WIDTH, sum(heights) + 0.3))
+    figure = pyplot.figure(
+        figsize=(WIDTH, sum(heights) + 0.3), layout='constrained'
+    )
     # Apart: names stand beside the lines of the first part alone.
     parts = figure.subfigures(len(heights), 1, height_ratios=heights)
     parts = list(np.atleast_1d(parts))
@@ -163,6 +165,7 @@ def draw_similarity(pyplot: Any, runs: Sequence[Run]) -> Optional[Any]:
         *(rows, columns),
         figsize=(WIDTH if columns > 1 else WIDTH / 1.6, 2.6 * rows + 0.2),
         sharey=True,
+        layout='constrained',
         squeeze=False,
     )
     for axis in axes.flat[len(found) :]:

@@ -102,6 +102,7 @@ def draw_maps(
         *(rows, columns),
         figsize=(WIDTH, rows * WIDTH / columns * 1.08 + 0.6),
         squeeze=False,
+        layout='constrained',
     )
     coloured = _coloured(features, len(names))
     for axis in axes.flat[len(features) :]:

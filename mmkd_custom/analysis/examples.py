@@ -8,7 +8,7 @@ from typing import Any, List, Sequence
 import numpy as np
 
 from .students import Answers
-from .style import GREY, SMALL, WIDTH, run_colours, short
+from .style import GREY, INK, SMALL, WIDTH, run_colours, short
 
 COLUMNS = 4
 #: Inches of a line of text, and of the image above.
@@ -69,7 +69,7 @@ def draw_examples(
     below = LINE * (len(answers) + 1.6)
     # Pixels are placed by hand here: tiles are all alike.
     figure = pyplot.figure(
-        figsize=(WIDTH, rows * (IMAGE + LINE * 1.5 + below)), layout='none'
+        figsize=(WIDTH, rows * (IMAGE + LINE * 1.5 + below))
     )
     height = figure.get_size_inches()[1]
     for number, image in enumerate(images):
@@ -89,7 +89,7 @@ def draw_examples(
         axis.set_anchor('SW')
         axis.axis('off')
         lines = _lines(answers, colours, indices[number], labels[number])
-        text = [(short(names[labels[number]], 24), 'black', 'bold')]
+        text = [(short(names[labels[number]], 24), INK, 'bold')]
         for name, colour, sign, given, score in lines:
             said = f'{sign} {name}: {names[given]} {100 * score:.0f} %'
             text.append((short(said, 33), colour, 'normal'))

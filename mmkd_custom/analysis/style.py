@@ -27,7 +27,6 @@ SMALL = 8.5
 
 _SETTINGS = {
     'figure.dpi': 100,
-    'figure.constrained_layout.use': True,
     'savefig.dpi': DPI,
     'savefig.facecolor': 'white',
     'font.size': 10,
