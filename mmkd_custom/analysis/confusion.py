@@ -109,7 +109,8 @@ def draw_confusion(
     titles = [short(each.run.name, 34) for each in answers]
     if len(found) > 1:
         found.append(found[-1] - found[0])
-        titles.append('the last less the first')
+        both = f'{titles[-1]} − {titles[0]}'
+        titles.append(both if len(both) < 27 else 'the last − the first')
     columns = min(len(found), 3 if len(names) <= 8 else 2)
     rows = math.ceil(len(found) / columns)
     width = min(WIDTH, 4.4 * columns)

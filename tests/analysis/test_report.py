@@ -19,6 +19,8 @@ from mmkd_custom.errors import UserError
 from tests.cli import call_tool
 
 NAMES = ('plain', 'distilled')
+# Of trainings.
+pytestmark = pytest.mark.slow
 
 
 def folders(finished):
@@ -128,7 +130,7 @@ def test_runs_of_different_test_sets_are_refused(finished, tmp_path):
     shutil.copytree(finished / 'plain', tmp_path / 'other')
     (config,) = (tmp_path / 'other').glob('*.py')
     text = config.read_text()
-    where = text.index('test_dataloader')
+    where = text.index('test_dataloader = ')
     config.write_text(
         text[:where] + text[where:].replace("'photo'", "'art'", 1)
     )

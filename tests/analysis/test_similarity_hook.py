@@ -28,6 +28,7 @@ def scalar(runner, name):
     return runner.message_hub.get_scalar(f'val/{name}').data[0]
 
 
+@pytest.mark.slow
 def test_the_run_is_the_same_bit_for_bit(small_runner):
     runs = []
     for edit in (watched, lambda config: None):
@@ -87,6 +88,7 @@ def test_the_scalars_are_those_of_the_features(small_runner, edit):
     torch.testing.assert_close(said, taught, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_for_a_model_without_teacher(finished):
     (scalars,) = (finished / 'plain').glob('*/vis_data/scalars.json')
     assert 'f1-score' in scalars.read_text()
