@@ -39,7 +39,9 @@ class Paired(NamedTuple):
         high = self.difference + self.margin
         return (
             f'{self.difference:+.1f} points of accuracy '
-            f'(95 % interval over images {low:+.1f} to {high:+.1f})'
+            f'(95 % interval over images {low:+.1f} to {high:+.1f}), '
+            f'{self.only_second} images only right in the former and '
+            f'{self.only_first} only in the latter'
         )
 
 

@@ -81,6 +81,7 @@ def write_page(
     runs: Sequence[Run],
     pictures: Sequence[Picture],
     left_out: Sequence[str],
+    options: Sequence[object] = (),
 ) -> Path:
     """Writes the page.
 
@@ -89,6 +90,8 @@ def write_page(
         runs (Sequence[Run]): Finished runs, in the order of the table.
         pictures (Sequence[Picture]): In their order.
         left_out (Sequence[str]): Sentences about what is missing.
+        options (Sequence[object]): Of the command that makes the page.
+            Defaults to none.
 
     Returns:
         Path: The file.
@@ -110,7 +113,7 @@ def write_page(
             for each in pictures
         ],
         left_out=left_out,
-        commands=commands_of(runs),
+        commands=commands_of(runs, options),
     )
     write_atomic(path, text.encode())
     return path
@@ -159,7 +162,9 @@ def table_rows(
     return rows
 
 
-def commands_of(runs: Sequence[Run]) -> List[str]:
+def commands_of(
+    runs: Sequence[Run], options: Sequence[object] = ()
+) -> List[str]:
     """Returns how each run was trained, and how the page was made."""
     lines = []
     for run in runs:
@@ -175,7 +180,7 @@ def commands_of(runs: Sequence[Run]) -> List[str]:
             f'SEED={results.get("seed")} {shlex.join(command)}',
         ]
     command = ['python', 'tools/analyze.py', *(r.work_dir for r in runs)]
-    command += ['--names', *(run.name for run in runs)]
+    command += ['--names', *(run.name for run in runs), *options]
     return [*lines, '# this page', shlex.join(map(str, command))]
 
 

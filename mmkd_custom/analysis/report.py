@@ -98,7 +98,11 @@ def make_report(
     maker.similarity()
     maker.maps(tested, images, seed)
     page = write_page(
-        folder / 'report.html', runs, maker.pictures, maker.left_out
+        folder / 'report.html',
+        runs,
+        maker.pictures,
+        maker.left_out,
+        ['--images', images, '--examples', examples, '--seed', seed],
     )
     return Report(page, [p.path for p in maker.pictures], maker.left_out)
 
@@ -199,7 +203,7 @@ class _Maker:
         names, last = tested[0].classes, found[-1]
         pairs = ' '.join(
             f'{last.run.name} less {each.run.name}: '
-            f'{_told(paired(labels, each.classes, last.classes))}.'
+            f'{paired(labels, each.classes, last.classes)}.'
             for each in found[:-1]
         )
         self.keep(
@@ -289,10 +293,3 @@ class _Maker:
                 pyplot, shown, tested[0].classes, chosen.called, seed
             ),
         )
-
-
-def _told(pair: Any) -> str:
-    return (
-        f'{pair}, {pair.only_second} images only right in the former and '
-        f'{pair.only_first} only in the latter'
-    )

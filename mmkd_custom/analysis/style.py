@@ -22,7 +22,7 @@ INK, GREY, PALE = '#222222', '#767676', '#D9D9D9'
 
 #: Inches. A README is about 830 pixels wide, so 10 points are 14 pixels.
 WIDTH = 8.3
-DPI = 200
+DPI = 150
 SMALL = 8.5
 
 _SETTINGS = {
