@@ -113,7 +113,8 @@ def draw_confusion(
         found.append(found[-1] - found[0])
         both = f'{titles[-1]} − {titles[0]}'
         titles.append(both if len(both) < 27 else 'the last − the first')
-    columns = min(len(found), 3 if len(names) <= 8 else 2)
+    wide = len(names) > 8 or len(found) == 4
+    columns = min(len(found), 2 if wide else 3)
     rows = math.ceil(len(found) / columns)
     width = min(WIDTH, 4.4 * columns)
     figure, axes = pyplot.subplots(

@@ -149,7 +149,7 @@ def _map(axis: Any, features: Features, coloured: List[int], seed: int):
         side.set_color('#D9D9D9')
     if accuracy is not None:
         axis.set_xlabel(
-            f'labelled neighbours name {accuracy:.0f} % of the unlabelled',
+            f'labelled neighbours: {accuracy:.0f} % right',
             fontsize=SMALL,
         )
 
