@@ -217,7 +217,7 @@ def _pictures(
     for name, images in views.items():
         # The teacher is shown with its own preparation.
         if name != TEACHER:
-            own = _denormalised(images, mean, std)
+            own = denormalised(images, mean, std)
             pictures[name] = own if rgb else own[..., ::-1]
     images = views.get(TEACHER, views[STUDENT])
     asked = [
@@ -229,7 +229,7 @@ def _pictures(
         name = f'teacher {member.name}'
         # An ensemble may ask one network twice.
         name = name if name not in pictures else f'{name} ({number})'
-        pictures[name] = _denormalised(images, member.mean, member.std)
+        pictures[name] = denormalised(images, member.mean, member.std)
     return pictures
 
 
@@ -246,7 +246,18 @@ def _prepared(teacher: FrozenTeacher, inputs: torch.Tensor) -> Iterator[tuple]:
             yield from _prepared(member, member.prepare(inputs))
 
 
-def _denormalised(images: torch.Tensor, mean: Any, std: Any) -> np.ndarray:
+def denormalised(images: torch.Tensor, mean: Any, std: Any) -> np.ndarray:
+    """Takes normalised images back to pixels.
+
+    Args:
+        images (Tensor): (N, 3, H, W).
+        mean (Tensor, optional): As of
+            :class:`~mmkd_custom.models.batch.Pixels`.
+        std (Tensor, optional): Likewise.
+
+    Returns:
+        np.ndarray: (N, H, W, 3) uint8.
+    """
     images = images.detach().cpu().double()
     if mean is not None:
         mean, std = (
