@@ -38,9 +38,14 @@ TINY = dict(
 )
 
 
+def stages(name: str) -> bool:
+    """Whether a config has customization epochs."""
+    return any(word in name for word in ('customkd', 'recipe', 'specific'))
+
+
 def small(name: str) -> dict:
     """What makes a config small and offline; its structure stays."""
-    alone = name.startswith('labelled_only')
+    alone = 'labelled_only' in name
     teacher, option = inner_teacher(read_config(ROOT / name))
     options = {
         'train_dataloader.batch_size': 2 if alone else 4,
@@ -50,11 +55,14 @@ def small(name: str) -> dict:
         'train_dataloader.sampler.epoch_length': 1,
         'val_dataloader.num_workers': 0,
         'val_dataloader.dataset.indices': 4,
-        'train_cfg.max_epochs': 2 if 'customkd' in name else 1,
+        'train_cfg.max_epochs': 2 if stages(name) else 1,
         'default_hooks.logger.interval': 1,
         # Checkpoints are the same for all and take most of the time.
         'default_hooks.checkpoint.interval': 100,
     }
+    if name == 'benchmark/true_labels.py':
+        # Batches of labelled images alone.
+        options['train_dataloader.sampler.labelled'] = 4
     if not alone:
         tiny = TINY[teacher.type]
         options.update({f'{option}.{k}': v for k, v in tiny.items()})
