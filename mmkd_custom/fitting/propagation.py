@@ -112,7 +112,6 @@ def propagate_labels(
     features, targets = features.detach().cpu(), targets.cpu()
     groups = groups.cpu()
     _check(features, targets, groups, num_classes)
-    _check_options(neighbours, exponent, alpha, steps)
     labelled = targets >= 0
     x = standardized(features, groups)
     model, chosen, held_out = _probe(x[labelled], targets[labelled], seed)
@@ -160,23 +159,6 @@ def propagate_labels(
     report['gated'] = 1 - report['standardized_propagated']
     report['seconds'] = time.time() - start
     return Propagation(labels, probe, agree, report)
-
-
-def sharpened(labels: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Makes distributions more certain: q^(1/T), rows of sum 1.
-
-    Args:
-        labels (Tensor): (N, C), rows of sum 1.
-        temperature (float): T, positive; 1 changes nothing.
-
-    Raises:
-        UserError: If T is not positive.
-    """
-    if not temperature > 0:
-        raise UserError(
-            f'temperature: expected a positive number, got {temperature}.'
-        )
-    return (labels.log() / temperature).softmax(1)
 
 
 def _probe(
@@ -241,16 +223,3 @@ def _check(
             f'targets: expected a labelled image of each of {num_classes} '
             f'classes, got none of {", ".join(map(str, lacking))}.'
         )
-
-
-def _check_options(
-    neighbours: int, exponent: float, alpha: float, steps: Optional[int]
-) -> None:
-    for name, value, fits, wanted in (
-        ('neighbours', neighbours, neighbours >= 1, 'at least 1'),
-        ('exponent', exponent, exponent >= 0, 'a number from 0 on'),
-        ('alpha', alpha, 0 <= alpha < 1, 'a share in [0, 1)'),
-        ('steps', steps, steps is None or steps >= 0, '0, more, or None'),
-    ):
-        if not fits:
-            raise UserError(f'{name}: expected {wanted}, got {value}.')

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from mmkd_custom.errors import UserError
 from mmkd_custom.fitting import propagation
 from mmkd_custom.fitting.logistic import stratified_folds
-from mmkd_custom.fitting.propagation import propagate_labels, sharpened
+from mmkd_custom.fitting.propagation import propagate_labels
 
 
 def domains(
@@ -185,16 +185,6 @@ def test_the_approximate_search_is_near(monkeypatch):
     assert (near.labels - exact.labels).abs().mean() < 0.01
 
 
-def test_sharpened():
-    labels = torch.tensor([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]])
-    wanted = torch.tensor([[0.25, 0.09, 0.04], [1.0, 0.0, 0.0]])
-    wanted /= wanted.sum(1, keepdim=True)
-    assert torch.allclose(sharpened(labels, 0.5), wanted)
-    assert torch.allclose(sharpened(labels, 1.0), labels)
-    with pytest.raises(UserError, match='temperature'):
-        sharpened(labels, 0.0)
-
-
 @pytest.mark.parametrize(
     'change, named',
     [
@@ -204,10 +194,6 @@ def test_sharpened():
         (dict(features=torch.ones(360, 2, 2)), ['features', '(360, 2, 2)']),
         (dict(targets=torch.zeros(9)), ['targets', '360']),
         (dict(groups=torch.zeros(9)), ['groups', '360']),
-        (dict(neighbours=0), ['neighbours', '0']),
-        (dict(exponent=-1.0), ['exponent']),
-        (dict(alpha=1.0), ['alpha', '1.0']),
-        (dict(steps=-1), ['steps', '-1']),
     ],
 )
 def test_wrong_arguments(change, named):
