@@ -11,5 +11,7 @@ train_dataloader = dict(
         labelled=dict(domain=f'{_base_.source},{_base_.target}'),
         unlabelled=None,
     ),
-    sampler=dict(streams=('labelled',), labelled=128, epoch_length=32),
+    sampler=dict(
+        streams=('labelled',), labelled=128, unlabelled=0, epoch_length=32
+    ),
 )

@@ -63,6 +63,7 @@ def small(name: str) -> dict:
     if name == 'benchmark/true_labels.py':
         # Batches of labelled images alone.
         options['train_dataloader.sampler.labelled'] = 4
+        options['train_dataloader.sampler.unlabelled'] = 0
     if not alone:
         tiny = TINY[teacher.type]
         options.update({f'{option}.{k}': v for k, v in tiny.items()})
