@@ -101,8 +101,9 @@ def propagate_labels(
         accuracy in percent (None if nothing could be held out); the shares of
         the unlabelled images of which two agree, ``plain_standardized``,
         ``plain_propagated``, ``standardized_propagated`` (plain: a probe of
-        the same C of features standardised alike in all groups); ``gated``,
-        the share of which probe and propagation disagree; and ``seconds``.
+        the same C, of features with the statistics of the labelled images);
+        ``gated``, the share of which probe and propagation disagree; and
+        ``seconds``.
 
     Raises:
         UserError: If an argument or a shape is wrong, a feature is not
