@@ -7,12 +7,15 @@ import os
 import random
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Callable, Dict, Iterator, List
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from mmengine.config import config as mmengine_config
+from mmengine.dataset import base_dataset
 from mmengine.logging import MMLogger
 
 from tests.helpers import forget_instances
@@ -30,6 +33,11 @@ settings.register_profile(
 )
 settings.load_profile('mmkd_custom')
 torch.set_num_threads(1)
+# More than half of the time in which a small runner is built: MMEngine lays out
+# the text of the config three times and collects garbage for each dataset.
+# Processes that tests start do both.
+mmengine_config.FormatCode = lambda text, **_: (text, True)
+base_dataset.gc = SimpleNamespace(collect=lambda: 0)
 
 
 @pytest.fixture(autouse=True)
