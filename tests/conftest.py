@@ -33,8 +33,8 @@ settings.register_profile(
 )
 settings.load_profile('mmkd_custom')
 torch.set_num_threads(1)
-# More than half of the time in which a small runner is built: MMEngine lays out
-# the text of the config three times and collects garbage for each dataset.
+# More than half of the time in which a small runner is built: MMEngine lays
+# out the config three times and collects garbage for each dataset.
 # Processes that tests start do both.
 mmengine_config.FormatCode = lambda text, **_: (text, True)
 base_dataset.gc = SimpleNamespace(collect=lambda: 0)
