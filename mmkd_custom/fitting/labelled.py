@@ -133,8 +133,9 @@ def _datasets(
     own = (given.get('pipelines') or {}).get(TEACHER)
     if own is not None:
         options['pipelines'] = {TEACHER: own}
-        if TEACHER in given.get('independent', ()):
-            options['independent'] = (TEACHER,)
+        for option in ('independent', 'clean'):
+            if TEACHER in given.get(option, ()):
+                options[option] = (TEACHER,)
     views = TwoStreamDataset(labelled=labelled, **options)
     loader = config.get('val_dataloader') or config.get('test_dataloader')
     pipeline = pipeline_of((loader or {}).get('dataset') or {})
