@@ -3,26 +3,30 @@
 import pytest
 
 from mmkd_custom.datasets import SampleKey
-from mmkd_custom.engine.config import load_config, prepare
+from mmkd_custom.engine.config import load_config, prepare, read_config
 from mmkd_custom.engine.config_data import training_data
 from mmkd_custom.engine.launch import train
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
 BASE = REPOSITORY / 'configs' / '_base_'
-TASKS = sorted(path.stem for path in (BASE / 'tasks').glob('*192_mbv3.py'))
+TASKS = sorted(path.stem for path in (BASE / 'tasks').glob('*_clean192_*.py'))
+CROPS = ('domain_folder_96_teacher192', 'elpv_96_teacher192')
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """Makes CustomKD of a task, on little data and with a tiny teacher."""
     root = make_domains(tmp_path / 'data', per_class=3)
-    for key, value in dict(
-        DATA_ROOT=str(root), SOURCE='art', TARGET='photo'
-    ).items():
-        monkeypatch.setenv(key, value)
+    monkeypatch.setenv('DATA_ROOT', str(root))
 
     def make(task):
+        cells = 'elpv_domains' in task
+        for key, value in dict(
+            SOURCE='mono' if cells else 'art',
+            TARGET='poly' if cells else 'photo',
+        ).items():
+            monkeypatch.setenv(key, value)
         path = tmp_path / f'{task}.py'
         bases = [
             str(BASE / 'tasks' / f'{task}.py'),
@@ -48,10 +52,6 @@ def config(tmp_path, monkeypatch):
     return make
 
 
-def test_tasks():
-    assert len(TASKS) == 4
-
-
 @pytest.mark.parametrize('task', TASKS)
 def test_what_student_and_teacher_see(config, task):
     made = config(task)
@@ -62,14 +62,23 @@ def test_what_student_and_teacher_see(config, task):
     teachers = first['views']['teacher'], other['views']['teacher']
     assert teachers[0].shape == (3, 192, 192)
     assert not (first['inputs'] == other['inputs']).all()
-    clean = 'clean' in task
-    assert bool((teachers[0] == teachers[1]).all()) is clean
-    num_views = made.train_dataloader.sampler.num_views
-    assert num_views == (None if clean else 4)
+    assert (teachers[0] == teachers[1]).all()
+    assert made.train_dataloader.sampler.num_views is None
+
+
+@pytest.mark.parametrize('data', CROPS)
+def test_the_students_crop_at_another_size(config, data):
+    config(TASKS[0])
+    made = read_config(BASE / 'datasets' / f'{data}.py')
+    assert made.train_dataloader.sampler.num_views == 4
+    # That it is the same crop is checked when it is built.
+    item = training_data(made)[SampleKey(0, 1)]
+    assert item['inputs'].shape == (3, 96, 96)
+    assert item['views']['teacher'].shape == (3, 192, 192)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('task', [TASKS[0], TASKS[-1]])
+@pytest.mark.parametrize('task', TASKS)
 def test_trains(config, task, tmp_path):
     work_dir = tmp_path / 'work'
     train(prepare(config(task), config_path=task, work_dir=str(work_dir)))
