@@ -97,7 +97,7 @@ class BaseDistiller(TaughtClassifier):
         raise NotImplementedError
 
     def asked(self, name: str, any_view: bool = False) -> Tuple[str, ...]:
-        """Returns what a network is asked in any stage.
+        """Returns what a network is asked in any stage, and ahead of all.
 
         Args:
             name (str): Its name.
@@ -115,6 +115,8 @@ class BaseDistiller(TaughtClassifier):
             if who == name or (any_view and who.startswith(f'{name}@'))
             for want in wants
         }
+        ahead = (s for n in self.networks.values() for s in n.ahead)
+        found.update(s.output for s in ahead if s.network == name)
         order = [n for n in OUTPUTS if n in found]
         return (*order, *sorted(found - {*order}))
 

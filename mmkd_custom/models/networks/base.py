@@ -19,10 +19,13 @@ class OwnedNetwork(BaseModule):
         view (str, optional): The view that it looks at if it is asked about
             none; None if it looks at no image.
         of (tuple[Source]): What it needs of networks asked before it.
+        ahead (tuple[Source]): What it needs of teachers before the first
+            step, of every training image; a cache keeps it.
     """
 
     view: Optional[str] = None
     of: Tuple[Source, ...] = ()
+    ahead: Tuple[Source, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,7 +11,8 @@ from ...registry import MODELS
 from ...stages import TEACHER
 from ..batch import Batch, send
 from ..options import checked_positive
-from ..outputs import LOGITS, Outputs, Shape
+from ..outputs import FEATURE, LOGITS, Outputs, Shape
+from ..source import Source
 from .base import OwnedNetwork
 from .soft_labels import rows_of
 
@@ -93,6 +94,7 @@ class PropagatedLabels(OwnedNetwork):
                 f'{name}.alpha: expected a number in [0, 1), got {alpha!r}.'
             )
         self.teacher, self.standardize, self.gate = of, standardize, gate
+        self.ahead = (Source(of, None, FEATURE),)
         self.temperature = checked_positive(f'{name}.temperature', temperature)
         self.file = file
         #: What the labels depend on besides teacher and images.

@@ -52,6 +52,9 @@ def test_it_says_of_each_sample_what_was_propagated():
     assert model.wants('distillation') == dict(
         student=('logits',), propagated=('more.labels',)
     )
+    # Ahead of the first step, and of no batch.
+    assert model.asked('teacher') == ('feature',)
+    assert model.images('distillation') == ('student',)
     labels, probe, agree = tables()
     network = model.networks['propagated']
     network.fill(labels, probe, agree)
