@@ -145,11 +145,14 @@ def test_held_out_images_go_through_the_validation_pipeline(config, teacher):
         assert next(batches)[0].shape[-2:] == (64, 64)
     # One that draws nothing need not show the student's crop.
     dataset = 'train_dataloader.dataset'
-    still = options['val_dataloader.dataset.pipeline']
-    options[f'{dataset}.pipelines.teacher'] = still
+    options[f'{dataset}.pipelines.teacher'] = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(64, 64), interpolation='area'),
+        dict(type='PackInputs'),
+    ]
     options[f'{dataset}.clean'] = ['teacher']
     images = LabelledImages(config(**options), teacher, 0.4, 4)
-    assert next(images.batches(0))[0].shape[-2:] == (48, 32)
+    assert next(images.batches(0))[0].shape[-2:] == (64, 64)
 
 
 def test_what_has_no_labelled_images_is_refused(config, teacher):
