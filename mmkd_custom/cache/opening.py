@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -82,6 +82,34 @@ def open_caches(runner: Runner) -> Dict[str, CachedTeacher]:
     return opened
 
 
+def manifest_of(
+    runner: Runner, model: BaseDistiller, name: str
+) -> Dict[str, Any]:
+    """Describes what the outputs of one of a run's teachers depend on.
+
+    Args:
+        runner (Runner): Whose training images it is asked about.
+        model (BaseDistiller): Its distiller.
+        name (str): The teacher's.
+
+    Returns:
+        dict[str, Any]: As of :func:`.manifest.cache_manifest`, the same with
+        a cache around the teacher as without.
+    """
+    several = (runner.cfg.get('model') or {}).get('teachers')
+    option = f'model.teachers.{name}' if several else 'model.teacher'
+    teacher = model.teachers[name]
+    if isinstance(teacher, CachedTeacher):
+        option, teacher = f'{option}.teacher', teacher.teacher
+    return cache_manifest(
+        runner.cfg,
+        option,
+        teacher,
+        model.data_preprocessor,
+        runner.train_dataloader.dataset,
+    )
+
+
 def cached_teachers(runner: Runner) -> Dict[str, CachedTeacher]:
     """Returns those of a run's teachers that are cached, by name.
 
@@ -124,18 +152,8 @@ def _open(
     folder = teacher.cache_dir or Path(
         runner.work_dir, f'{CACHE_FOLDER}{suffix}'
     )
-    several = (runner.cfg.get('model') or {}).get('teachers')
-    option = f'model.teachers.{name}' if several else 'model.teacher'
     # Before an image is made: transforms may note what they did.
-    manifest = by_rank_0(
-        lambda: cache_manifest(
-            runner.cfg,
-            f'{option}.teacher',
-            teacher.teacher,
-            model.data_preprocessor,
-            dataset,
-        )
-    )
+    manifest = by_rank_0(lambda: manifest_of(runner, model, name))
     fetch = _fetcher(runner, model, teacher)
     shapes, grid = together(lambda: _shapes(teacher, kept, fetch))
     if grid is not None:

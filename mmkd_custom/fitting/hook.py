@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Dict, Optional
 
 import torch
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from ..cache.manifest import MADE_WITH
+from ..cache.opening import manifest_of
 from ..datasets import SampleKey, TwoStreamDataset
 from ..datasets.two_stream.streams import shares_images
 from ..engine.teacher_pass import distiller_of, teacher_features
 from ..engine.together import by_rank_0
+from ..engine.unwrap import unwrapped
 from ..errors import UserError, naming_files
 from ..models.batch import hard_labels
 from ..models.distillers import BaseDistiller
 from ..models.networks import PropagatedLabels
 from ..registry import HOOKS
+from ..utils.files import write_atomic
 from .propagation import propagate_labels
 
 
@@ -53,9 +57,13 @@ class PropagateLabelsHook(Hook):
             UserError: If there is nothing to propagate, or a file that a
                 network names holds other labels.
         """
-        model = distiller_of(runner, type(self).__name__)
-        for name, network in {} if model is None else model.networks.items():
+        model = unwrapped(runner)
+        if not isinstance(model, BaseDistiller):
+            return
+        for name, network in model.networks.items():
             if isinstance(network, PropagatedLabels):
+                # What other models train on is none of this hook's business.
+                distiller_of(runner, type(self).__name__)
                 self._fill(runner, model, name, network)
 
     def _fill(
@@ -75,10 +83,7 @@ class PropagateLabelsHook(Hook):
                 runner, model, network.teacher, self.batch_size
             )
             found = by_rank_0(lambda: _propagate(runner, network, features))
-            if is_main_process():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with naming_files():
-                    save_file(found, str(file), {'key': key})
+            by_rank_0(lambda: _write(file, key, found))
         runner.logger.info(f'Propagated labels of {name}: {file}')
         network.fill(found['labels'], found['probe'], found['agree'].bool())
 
@@ -134,17 +139,25 @@ def _key(
 ) -> str:
     """Returns a digest of all that the labels depend on."""
     dataset = runner.train_dataloader.dataset
+    features = manifest_of(runner, model, network.teacher)
+    # Who asked the teacher makes no other labels.
+    del features[MADE_WITH]
     depends = (
-        dataset.samples_sha256(),
+        json.dumps(features, sort_keys=True),
+        model.teachers[network.teacher].kept_views,
         dataset.split_sha256,
-        dataset.seed,
+        dataset.exclude_labelled,
         runner.seed,
         sorted(network.options.items()),
         network.standardize,
-        network.teacher,
-        model.teachers[network.teacher].digest(),
     )
     return hashlib.sha256(repr(depends).encode()).hexdigest()
+
+
+def _write(file: Path, key: str, found: Dict[str, torch.Tensor]) -> None:
+    with naming_files():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, save(found, {'key': key}))
 
 
 def _read(
@@ -166,7 +179,7 @@ def _read(
     if named:
         raise UserError(
             f'{file}: expected labels that were propagated for this teacher, '
-            'these images and these options, got those of another run; name '
-            'another file, or delete it.'
+            'these images, this seed and these options, got those of another '
+            'run; name another file, or delete it.'
         )
     return None

@@ -105,6 +105,13 @@ def test_other_options_are_propagated_anew_unless_the_file_was_named(
     assert torch.equal(first['logits'], shared['logits'])
     with pytest.raises(UserError, match='labels.safetensors'):
         filled(runner_with('other', file=file, alpha=0.0))
+
+    def smaller(config):
+        config.model.teacher.teacher.input_size = 32
+
+    # As many images by the same weights: other features all the same.
+    with pytest.raises(UserError, match='labels.safetensors'):
+        filled(runner_with('small', edit=smaller, file=file))
     with open(file, 'wb') as opened:
         opened.write(b'damaged')
     with pytest.raises(UserError, match='labels.safetensors'):
@@ -112,7 +119,9 @@ def test_other_options_are_propagated_anew_unless_the_file_was_named(
 
 
 def test_other_models_are_left_alone(small_runner):
-    runner = small_runner()
+    # Nor is what they train on looked at.
+    mixing = dict(augments=dict(type='Mixup', alpha=1.0))
+    runner = small_runner(**{'data_preprocessor.batch_augments': mixing})
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     PropagateLabelsHook().before_train(runner)
-    assert not (runner.model.networks)
+    assert not runner.model.networks

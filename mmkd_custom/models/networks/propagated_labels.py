@@ -54,8 +54,8 @@ class PropagatedLabels(OwnedNetwork):
             propagation name different classes. Defaults to None.
         temperature (float): T of q^(1/T), below 1 sharper. Defaults to 1.0.
         file (str, optional): Where they are kept, for runs that share them;
-            refused if it holds those of another teacher, images or options.
-            Defaults to None, in the run's work directory.
+            refused if it holds those of another teacher, images, views, seed
+            or options. Defaults to None, in the run's work directory.
 
     Raises:
         UserError: If an option has no such value.
