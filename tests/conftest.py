@@ -38,6 +38,9 @@ torch.set_num_threads(1)
 # Processes that tests start do both.
 mmengine_config.FormatCode = lambda text, **_: (text, True)
 base_dataset.gc = SimpleNamespace(collect=lambda: 0)
+# On a GPU single precision is that of a CPU, and a run the same twice.
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.deterministic = True
 
 
 @pytest.fixture(autouse=True)

@@ -84,7 +84,8 @@ def test_images_are_made_once_for_the_teacher(small_runner):
     assert len(seen) == len({*seen}) == 2 * 5 * 4
     teacher = runner.model.teacher
     stored = torch.from_numpy(teacher.store._arrays['feature'][:, 0]).float()
-    assert torch.allclose(teacher.feature_mean, stored.mean(0), atol=1e-5)
+    found = teacher.feature_mean.cpu()
+    assert torch.allclose(found, stored.mean(0), atol=1e-5)
 
 
 def test_filling_ahead_and_verifying(fill):  # noqa: F811

@@ -12,6 +12,8 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers import FrozenTeacher
 
 EXACT = {'model.teacher.cache_dtype': 'float32'}
+#: What computing in other batches may bring, in single precision.
+COMPUTING = 2e-3 if torch.cuda.is_available() else 1e-5
 
 
 @pytest.fixture
@@ -35,7 +37,8 @@ def test_every_view_of_every_sample(fill, small_runner, tmp_path):
     assert report['bytes'] == 72 * report['entry_bytes']
     assert Path(report['folder']) == tmp_path / 'work' / 'teacher_cache'
     assert (report['verified'], report['damaged']) == (20, 0)
-    assert 0 < report['largest_error'] < report['tolerance'] < 1e-3
+    assert 0 < report['largest_error'] < report['tolerance']
+    assert report['tolerance'] == COMPUTING + 2**-11
     # It goes on where it ended; the same images in another batch.
     before = store._arrays['feature'].copy()
     store._checksums[3:5, 1] = 0
@@ -56,7 +59,7 @@ def test_every_view_of_every_sample(fill, small_runner, tmp_path):
 def test_exact_in_single_precision(fill):
     report, _ = fill(verify=1000, **EXACT)
     assert report['verified'] == 72
-    assert report['largest_error'] <= report['tolerance'] == 1e-5
+    assert report['largest_error'] <= report['tolerance'] == COMPUTING
 
 
 def change(store, key, factor):
@@ -69,7 +72,7 @@ def change(store, key, factor):
 @pytest.mark.parametrize('wrong', [(0, 0), (7, 1), (17, 3)])
 def test_one_wrong_entry_is_found_wherever_it_is(fill, wrong):
     _, store = fill(**EXACT)
-    change(store, wrong, 1 + 1e-3)
+    change(store, wrong, 1 + 2 * COMPUTING)
     with pytest.raises(UserError, match=f'in view {wrong[1]}'):
         fill(verify=72, **EXACT)
 
