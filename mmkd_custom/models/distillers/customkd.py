@@ -159,6 +159,13 @@ class CustomKD(Distiller):
                     f'terms.{name}.streams: expected customize_on={"all"!r} '
                     f'beside {term.streams!r}, got {customize_on!r}.'
                 )
+        streams = {term.streams for term in self.terms(CUSTOMIZATION).values()}
+        if customize_on == 'all' and streams <= {LABELLED}:
+            raise UserError(
+                f'customize_on: expected {LABELLED!r}, because no term of '
+                f'stage {CUSTOMIZATION!r} looks at unlabelled images, got '
+                f'{customize_on!r}.'
+            )
         view, feature = self.student_view, Source(TEACHER, None, FEATURE)
         width = Shape((view.feature_dim,))
         self.teacher_projection = (

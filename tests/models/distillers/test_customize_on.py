@@ -63,9 +63,15 @@ def test_the_projection_learns_from_labels_and_propagated_labels():
 
 
 @pytest.mark.parametrize(
-    ('customize_on', 'word'),
-    [('labelled', 'customize_on'), ('target', 'target')],
+    ('options', 'word'),
+    [
+        (dict(customize_on='labelled'), 'customize_on'),
+        (dict(customize_on='target'), 'target'),
+        # Nothing looks at what would be drawn.
+        (dict(term=None), 'customize_on'),
+        (dict(term=dict(TERM, streams='labelled')), 'customize_on'),
+    ],
 )
-def test_wrong_options_are_named(customize_on, word):
+def test_wrong_options_are_named(options, word):
     with pytest.raises(UserError, match=word):
-        build(customize_on)
+        build(**options)
