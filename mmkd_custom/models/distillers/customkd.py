@@ -68,9 +68,10 @@ class CustomKD(Distiller):
             linear layer of its own, the ablation of the paper. Defaults to
             'student'.
         customize_on (str): Images of a customization epoch: 'labelled', as in
-            the paper, or 'all', for terms of that stage on unlabelled ones,
-            such as the cross entropy of ``teacher.more.customized_logits``
-            with ``propagated.more.labels``. Defaults to 'labelled'.
+            the paper, or 'all', for terms of that stage on unlabelled ones
+            (refused without), such as the cross entropy of
+            ``teacher.more.customized_logits`` with
+            ``propagated.more.labels``. Defaults to 'labelled'.
         prediction (dict, optional): Loss on logits, such as
             ``dict(type='DKD')``, on labelled and unlabelled images; short
             for a term on ``('student.logits',
@@ -113,16 +114,14 @@ class CustomKD(Distiller):
         )
         for name, weight in weights.items():
             checked_weight(name, weight)
-        if customization_head not in ('student', 'teacher'):
-            raise UserError(
-                "customization_head: expected 'student' or 'teacher', got "
-                f'{customization_head!r}.'
-            )
-        if customize_on not in (LABELLED, 'all'):
-            raise UserError(
-                "customize_on: expected 'labelled' or 'all', got "
-                f'{customize_on!r}.'
-            )
+        for name, value, known in (
+            ('customization_head', customization_head, ('student', 'teacher')),
+            ('customize_on', customize_on, (LABELLED, 'all')),
+        ):
+            if value not in known:
+                raise UserError(
+                    f'{name}: expected one of {known}, got {value!r}.'
+                )
         projection = projection or dict(type='mmkd_custom.LinearConnector')
         feature_loss = feature_loss or dict(type='mmkd_custom.MSE')
         own = _own_terms(feature_loss, projection, prediction, **weights)
@@ -151,20 +150,16 @@ class CustomKD(Distiller):
                     'logits on the left of a customization term, since that '
                     f'stage trains nothing else, got {term.left}.'
                 )
-            if customize_on == LABELLED and term.streams not in (
-                'all',
-                LABELLED,
-            ):
-                raise UserError(
-                    f'terms.{name}.streams: expected customize_on={"all"!r} '
-                    f'beside {term.streams!r}, got {customize_on!r}.'
-                )
-        streams = {term.streams for term in self.terms(CUSTOMIZATION).values()}
-        if customize_on == 'all' and streams <= {LABELLED}:
+        seen = {term.streams for term in self.terms(CUSTOMIZATION).values()}
+        if customize_on == 'all':
+            fits = bool(seen - {LABELLED})
+        else:
+            fits = seen <= {LABELLED, 'all'}
+        if not fits:
             raise UserError(
-                f'customize_on: expected {LABELLED!r}, because no term of '
-                f'stage {CUSTOMIZATION!r} looks at unlabelled images, got '
-                f'{customize_on!r}.'
+                "customize_on: expected 'all' where a customization term is "
+                "of unlabelled images, 'labelled' elsewhere, got "
+                f'{customize_on!r} and terms of {sorted(seen) or "none"}.'
             )
         view, feature = self.student_view, Source(TEACHER, None, FEATURE)
         width = Shape((view.feature_dim,))
