@@ -9,7 +9,7 @@ from mmkd_custom.engine.config import read_config
 from mmkd_custom.registry import DATASETS
 from tests.cli import REPOSITORY
 
-TASK = REPOSITORY / 'configs' / '_base_' / 'tasks' / 'elpv_domains_mbv3.py'
+TASKS = REPOSITORY / 'configs' / '_base_' / 'tasks'
 
 
 def images(dataset):
@@ -28,7 +28,7 @@ def test_streams_and_evaluation(monkeypatch, split):
     variables = dict(SOURCE='poly', TARGET='mono', EVAL_SPLIT=split)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    config = read_config(TASK)
+    config = read_config(TASKS / 'elpv_domains_clean192_mbv3.py')
     assert config.task == f'elpv poly->mono, {split} cells'
     with DefaultScope.overwrite_default_scope('mmkd_custom'):
         train = DATASETS.build(config.train_dataloader.dataset)
