@@ -24,6 +24,7 @@ from ..errors import UserError, naming_files
 from ..models.batch import hard_labels
 from ..models.distillers import BaseDistiller
 from ..models.networks import PropagatedLabels
+from ..models.options import checked_size
 from ..registry import HOOKS
 from ..utils.files import write_atomic
 from .propagation import propagate_labels
@@ -41,6 +42,9 @@ class PropagateLabelsHook(Hook):
 
     Args:
         batch_size (int): Images the teacher sees at once. Defaults to 64.
+
+    Raises:
+        UserError: If ``batch_size`` is not an integer > 0.
     """
 
     # After TeacherCacheHook (20) and before StandardizeTeacherHook (HIGH,
@@ -48,7 +52,9 @@ class PropagateLabelsHook(Hook):
     priority = 25
 
     def __init__(self, batch_size: int = 64) -> None:
-        self.batch_size = batch_size
+        self.batch_size = checked_size(
+            f'{type(self).__name__}.batch_size', batch_size
+        )
 
     def before_train(self, runner: Runner) -> None:
         """Propagates, or reads what an earlier start has propagated.

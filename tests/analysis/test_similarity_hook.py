@@ -81,7 +81,7 @@ def test_the_scalars_are_those_of_the_features(small_runner, edit):
         value = float(linear_cka(student, feature))
         assert scalar(runner, name)[-1] == pytest.approx(value, abs=1e-3)
     # Now it is held, and read.
-    indices = hook._indices
+    indices, taught = hook._indices, taught.cpu()
     said = features_of(dataset, model, indices, ['teacher'], 5)['teacher']
     exact = store is not None
     assert torch.equal(said, taught) or not exact

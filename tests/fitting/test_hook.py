@@ -118,6 +118,11 @@ def test_other_options_are_propagated_anew_unless_the_file_was_named(
         filled(runner_with('damaged', file=file))
 
 
+def test_a_wrong_batch_size_is_named():
+    with pytest.raises(UserError, match='PropagateLabelsHook.batch_size'):
+        PropagateLabelsHook(0)
+
+
 def test_other_models_are_left_alone(small_runner):
     # Nor is what they train on looked at.
     mixing = dict(augments=dict(type='Mixup', alpha=1.0))

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...models.distillers import BaseDistiller
+from ...models.options import checked_size
 from ...models.outputs import FEATURE
 from ...models.teachers import FrozenTeacher
 from ...models.teachers.standardization import principal_basis
@@ -31,6 +32,9 @@ class StandardizeTeacherHook(Hook):
             of the feature, that of most variance first, and all are divided
             by one number, so that only the mean of their variances is 1. What
             ``SpecMatch`` needs. Defaults to False.
+
+    Raises:
+        UserError: If ``batch_size`` is not an integer > 0.
     """
 
     # After TeacherCacheHook (20): the statistics are those of what the cache
@@ -38,7 +42,9 @@ class StandardizeTeacherHook(Hook):
     priority = 'HIGH'
 
     def __init__(self, batch_size: int = 64, rotate: bool = False) -> None:
-        self.batch_size = batch_size
+        self.batch_size = checked_size(
+            f'{type(self).__name__}.batch_size', batch_size
+        )
         self.rotate = rotate
 
     def before_train(self, runner: Runner) -> None:

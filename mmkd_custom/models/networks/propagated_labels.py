@@ -10,7 +10,7 @@ from ...errors import UserError
 from ...registry import MODELS
 from ...stages import TEACHER
 from ..batch import Batch, send
-from ..options import checked_positive
+from ..options import checked_positive, checked_size
 from ..outputs import FEATURE, LOGITS, Outputs, Shape
 from ..source import Source
 from .base import OwnedNetwork
@@ -83,12 +83,6 @@ class PropagatedLabels(OwnedNetwork):
                 raise UserError(
                     f'{name}.{option}: expected one of {known}, got {value!r}.'
                 )
-        for option, number in dict(neighbours=neighbours, steps=steps).items():
-            if not isinstance(number, int) or number < 1:
-                raise UserError(
-                    f'{name}.{option}: expected a whole number >= 1, got '
-                    f'{number!r}.'
-                )
         if not isinstance(alpha, (int, float)) or not 0 <= alpha < 1:
             raise UserError(
                 f'{name}.alpha: expected a number in [0, 1), got {alpha!r}.'
@@ -99,10 +93,10 @@ class PropagatedLabels(OwnedNetwork):
         self.file = file
         #: What the labels depend on besides teacher and images.
         self.options: Dict[str, Union[int, float]] = dict(
-            neighbours=neighbours,
+            neighbours=checked_size(f'{name}.neighbours', neighbours),
             exponent=checked_positive(f'{name}.exponent', exponent),
             alpha=alpha,
-            steps=steps,
+            steps=checked_size(f'{name}.steps', steps),
         )
         self._tables: Dict[str, torch.Tensor] = {}
 

@@ -77,7 +77,7 @@ def predicted(runner, weights, infos):
     data = default_collate([pipeline(copy.deepcopy(i)) for i in infos])
     images = runner.model.data_preprocessor(data)['inputs']
     with torch.no_grad():
-        return student.eval()(images, mode='tensor').argmax(1)
+        return student.eval()(images, mode='tensor').argmax(1).cpu()
 
 
 def unlabelled(runner):
@@ -138,7 +138,7 @@ def test_without_an_evaluation_images_are_as_in_training(
     )
     images = model.data_preprocessor(batch)['inputs']
     with torch.no_grad():
-        answers = model(images).argmax(1)
+        answers = model(images).argmax(1).cpu()
     same = answers == table()[IMAGES:].argmax(1)
     found = results(tmp_path / 'work')['selection']
     assert found == dict(

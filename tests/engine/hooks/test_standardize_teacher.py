@@ -175,3 +175,8 @@ def test_batch_augmentations_are_refused(small_runner):
                 )
             },
         )
+
+
+def test_a_wrong_batch_size_is_named():
+    with pytest.raises(UserError, match='StandardizeTeacherHook.batch_size'):
+        StandardizeTeacherHook(0)
