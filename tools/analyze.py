@@ -28,15 +28,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--names', nargs='+', help='of the runs (default: their folders)'
     )
-    parser.add_argument(
-        '--images', type=int, default=600, help='training images of the maps'
-    )
-    parser.add_argument(
-        '--examples', type=int, default=12, help='test images that are shown'
-    )
-    parser.add_argument(
-        '--seed', type=int, default=0, help='of what is drawn at random'
-    )
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -45,13 +36,7 @@ def main() -> None:
     """Draws, and says what could not be drawn."""
     args = parse_args()
     report = make_report(
-        args.work_dirs,
-        args.out,
-        args.names,
-        args.images,
-        args.examples,
-        args.seed,
-        args.cfg_options,
+        args.work_dirs, args.out, args.names, args.cfg_options
     )
     for sentence in report.left_out:
         print(f'left out: {sentence}')

@@ -8,10 +8,13 @@ from pathlib import Path
 import _interrupt  # noqa: F401
 from rich.console import Console
 
+from mmkd_custom.analysis.curves import draw_curves
+from mmkd_custom.analysis.runs import read_runs
+from mmkd_custom.analysis.style import drawing, save
 from mmkd_custom.engine.config import load_config
 from mmkd_custom.engine.identity import identity
 from mmkd_custom.errors import EXIT_USER_ERROR, UserError, run_cli
-from mmkd_custom.evaluation.report import comparison_table, plot_curves
+from mmkd_custom.evaluation.report import comparison_table
 from mmkd_custom.evaluation.results import read_results
 from mmkd_custom.utils.files import load_checkpoint
 from mmkd_custom.utils.runs import differing, latest_checkpoint, run_of
@@ -108,7 +111,9 @@ def main() -> int:
         if code:
             return code
     Console(width=100).print(comparison_table(runs))
-    picture = plot_curves(runs, args.work_dir / 'curves.png')
+    with drawing() as pyplot:
+        curves = draw_curves(pyplot, read_runs([*runs.values()], [*runs]))
+        picture = save(curves, args.work_dir, 'curves')
     print(f'curves: {picture}')
     print(f'the model to ship: {runs["CustomKD"] / "student.pth"}')
     return 0

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
-from ..evaluation.report import LABELS, METRICS
+from ..evaluation.report import LABELS, shown_metrics
 from .runs import Run
 from .similarity_hook import CUSTOMIZED, PREFIX
 from .style import INK, WIDTH, label_ends, run_colours
 
 #: Values of one run: share of the run in percent, and the value, (N,) each.
 Line = Tuple[np.ndarray, np.ndarray]
+#: What of a run has a value, at which share of it, and the value.
+Point = Tuple[str, float, Optional[float]]
 
 #: What a distiller calls the loss that a plain classifier calls 'loss'.
 OWN_LOSS = 'loss_ce'
@@ -26,72 +36,75 @@ ROW = 2.3
 
 
 def metric_lines(runs: Sequence[Run]) -> Dict[str, Dict[str, Line]]:
-    """Collects the metrics of the evaluations.
+    """Collects the metrics of the evaluations that a table shows.
 
     Args:
         runs (Sequence[Run]): Finished runs.
 
     Returns:
-        dict[str, dict[str, Line]]: By metric, then by run: macro-F1 and
-        accuracy where there are such, else the first two that there are.
+        dict[str, dict[str, Line]]: By metric, then by run.
     """
-    found: Dict[str, Dict[str, Line]] = {}
-    for run in runs:
-        history = run.results.get('history') or []
+
+    def points(run: Run) -> Iterator[Point]:
         epochs = run.results.get('epochs') or 1
-        names = dict.fromkeys(k for e in history for k in e if k != 'epoch')
-        for name in names:
-            points = [
-                (100 * entry['epoch'] / epochs, entry[name])
-                for entry in history
-                # What was not finite is null in the file.
-                if entry.get(name) is not None
-            ]
-            if points:
-                found.setdefault(name, {})[run.name] = _line(points)
-    chosen = [name for name in METRICS if name in found]
-    return {name: found[name] for name in chosen or [*found][:2]}
+        for entry in run.results.get('history') or ():
+            for name, value in entry.items():
+                if name != 'epoch':
+                    yield name, 100 * entry['epoch'] / epochs, value
+
+    found = _lines(runs, points)
+    return {name: found[name] for name in shown_metrics(found)}
 
 
 def loss_lines(runs: Sequence[Run]) -> Dict[str, Dict[str, Line]]:
-    """Collects the losses of training, term by term.
+    """Collects the losses of training, term by term, likewise.
 
-    Args:
-        runs (Sequence[Run]): Finished runs.
-
-    Returns:
-        dict[str, dict[str, Line]]: By term, then by run. A plain classifier
-        has one loss, that of its labelled images, which a distiller calls
-        :data:`OWN_LOSS`.
+    A plain classifier has one loss, that of its labelled images, which a
+    distiller calls :data:`OWN_LOSS`.
     """
-    found: Dict[str, Dict[str, Line]] = {}
-    for run in runs:
-        terms = dict.fromkeys(
-            k for row in run.training for k in row if k.startswith('loss_')
-        )
-        for term in terms or ['loss']:
-            points = [
-                (run.share(row), row[term])
-                for row in run.training
-                if term in row and math.isfinite(row[term])
-            ]
-            if points:
-                name = OWN_LOSS if term == 'loss' else term
-                found.setdefault(name, {})[run.name] = thinned(_line(points))
-    return found
+
+    def points(run: Run) -> Iterator[Point]:
+        prefix = 'loss_' if 'loss_' in str(run.training) else 'loss'
+        for row in run.training:
+            for name, value in row.items():
+                if name.startswith(prefix):
+                    term = OWN_LOSS if name == 'loss' else name
+                    yield term, run.share(row), value
+
+    return {
+        term: {name: thinned(line) for name, line in lines.items()}
+        for term, lines in _lines(runs, points).items()
+    }
 
 
 def similarity_lines(runs: Sequence[Run]) -> Dict[str, Dict[str, Line]]:
     """Collects what a ``FeatureSimilarityHook`` has logged, likewise."""
-    found: Dict[str, Dict[str, Line]] = {}
+
+    def points(run: Run) -> Iterator[Point]:
+        for row in run.evaluations:
+            for name in row:
+                if name.startswith(PREFIX):
+                    yield name, run.share(row), row[name]
+
+    found = _lines(runs, points)
+    # The teacher's own feature first.
+    return {n: found[n] for n in sorted(found, key=lambda n: n == CUSTOMIZED)}
+
+
+def _lines(
+    runs: Sequence[Run], points: Callable[[Run], Iterator[Point]]
+) -> Dict[str, Dict[str, Line]]:
+    found: Dict[str, Dict[str, list]] = {}
     for run in runs:
-        rows = run.evaluations
-        names = {k for row in rows for k in row if k.startswith(PREFIX)}
-        # The teacher's own feature first.
-        for name in sorted(names, key=lambda n: (n == CUSTOMIZED, n)):
-            points = [(run.share(r), r[name]) for r in rows if name in r]
-            found.setdefault(name, {})[run.name] = _line(points)
-    return found
+        for name, *point in points(run):
+            # What was not finite is null in a file of ours.
+            if point[1] is not None and math.isfinite(point[1]):
+                lines = found.setdefault(name, {})
+                lines.setdefault(run.name, []).append(point)
+    return {
+        name: {run: tuple(np.array(p, float).T) for run, p in lines.items()}
+        for name, lines in found.items()
+    }
 
 
 def thinned(line: Line, most: int = POINTS) -> Line:
@@ -185,11 +198,6 @@ def draw_similarity(pyplot: Any, runs: Sequence[Run]) -> Optional[Any]:
     return figure
 
 
-def _line(points: List[Tuple[float, float]]) -> Line:
-    share, values = zip(*points)
-    return np.array(share, dtype=float), np.array(values, dtype=float)
-
-
 def _draw(
     axis: Any, runs: Sequence[Run], lines: Dict[str, Line], **options: Any
 ) -> None:
@@ -218,15 +226,9 @@ def _scale(axis: Any, lines: Dict[str, Line]) -> None:
 def _label(
     axis: Any, runs: Sequence[Run], lines: Dict[str, Line], form: str
 ) -> None:
-    label_ends(
-        axis,
-        [
-            (
-                lines[run.name][1][-1],
-                f'{run.name} {form.format(lines[run.name][1][-1])}',
-                colour,
-            )
-            for run, colour in zip(runs, run_colours(len(runs)))
-            if run.name in lines
-        ],
-    )
+    ends = []
+    for run, colour in zip(runs, run_colours(len(runs))):
+        if run.name in lines:
+            last = lines[run.name][1][-1]
+            ends.append((last, f'{run.name} {form.format(last)}', colour))
+    label_ends(axis, ends)

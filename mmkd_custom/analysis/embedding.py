@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 
 from ..stages import LABELLED, UNLABELLED
-from .style import COLOURS, GREY, INK, SMALL, WIDTH, short
+from .style import COLOURS, GREY, INK, PALE, SMALL, WIDTH, short
 
 #: By stream.
 MARKERS = {LABELLED: 'o', UNLABELLED: '^'}
@@ -33,23 +33,17 @@ class Features(NamedTuple):
     streams: np.ndarray
 
 
-def embed(values: np.ndarray, seed: int = 0) -> np.ndarray:
+def embed(values: np.ndarray) -> np.ndarray:
     """Lays features out in a plane by t-SNE (van der Maaten, Hinton 2008).
 
     Args:
         values (np.ndarray): (N, D), N at least 4.
-        seed (int): Of the layout. Defaults to 0.
 
     Returns:
         np.ndarray: (N, 2).
     """
     perplexity = min(30.0, (len(values) - 1) / 3)
-    layout = TSNE(
-        perplexity=perplexity,
-        init='pca',
-        learning_rate='auto',
-        random_state=seed,
-    )
+    layout = TSNE(perplexity=perplexity, init='pca', random_state=0)
     return layout.fit_transform(values.astype(np.float32))
 
 
@@ -82,7 +76,6 @@ def draw_maps(
     features: Sequence[Features],
     names: Sequence[str],
     streams: Sequence[Tuple[str, str]],
-    seed: int = 0,
 ) -> Any:
     """Draws a map of each feature, its images coloured by class.
 
@@ -91,7 +84,6 @@ def draw_maps(
         features (Sequence[Features]): One panel each.
         names (Sequence[str]): Names of the classes.
         streams (Sequence[tuple[str, str]]): Streams and what they are called.
-        seed (int): Of the layouts. Defaults to 0.
 
     Returns:
         Figure: The picture.
@@ -108,7 +100,7 @@ def draw_maps(
     for axis in axes.flat[len(features) :]:
         axis.axis('off')
     for axis, each in zip(axes.flat, features):
-        _map(axis, each, coloured, seed)
+        _map(axis, each, coloured)
     _key(pyplot, figure, coloured, names, streams)
     return figure
 
@@ -121,8 +113,8 @@ def _coloured(features: Sequence[Features], classes: int) -> List[int]:
     return sorted(int(label) for label in commonest if counts[label])
 
 
-def _map(axis: Any, features: Features, coloured: List[int], seed: int):
-    places = embed(features.values, seed)
+def _map(axis: Any, features: Features, coloured: List[int]) -> None:
+    places = embed(features.values)
     colours = dict(zip(coloured, COLOURS))
     for stream, marker in MARKERS.items():
         of_stream = features.streams == stream
@@ -145,13 +137,10 @@ def _map(axis: Any, features: Features, coloured: List[int], seed: int):
     axis.set_yticks([])
     axis.grid(False)
     for side in axis.spines.values():
-        side.set_visible(True)
-        side.set_color('#D9D9D9')
+        side.set(visible=True, color=PALE)
     if accuracy is not None:
-        axis.set_xlabel(
-            f'labelled neighbours: {accuracy:.0f} % right',
-            fontsize=SMALL,
-        )
+        said = f'labelled neighbours: {accuracy:.0f} % right'
+        axis.set_xlabel(said, fontsize=SMALL)
 
 
 def _key(

@@ -29,14 +29,16 @@ from .embedding import Features
 from .runs import Run
 from .students import Tested, preprocessor_of
 
+#: Training images of the maps.
+IMAGES = 600
+
 
 class Chosen:
-    """Training images of a run, drawn once, half from each stream.
+    """Training images of a run, drawn alike every time, half a stream.
 
     Args:
         dataset (TwoStreamDataset): The training images.
         count (int): How many at the most.
-        seed (int): Seed of the draw.
 
     Attributes:
         indices (np.ndarray): (N,) sorted.
@@ -47,11 +49,9 @@ class Chosen:
             picture calls them.
     """
 
-    def __init__(
-        self, dataset: TwoStreamDataset, count: int, seed: int
-    ) -> None:
+    def __init__(self, dataset: TwoStreamDataset, count: int) -> None:
         self.dataset = dataset
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         sizes = [dataset.num_labelled, dataset.num_unlabelled]
         share = count // sum(size > 0 for size in sizes)
         parts, start = [], 0
@@ -84,14 +84,13 @@ class Chosen:
 
 
 def student_features(
-    tested: Tested, count: int, seed: int
+    tested: Tested, count: int = IMAGES
 ) -> Tuple[Features, Chosen]:
     """Asks the student of a run.
 
     Args:
         tested (Tested): The student.
-        count (int): Images at the most.
-        seed (int): Seed of the draw.
+        count (int): Images at the most. Defaults to :data:`IMAGES`.
 
     Returns:
         tuple[Features, Chosen]: Its feature, and of what.
@@ -100,7 +99,7 @@ def student_features(
         UserError: If it has no feature, or its training images are gone.
     """
     config, plain = tested.student.config, tested.student.model
-    chosen = Chosen(training_data(config), count, seed)
+    chosen = Chosen(training_data(config), count)
     model = BaseDistiller(
         plain,
         classifier=config.model.get('classifier'),
@@ -114,7 +113,7 @@ def student_features(
 
 
 def teacher_features(
-    run: Run, config: Config, count: int, seed: int
+    run: Run, config: Config, count: int = IMAGES
 ) -> List[Features]:
     """Asks the teachers of a run, and customizes as its last epoch did.
 
@@ -122,7 +121,6 @@ def teacher_features(
         run (Run): A finished run.
         config (Config): Its config; it is not changed.
         count (int): As of :func:`student_features`.
-        seed (int): Likewise.
 
     Returns:
         list[Features]: Of each teacher, and CustomKD's customized feature;
@@ -142,7 +140,7 @@ def teacher_features(
         )
     with tempfile.TemporaryDirectory() as folder:
         model, dataset = _taught(run, config, checkpoint, folder)
-        chosen = Chosen(dataset, count, seed)
+        chosen = Chosen(dataset, count)
         names = [n for n, t in model.teachers.items() if FEATURE in t.offers]
         said = features_of(dataset, model, chosen.indices, names)
     found = [

@@ -13,10 +13,9 @@ from .confusion import draw_confusion, paired
 from .curves import draw_curves, draw_similarity
 from .embedding import Features, draw_maps
 from .examples import draw_examples, draw_some, only_last_right
-from .features import student_features, teacher_features
+from .features import IMAGES, student_features, teacher_features
 from .page import Picture, write_page
 from .runs import Run, read_runs
-from .similarity_hook import FeatureSimilarityHook
 from .students import (
     Answers,
     Tested,
@@ -28,6 +27,9 @@ from .students import (
     labels_of,
 )
 from .style import drawing, save
+
+#: Test images that are shown.
+EXAMPLES = 12
 
 
 class Report(NamedTuple):
@@ -48,9 +50,6 @@ def make_report(
     work_dirs: Sequence[Union[str, Path]],
     out: Union[str, Path, None] = None,
     names: Optional[Sequence[str]] = None,
-    images: int = 600,
-    examples: int = 12,
-    seed: int = 0,
     options: Optional[dict] = None,
 ) -> Report:
     """Draws whatever finished runs have left enough for.
@@ -63,11 +62,6 @@ def make_report(
             ``analysis`` in the last work directory.
         names (Sequence[str], optional): What the runs are called. Defaults to
             None, as :func:`~.runs.read_runs` has it.
-        images (int): Training images of the maps at the most. Defaults to
-            600.
-        examples (int): Test images that are shown at the most. Defaults to
-            12.
-        seed (int): Seed of what is drawn at random. Defaults to 0.
         options (dict, optional): Dotted keys of all runs' configs to new
             values, such as where data lie now. Defaults to None.
 
@@ -76,17 +70,8 @@ def make_report(
 
     Raises:
         UserError: If a folder is no finished run, the runs have different
-            test sets, an option is out of range, or nothing can be written.
+            test sets, or nothing can be written.
     """
-    for option, value, least in (
-        ('--images', images, 16),
-        ('--examples', examples, 1),
-        ('--seed', seed, 0),
-    ):
-        if value < least:
-            raise UserError(
-                f'{option}: expected a whole number >= {least}, got {value}.'
-            )
     runs = read_runs(work_dirs, names)
     folder = Path(out) if out else runs[-1].work_dir / 'analysis'
     check_output('--out', folder / 'report.html', folder_made=True)
@@ -94,16 +79,11 @@ def make_report(
     tested = maker.tested()
     folder.mkdir(parents=True, exist_ok=True)
     maker.curves()
-    maker.answers(tested, examples, seed)
+    maker.answers(tested)
     maker.similarity()
-    maker.maps(tested, images, seed)
-    page = write_page(
-        folder / 'report.html',
-        runs,
-        maker.pictures,
-        maker.left_out,
-        ['--images', images, '--examples', examples, '--seed', seed],
-    )
+    maker.maps(tested)
+    page = folder / 'report.html'
+    write_page(page, runs, maker.pictures, maker.left_out, options)
     return Report(page, [p.path for p in maker.pictures], maker.left_out)
 
 
@@ -126,13 +106,18 @@ class _Maker:
             return None
 
     def keep(
-        self, name: str, title: str, caption: str, draw: Callable[[Any], Any]
+        self,
+        name: str,
+        title: str,
+        caption: str,
+        draw: Callable[[Any], Any],
+        needs: str = 'something to draw',
     ) -> None:
         """Draws a picture and writes it."""
         with drawing() as pyplot:
             figure = draw(pyplot)
             if figure is None:
-                self.left_out.append(f'{title}: there is nothing to draw.')
+                self.left_out.append(f'{title}: expected {needs}, got none.')
                 return
             path = save(figure, self.folder, name)
         self.pictures.append(Picture(title, caption, path))
@@ -169,22 +154,16 @@ class _Maker:
 
     def similarity(self) -> None:
         """Draws what a hook has logged."""
-        hook = FeatureSimilarityHook.__name__
-        if not any('cka_' in str(run.evaluations) for run in self.runs):
-            self.left_out.append(
-                f'Similarity of features: expected runs with a {hook} in '
-                'custom_hooks, which logs it, got none.'
-            )
-            return
         self.keep(
             'similarity',
             'Similarity of features',
             'Linear CKA of the features of the same training images, after '
             'each evaluation: 1 is alike up to a rotation and a scale.',
             lambda pyplot: draw_similarity(pyplot, self.runs),
+            'runs with a FeatureSimilarityHook in custom_hooks',
         )
 
-    def answers(self, tested: List[Tested], examples: int, seed: int) -> None:
+    def answers(self, tested: List[Tested]) -> None:
         """Draws what the students say of the test images."""
         if not tested:
             return
@@ -212,15 +191,10 @@ class _Maker:
             f'{len(labels)} test images; every row sums to 100 %. {pairs}',
             lambda pyplot: draw_confusion(pyplot, labels, found, names),
         )
-        self._examples(tested, found, labels, examples, seed)
+        self._examples(tested, found, labels)
 
     def _examples(
-        self,
-        tested: List[Tested],
-        found: List[Answers],
-        labels: np.ndarray,
-        count: int,
-        seed: int,
+        self, tested: List[Tested], found: List[Answers], labels: np.ndarray
     ) -> None:
         last = found[-1].run
         of_last = {each.run.name: each for each in tested}[last.name]
@@ -232,7 +206,7 @@ class _Maker:
                 f'only the last gets right, got {len(found)} and {len(right)}.'
             )
             return
-        shown = draw_some(right, count, seed)
+        shown = draw_some(right, EXAMPLES)
         lost = np.all([g == labels for g in given[:-1]], axis=0)
         lost = int((lost & (given[-1] != labels)).sum())
         self.keep(
@@ -247,21 +221,21 @@ class _Maker:
                 pyplot,
                 images_of(of_last, shown),
                 files_of(of_last, shown),
-                labels[shown],
+                labels,
                 found,
                 shown,
                 tested[0].classes,
             ),
         )
 
-    def maps(self, tested: List[Tested], count: int, seed: int) -> None:
+    def maps(self, tested: List[Tested]) -> None:
         """Draws the features of students and of the last run's teacher."""
         students: List[Features] = []
         chosen = None
         for each in tested:
             got = self.told(
                 f'{each.run.name}, feature',
-                lambda each=each: student_features(each, count, seed),
+                lambda each=each: student_features(each),
             )
             if got is not None:
                 students.append(got[0])
@@ -273,7 +247,7 @@ class _Maker:
             taught = self.told(
                 f"{each.run.name}, teacher's feature",
                 lambda each=each: teacher_features(
-                    each.run, each.student.config, count, seed
+                    each.run, each.student.config
                 ),
             )
             if taught:
@@ -283,13 +257,13 @@ class _Maker:
         self.keep(
             'features',
             'Features',
-            f'At most {count} training images in their first view, by t-SNE; '
+            f'At most {IMAGES} training images in their first view, by t-SNE; '
             f"the teacher's features{whose} are those of its last "
             'checkpoint. Colours are true classes, read for this picture '
             'alone. The figures below are measured in the feature itself, '
             'which a map distorts: the share of unlabelled images that have '
             'the class of most of their labelled neighbours.',
             lambda pyplot: draw_maps(
-                pyplot, shown, tested[0].classes, chosen.called, seed
+                pyplot, shown, tested[0].classes, chosen.called
             ),
         )

@@ -1,10 +1,19 @@
-"""Finished runs side by side: a table and a picture of the curves."""
+"""Finished runs side by side."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Dict, List, Sequence, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Union,
+)
 
 from rich.table import Table
 
@@ -36,11 +45,11 @@ def student_size(path: Union[str, Path]) -> Dict[str, float]:
     )
 
 
-def results_of(runs: Dict[str, Union[str, Path]]) -> Dict[str, dict]:
+def results_of(runs: Mapping[str, Union[str, Path]]) -> Dict[str, dict]:
     """Reads the results of several runs.
 
     Args:
-        runs (dict[str, str | Path]): Name to work directory.
+        runs (Mapping[str, str | Path]): Name to work directory.
 
     Returns:
         dict[str, dict]: Name to the content of ``results.json``.
@@ -59,19 +68,52 @@ def results_of(runs: Dict[str, Union[str, Path]]) -> Dict[str, dict]:
     return found
 
 
-def comparison_table(
-    runs: Dict[str, Union[str, Path]],
+def shown_metrics(names: Iterable[str]) -> List[str]:
+    """Returns macro-F1 and accuracy; where neither is, the first two."""
+    there = dict.fromkeys(names)
+    return [m for m in METRICS if m in there] or [*there][:2]
+
+
+def table_rows(
+    runs: Mapping[str, Union[str, Path]],
+    results: Mapping[str, Mapping[str, Any]],
     metrics: Sequence[str] = METRICS,
-) -> Table:
-    """Puts runs side by side.
+) -> List[List[str]]:
+    """Returns the rows of a table of runs.
 
     Args:
-        runs (dict[str, str | Path]): Name to work directory.
+        runs (Mapping[str, str | Path]): Name to work directory.
+        results (Mapping[str, Mapping]): From :func:`results_of`.
         metrics (Sequence[str]): Metrics to show, each as last and oracle.
 
     Returns:
-        rich.table.Table: One row a run, below that of the constant answer
-        where the runs tell it.
+        list[list[str]]: The constant answer where a run tells it, then the
+        runs: name, metrics, minutes, size of the student.
+    """
+    rows = []
+    constants = (found.get('constant') for found in results.values())
+    constant = next(filter(None, constants), None)
+    if constant:
+        scores = [_number(constant.get(m)) for m in metrics]
+        rows.append([f'always {constant["class"]!r}', *scores, '', ''])
+    for name, found in results.items():
+        kinds = [found.get(kind) or {} for kind in ('last', 'oracle')]
+        scores = [
+            ' / '.join(_number(kind.get(m)) for kind in kinds) for m in metrics
+        ]
+        minutes = _number((found.get('wall_seconds') or 0) / 60)
+        rows.append([name, *scores, minutes, _size(runs[name])])
+    return rows
+
+
+def comparison_table(runs: Mapping[str, Union[str, Path]]) -> Table:
+    """Puts runs side by side.
+
+    Args:
+        runs (Mapping[str, str | Path]): Name to work directory.
+
+    Returns:
+        rich.table.Table: Of :func:`table_rows`.
     """
     table = Table(
         title='last: after the last epoch (the result); oracle: best '
@@ -79,77 +121,26 @@ def comparison_table(
         title_justify='left',
     )
     table.add_column('method')
-    for metric in metrics:
-        table.add_column(
-            f'{LABELS.get(metric, metric)}\nlast / oracle', justify='right'
-        )
+    for metric in METRICS:
+        table.add_column(f'{LABELS[metric]}\nlast / oracle', justify='right')
     table.add_column('minutes', justify='right')
     table.add_column('student', justify='right')
-    found = results_of(runs)
-    constant = next(iter(found.values())).get('constant') if found else None
-    if constant:
-        table.add_row(
-            f'always {constant["class"]!r}',
-            *(f'{constant[m]:.1f}' for m in metrics),
-        )
-    for name, results in found.items():
-        size = student_size(Path(runs[name]) / STUDENT_FILE)
-        table.add_row(
-            name,
-            *(
-                ' / '.join(
-                    # What was not finite is null in the file.
-                    f'{float("nan") if value is None else value:.1f}'
-                    for value in (results['last'][m], results['oracle'][m])
-                )
-                for m in metrics
-            ),
-            f'{results["wall_seconds"] / 60:.1f}',
-            f'{size["parameters"]:.2f} M, {size["megabytes"]:.1f} MB',
-        )
+    for row in table_rows(runs, results_of(runs)):
+        table.add_row(*row)
     return table
 
 
-def plot_curves(
-    runs: Dict[str, Union[str, Path]],
-    path: Union[str, Path],
-    metrics: Sequence[str] = METRICS,
-) -> Path:
-    """Draws each metric over the epochs of every run.
+def _number(value: Optional[float]) -> str:
+    # What was not finite is null in the file.
+    return '–' if value is None else f'{value:.1f}'
 
-    Args:
-        runs (dict[str, str | Path]): Name to work directory.
-        path (str | Path): The picture, a PNG.
-        metrics (Sequence[str]): One panel each.
 
-    Returns:
-        Path: The picture.
-    """
-    pyplot = load_pyplot()
-    figure, axes = pyplot.subplots(
-        1, len(metrics), figsize=(5 * len(metrics), 3.6), squeeze=False
-    )
-    for axis, metric in zip(axes[0], metrics):
-        for name, results in results_of(runs).items():
-            history: List[dict] = results['history']
-            # Stages make epochs of different kinds: the share of the run is
-            # what two methods have in common.
-            share = [100 * e['epoch'] / results['epochs'] for e in history]
-            axis.plot(
-                share,
-                [e[metric] for e in history],
-                marker='o',
-                markersize=3,
-                label=name,
-            )
-        axis.set_xlabel('share of the run (%)')
-        axis.set_ylabel(f'{LABELS.get(metric, metric)} (%)')
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return Path(path)
+def _size(work_dir: Union[str, Path]) -> str:
+    try:
+        size = student_size(Path(work_dir) / STUDENT_FILE)
+    except UserError:
+        return '–'
+    return f'{size["parameters"]:.2f} M, {size["megabytes"]:.1f} MB'
 
 
 def load_pyplot() -> ModuleType:

@@ -21,13 +21,13 @@ def clusters():
 
 
 def test_a_map_keeps_clusters_apart_and_is_seeded(clusters):
-    found = embed(clusters.values, 0)
+    found = embed(clusters.values)
     assert found.shape == (36, 2)
     distances = np.linalg.norm(found[:, None] - found[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
     nearest = clusters.labels[distances.argmin(1)]
     assert (nearest == clusters.labels).all()
-    assert (found == embed(clusters.values, 0)).all()
+    assert (found == embed(clusters.values)).all()
 
 
 def test_labelled_neighbours_name_the_unlabelled(clusters):

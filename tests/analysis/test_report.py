@@ -31,7 +31,9 @@ def folders(finished):
 def report(finished):
     """What the tool writes of both."""
     out = finished / 'report'
-    code = call_tool('analyze.py', *folders(finished), '--out', out)
+    # As any that is no matter here.
+    options = ('--cfg-options', 'randomness.seed=5')
+    code = call_tool('analyze.py', *folders(finished), '--out', out, *options)
     assert code == 0
     return out
 
@@ -58,6 +60,7 @@ def test_pictures_and_a_page_that_needs_no_other_file(report, finished):
     constant = results['constant']
     assert f'<td>{constant["single-label/f1-score"]:.1f}' in page
     assert 'tools/train.py customkd_mbv3_domain_folder.py' in page
+    assert '--names plain distilled --cfg-options randomness.seed=5' in page
 
 
 def test_students_answer_as_they_were_tested(finished):
@@ -75,9 +78,9 @@ def test_features_are_those_of_the_last_checkpoint(finished):
     plain, run = read_runs(folders(finished))
     tested = build_tested(run)
     before = sorted(run.work_dir.rglob('*'))
-    students, chosen = student_features(tested, 20, 0)
+    students, chosen = student_features(tested, 20)
     config = tested.student.config
-    taught, customized = teacher_features(run, config, 20, 0)
+    taught, customized = teacher_features(run, config, 20)
     # Half from each stream, the same for student and teacher.
     assert chosen.called == [
         ('labelled', 'labelled: art'),
@@ -101,9 +104,7 @@ def test_features_are_those_of_the_last_checkpoint(finished):
         customized.values, taught.values @ matrix.T + bias, atol=1e-4
     )
     assert sorted(run.work_dir.rglob('*')) == before
-    assert (
-        teacher_features(plain, build_tested(plain).student.config, 9, 0) == []
-    )
+    assert teacher_features(plain, build_tested(plain).student.config, 9) == []
 
 
 def test_what_is_missing_is_told_and_left_out(finished, tmp_path):

@@ -2,17 +2,14 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.evaluation.report import (
     ACCURACY,
     MACRO_F1,
     comparison_table,
-    plot_curves,
     results_of,
     student_size,
 )
@@ -83,27 +80,11 @@ def test_one_row_a_run_below_the_constant_answer(runs):
     write_json(dict(json.loads(path.read_text()), constant=constant), path)
     first = ("always 'whole'", '40.7', '68.6', '', '')
     assert rows_of(comparison_table(runs)) == [first, *rows]
-    chosen = comparison_table(runs, metrics=[MACRO_F1])
-    assert [row[1] for row in rows_of(chosen)][2] == '75.5 / 70.0'
-    assert len(chosen.columns) == 4
-
-
-def test_picture_shows_the_curves(runs, tmp_path):
-    pytest.importorskip('matplotlib')
-    pixels = []
-    for chosen in (runs, {'CustomKD': runs['CustomKD']}):
-        path = plot_curves(chosen, tmp_path / 'curves.png')
-        with Image.open(path) as image:
-            assert image.width > image.height > 100
-            shown = np.asarray(image.convert('RGB')).astype(int)
-        pixels.append((np.ptp(shown, axis=2) > 60).sum())
-    assert pixels[0] > pixels[1] > 100
+    (runs['CustomKD'] / 'student.pth').unlink()
+    assert rows_of(comparison_table(runs))[2][-1] == '–'
 
 
 def test_unfinished_run_is_refused(runs, tmp_path):
     (tmp_path / 'c').mkdir()
     with pytest.raises(UserError, match=r'c: .*results\.json'):
         results_of(dict(runs, FitNet=tmp_path / 'c'))
-    (runs['CustomKD'] / 'student.pth').unlink()
-    with pytest.raises(UserError, match=r'student\.pth'):
-        comparison_table(runs)

@@ -12,8 +12,6 @@ from tests.cli import call_tool
         (['empty'], ['empty', 'results.json']),
         (['run', 'run'], ['run', 'twice']),
         (['run', '--names', 'a', 'b'], ['--names', "'b'"]),
-        (['run', '--images', '3'], ['--images', '3']),
-        (['run', '--examples', '0'], ['--examples', '0']),
         (['run', '--out', 'run/results.json'], ['--out', 'results.json']),
     ],
 )
