@@ -13,15 +13,41 @@ from mmengine.runner import BaseLoop, Runner
 from ..engine.teacher_pass import distiller_of
 from ..engine.unwrap import unwrapped
 from ..errors import UserError
-from ..models.distillers import BaseDistiller
 from ..models.outputs import FEATURE
 from ..registry import HOOKS
 from ..stages import STUDENT, TEACHER
 from .asking import features_of
-from .similarity import linear_cka
 
 #: What the scalars' names begin with, and the customized feature's.
 PREFIX, CUSTOMIZED = 'cka_', 'cka_customized'
+
+
+def linear_cka(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    r"""Computes the linear centred kernel alignment of two features.
+
+    .. math:: \mathrm{CKA}(X, Y) = \frac{\|Y^\top X\|_F^2}
+        {\|X^\top X\|_F \, \|Y^\top Y\|_F},
+
+    with the columns of :math:`X` and :math:`Y` centred (Kornblith et al.,
+    ICML 2019, arXiv 1905.00414). It is 1 for features that are alike up to a
+    rotation and a scale, and needs no equal widths. Few images in many
+    dimensions look alike whatever they are: compare values of equally many.
+
+    Args:
+        first (Tensor): (N, D).
+        second (Tensor): (N, E) of the same images.
+
+    Returns:
+        Tensor: Scalar in [0, 1], float64; NaN if either is the same for all
+        images.
+    """
+    grams = []
+    for feature in (first, second):
+        centred = feature.double() - feature.double().mean(0)
+        # (N, D) -> (N, N): ||Y^T X||_F^2 = <X X^T, Y Y^T>.
+        gram = centred @ centred.T
+        grams.append(gram / gram.norm())
+    return (grams[0] * grams[1]).sum()
 
 
 @HOOKS.register_module()
@@ -40,11 +66,9 @@ class FeatureSimilarityHook(Hook):
     Args:
         samples (int): Training images, drawn once from all streams; all if
             these are fewer. Defaults to 512.
-        seed (int): Seed of the draw. Defaults to 0.
-        batch_size (int): Images seen at once. Defaults to 64.
 
     Raises:
-        UserError: If an option is out of range.
+        UserError: If ``samples`` is less than 3.
     """
 
     # After the hooks that see to teachers (20, 30); after an evaluation before
@@ -52,21 +76,13 @@ class FeatureSimilarityHook(Hook):
     # LoggerHook (BELOW_NORMAL) writes the scalars.
     priority = 'ABOVE_NORMAL'
 
-    def __init__(
-        self, samples: int = 512, seed: int = 0, batch_size: int = 64
-    ) -> None:
-        for name, value, least in (
-            ('samples', samples, 3),
-            ('seed', seed, 0),
-            ('batch_size', batch_size, 1),
-        ):
-            if not isinstance(value, int) or value < least:
-                raise UserError(
-                    f'FeatureSimilarityHook.{name}: expected a whole number '
-                    f'>= {least}, got {value!r}.'
-                )
-        self.samples, self.seed = samples, seed
-        self.batch_size = batch_size
+    def __init__(self, samples: int = 512) -> None:
+        if type(samples) is not int or samples < 3:
+            raise UserError(
+                'FeatureSimilarityHook.samples: expected a whole number >= 3, '
+                f'got {samples!r}.'
+            )
+        self.samples = samples
         self._indices: Optional[np.ndarray] = None
         self._taught: Dict[str, torch.Tensor] = {}
 
@@ -81,7 +97,7 @@ class FeatureSimilarityHook(Hook):
         if distiller_of(runner, type(self).__name__) is None:
             return
         count = len(runner.train_dataloader.dataset)
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(0)
         taken = rng.choice(count, min(self.samples, count), replace=False)
         self._indices = np.sort(taken)
 
@@ -94,45 +110,25 @@ class FeatureSimilarityHook(Hook):
             return
         if not isinstance(runner._train_loop, BaseLoop):
             return
-        model = unwrapped(runner)
-        model.eval()
-        student = self._ask(runner, model, [STUDENT])[STUDENT]
-        if not self._taught:
-            # Frozen, so once is enough.
-            names = [n for n, t in model.teachers.items() if _offers(t)]
-            self._taught = self._ask(runner, model, names)
-        for name, feature in self._taught.items():
-            self._log(runner, f'{PREFIX}{name}', student, feature)
+        model, loader = unwrapped(runner).eval(), runner.train_dataloader
+        # Teachers are frozen, so once is enough.
+        names = [n for n, t in model.teachers.items() if FEATURE in t.offers]
+        said = features_of(
+            loader.dataset,
+            model,
+            self._indices,
+            [STUDENT, *(() if self._taught else names)],
+            workers=loader.num_workers,
+        )
+        student = said.pop(STUDENT)
+        self._taught.update(said)
+        others = {f'{PREFIX}{n}': f for n, f in self._taught.items()}
         projection = getattr(model, 'teacher_projection', None)
         if projection is not None:
             device = next(projection.parameters()).device
             with torch.no_grad():
-                feature = projection(self._taught[TEACHER].to(device)).cpu()
-            self._log(runner, CUSTOMIZED, student, feature)
-
-    def _ask(
-        self, runner: Runner, model: BaseDistiller, who: list
-    ) -> Dict[str, torch.Tensor]:
-        loader = runner.train_dataloader
-        return features_of(
-            loader.dataset,
-            model,
-            self._indices,
-            who,
-            self.batch_size,
-            loader.num_workers,
-        )
-
-    def _log(
-        self,
-        runner: Runner,
-        name: str,
-        student: torch.Tensor,
-        other: torch.Tensor,
-    ) -> None:
-        value = float(linear_cka(student, other))
-        runner.message_hub.update_scalar(f'val/{name}', value)
-
-
-def _offers(teacher: Any) -> bool:
-    return FEATURE in teacher.offers
+                feature = projection(self._taught[TEACHER].to(device))
+            others[CUSTOMIZED] = feature.cpu()
+        for name, feature in others.items():
+            value = float(linear_cka(student, feature))
+            runner.message_hub.update_scalar(f'val/{name}', value)

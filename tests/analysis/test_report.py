@@ -131,7 +131,7 @@ def test_runs_of_different_test_sets_are_refused(finished, tmp_path):
     shutil.copytree(finished / 'plain', tmp_path / 'other')
     (config,) = (tmp_path / 'other').glob('*.py')
     text = config.read_text()
-    where = text.index('test_dataloader = ')
+    where = text.index('test_dataloader=dict')
     config.write_text(
         text[:where] + text[where:].replace("'photo'", "'art'", 1)
     )
