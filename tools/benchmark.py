@@ -17,7 +17,7 @@ from mmkd_custom.benchmark.cells import Cell, make_cells
 from mmkd_custom.benchmark.choosing import chosen_row
 from mmkd_custom.benchmark.kept import add_lines
 from mmkd_custom.benchmark.local import run_cells, visible_devices
-from mmkd_custom.benchmark.paired import paired_tables, write_paired
+from mmkd_custom.benchmark.paired import paired_tables
 from mmkd_custom.benchmark.plot import plot_table
 from mmkd_custom.benchmark.slurm import job_name, submit_cells
 from mmkd_custom.benchmark.tables import metric_tables, write_tables
@@ -175,7 +175,7 @@ def make_tables(cells: List[Cell], args: argparse.Namespace) -> None:
         paired = paired_tables(list(found), results, args.against.stem)
         for table in paired:
             print(table.markdown())
-        write_paired(paired, folder)
+        write_tables(paired, folder)
     if args.select:
         row = chosen_row(tables)
         print(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import (
     Dict,
     List,
@@ -12,13 +11,11 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
-    Union,
 )
 
 import numpy as np
 from scipy import stats
 
-from ..utils.files import write_atomic
 from .tables import MEAN, MISSING, Run, markdown_rows, values_of
 
 #: Share of such intervals that hold the true difference.
@@ -101,8 +98,12 @@ class PairedTable(NamedTuple):
             'many runs it is higher.\n\n' + markdown_rows(lines)
         )
 
-    def content(self) -> dict:
-        """Returns the same as plain values."""
+    def files(self) -> Tuple[str, Dict[str, str]]:
+        """Returns the name of its files, and the text of each by ending."""
+        texts = dict(md=self.markdown(), json=self._json())
+        return f'{self.metric}.last.against_{self.against}', texts
+
+    def _json(self) -> str:
         rows: Dict[str, dict] = {}
         for config, scores in self.rows.items():
             rows[config] = {
@@ -114,9 +115,8 @@ class PairedTable(NamedTuple):
                 for column, score in scores.items()
             }
             rows[config][ABOVE] = dict(zip(('runs', 'of'), self.above(config)))
-        return dict(
-            metric=self.metric, against=self.against, level=LEVEL, rows=rows
-        )
+        content = dict(metric=self.metric, against=self.against, level=LEVEL)
+        return json.dumps(dict(content, rows=rows), indent=2) + '\n'
 
 
 def paired_tables(
@@ -149,31 +149,6 @@ def paired_tables(
         if pairs:
             tables.append(_table(metric, against, runs, pairs))
     return tables
-
-
-def write_paired(
-    tables: Sequence[PairedTable], folder: Union[str, Path]
-) -> List[Path]:
-    """Writes ``<metric>.last.against_<config>.md`` and ``.json`` of each.
-
-    Args:
-        tables (Sequence[PairedTable]): From :func:`paired_tables`.
-        folder (str | Path): Where to; it is made.
-
-    Returns:
-        list[Path]: The Markdown files.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for table in tables:
-        stem = f'{table.metric}.last.against_{table.against}'
-        stem = stem.replace('/', '_')
-        written.append(folder / f'{stem}.md')
-        write_atomic(written[-1], table.markdown().encode())
-        text = json.dumps(table.content(), indent=2) + '\n'
-        write_atomic(folder / f'{stem}.json', text.encode())
-    return written
 
 
 def _table(

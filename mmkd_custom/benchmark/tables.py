@@ -6,7 +6,17 @@ import csv
 import io
 import math
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 
@@ -129,6 +139,11 @@ class MetricTable(NamedTuple):
             writer.writerow(row)
         return text.getvalue()
 
+    def files(self) -> Tuple[str, Dict[str, str]]:
+        """Returns the name of its files, and the text of each by ending."""
+        texts = dict(md=self.markdown(), csv=self.csv())
+        return f'{self.metric}.{self.kind}', texts
+
 
 def metric_tables(
     runs: Sequence[Run], results: Mapping[Run, dict]
@@ -172,12 +187,13 @@ def _constant_runs(results: Mapping[Run, dict]) -> Dict[Run, dict]:
 
 
 def write_tables(
-    tables: Sequence[MetricTable], folder: Union[str, Path]
+    tables: Sequence[Any], folder: Union[str, Path]
 ) -> List[Path]:
-    """Writes ``<metric>.<kind>.md`` and ``.csv`` of each table.
+    """Writes the files of tables, such as ``<metric>.<kind>.md`` and ``.csv``.
 
     Args:
-        tables (Sequence[MetricTable]): From :func:`metric_tables`.
+        tables (Sequence[MetricTable | PairedTable]): From
+            :func:`metric_tables`, or of paired differences.
         folder (str | Path): Where to; it is made.
 
     Returns:
@@ -187,10 +203,11 @@ def write_tables(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for table in tables:
-        stem = f'{table.metric}.{table.kind}'.replace('/', '_')
-        written.append(folder / f'{stem}.md')
-        write_atomic(written[-1], table.markdown().encode())
-        write_atomic(folder / f'{stem}.csv', table.csv().encode())
+        name, files = table.files()
+        for ending, text in files.items():
+            path = folder / f'{name.replace("/", "_")}.{ending}'
+            write_atomic(path, text.encode())
+        written.append(path.with_suffix('.md'))
     return written
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mmkd_custom.benchmark.paired import paired_tables, write_paired
-from mmkd_custom.benchmark.tables import Run
+from mmkd_custom.benchmark.paired import paired_tables
+from mmkd_custom.benchmark.tables import Run, write_tables
 
 TOP1 = 'accuracy/top1'
 #: Row, task: of seeds 0, 1, 2.
@@ -68,7 +68,7 @@ def test_only_seeds_that_both_rows_have_count(results):
 
 def test_files(results, tmp_path):
     table = table_of(results, 'ours')
-    (path,) = write_paired([table], tmp_path / 'tables')
+    (path,) = write_tables([table], tmp_path / 'tables')
     assert path.name == 'accuracy_top1.last.against_ours.md'
     assert path.read_text() == table.markdown()
     assert '| plain | -10.00 [-14.97, -5.03] (n=3) |' in path.read_text()
