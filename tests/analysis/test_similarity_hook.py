@@ -15,6 +15,13 @@ def watched(config):
     config.custom_hooks.append(dict(type='FeatureSimilarityHook', samples=7))
 
 
+def measured(config):
+    """With all that measures, and must change nothing."""
+    watched(config)
+    held_out = config.val_dataloader.dataset
+    config.custom_hooks.append(dict(type='SelectionHook', held_out=held_out))
+
+
 def own_view(config):
     """With images for the teacher alone, which is not cached."""
     watched(config)
@@ -31,7 +38,7 @@ def scalar(runner, name):
 @pytest.mark.slow
 def test_the_run_is_the_same_bit_for_bit(small_runner):
     runs = []
-    for edit in (watched, lambda config: None):
+    for edit in (measured, lambda config: None):
         runner = small_runner(
             edit.__name__,
             edit=edit,

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ...datasets import SampleKey, TwoStreamDataset
-from ...datasets.two_stream.streams import check_classes
+from ...datasets.two_stream.streams import check_classes, shares_images
 from ...datasets.two_stream.views import kept_rng, seeded_rng
 from ...datasets.wrappers import leaves
 from ...errors import UserError
@@ -77,7 +77,7 @@ class SelectionHook(Hook):
         Raises:
             UserError: If the network needs images or other networks, the
                 training data has no unlabelled images, or what is held out
-                has other classes or nothing to be evaluated by.
+                is trained on, has other classes or nothing to be evaluated by.
         """
         model, name = unwrapped(runner), type(self).__name__
         dataset = runner.train_dataloader.dataset
@@ -106,6 +106,12 @@ class SelectionHook(Hook):
                 )
             places = ('the training data', f'{name}.held_out')
             check_classes(dataset, self.held_out, places)
+            labelled = getattr(dataset, 'labelled', dataset)
+            if shares_images(self.held_out, labelled):
+                raise UserError(
+                    f'{name}.held_out: expected images that are not trained '
+                    'on with their labels, got some that are.'
+                )
 
     def after_train(self, runner: Runner) -> None:
         """Measures, and leaves it to :class:`ResultsHook`."""
