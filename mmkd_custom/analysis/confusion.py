@@ -130,13 +130,10 @@ def draw_confusion(
         differs = number >= len(answers)
         _matrix(axis, matrix, differs)
         unit = 'percentage points' if differs else '% of each true class'
-        axis.set_title(f'{title}\n', loc='left')
-        axis.annotate(
-            unit,
-            (0, 1),
-            xycoords='axes fraction',
-            xytext=(0, 6),
-            textcoords='offset points',
+        axis.set_title(f'{title}\n')
+        axis.text(
+            *(0, 1.02, unit),
+            transform=axis.transAxes,
             fontsize=SMALL,
             color=GREY,
         )
@@ -145,16 +142,14 @@ def draw_confusion(
 
 
 def _matrix(axis: Any, matrix: np.ndarray, differs: bool) -> None:
+    limit = 100
     if differs:
         limit = max(np.nanmax(np.abs(matrix), initial=0), 1e-9)
-        options = dict(cmap='RdBu', vmin=-limit, vmax=limit)
+        axis.imshow(matrix, cmap='RdBu', vmin=-limit, vmax=limit)
     else:
-        limit = 100
-        options = dict(cmap='Blues', vmin=0, vmax=limit)
-    axis.imshow(matrix, **options)
+        axis.imshow(matrix, cmap='Blues', vmin=0, vmax=limit)
     axis.grid(False)
-    for side in axis.spines.values():
-        side.set_visible(False)
+    axis.spines[:].set_visible(False)
     if len(matrix) > NUMBERED:
         return
     for (row, column), value in np.ndenumerate(matrix):

@@ -136,8 +136,7 @@ def _map(axis: Any, features: Features, coloured: List[int]) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.grid(False)
-    for side in axis.spines.values():
-        side.set(visible=True, color=PALE)
+    axis.spines[:].set(visible=True, color=PALE)
     if accuracy is not None:
         said = f'labelled neighbours: {accuracy:.0f} % right'
         axis.set_xlabel(said, fontsize=SMALL)

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Union
+from typing import (
+    Any,
+    Callable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
 
 import numpy as np
 
@@ -80,7 +90,6 @@ def make_report(
     folder.mkdir(parents=True, exist_ok=True)
     maker.curves()
     maker.answers(tested)
-    maker.similarity()
     maker.maps(tested)
     page = folder / 'report.html'
     write_page(page, runs, maker.pictures, maker.left_out, options)
@@ -97,13 +106,13 @@ class _Maker:
         self.pictures: List[Picture] = []
         self.left_out: List[str] = []
 
-    def told(self, what: str, make: Callable[[], Any]) -> Any:
-        """Makes something, or tells why not and returns None."""
+    @contextmanager
+    def telling(self, what: str) -> Iterator[None]:
+        """Leaves out what cannot be made inside the ``with``, and says so."""
         try:
-            return make()
+            yield
         except UserError as error:
             self.left_out.append(f'{what}: {error}')
-            return None
 
     def keep(
         self,
@@ -124,19 +133,15 @@ class _Maker:
 
     def tested(self) -> List[Tested]:
         """Builds the students that there are, and refuses to mix tests."""
-        found = [
-            self.told(
-                f'{run.name}, student',
-                lambda run=run: build_tested(run, self.options),
-            )
-            for run in self.runs
-        ]
-        found = [each for each in found if each is not None]
+        found = []
+        for run in self.runs:
+            with self.telling(f'{run.name}, student'):
+                found.append(build_tested(run, self.options))
         check_alike(found)
         return found
 
     def curves(self) -> None:
-        """Draws metrics and losses."""
+        """Draws metrics, losses, and what a hook has logged."""
         for run in self.runs:
             if not run.scalars:
                 self.left_out.append(
@@ -151,9 +156,6 @@ class _Maker:
             'drawn over the share of the run.',
             lambda pyplot: draw_curves(pyplot, self.runs),
         )
-
-    def similarity(self) -> None:
-        """Draws what a hook has logged."""
         self.keep(
             'similarity',
             'Similarity of features',
@@ -165,18 +167,12 @@ class _Maker:
 
     def answers(self, tested: List[Tested]) -> None:
         """Draws what the students say of the test images."""
-        if not tested:
-            return
-        labels = self.told('Confusion', lambda: labels_of(tested[0]))
-        if labels is None:
-            return
-        found = [
-            self.told(
-                f'{each.run.name}, confusion', lambda each=each: ask(each)
-            )
-            for each in tested
-        ]
-        found = [each for each in found if each is not None]
+        found: List[Answers] = []
+        with self.telling('Confusion'):
+            labels = labels_of(tested[0]) if tested else None
+            for each in tested:
+                with self.telling(f'{each.run.name}, confusion'):
+                    found.append(ask(each))
         if not found:
             return
         names, last = tested[0].classes, found[-1]
@@ -231,28 +227,18 @@ class _Maker:
     def maps(self, tested: List[Tested]) -> None:
         """Draws the features of students and of the last run's teacher."""
         students: List[Features] = []
-        chosen = None
         for each in tested:
-            got = self.told(
-                f'{each.run.name}, feature',
-                lambda each=each: student_features(each),
-            )
-            if got is not None:
-                students.append(got[0])
-                chosen = got[1]
-        if chosen is None:
+            with self.telling(f'{each.run.name}, feature'):
+                feature, chosen = student_features(each)
+                students.append(feature)
+        if not students:
             return
         taught: List[Features] = []
         for each in tested[::-1]:
-            taught = self.told(
-                f"{each.run.name}, teacher's feature",
-                lambda each=each: teacher_features(
-                    each.run, each.student.config
-                ),
-            )
+            with self.telling(f"{each.run.name}, teacher's feature"):
+                taught = teacher_features(each.run, each.student.config)
             if taught:
                 break
-        shown = [*(taught or ()), *students]
         whose = f' of {each.run.name}' if taught else ''
         self.keep(
             'features',
@@ -264,6 +250,7 @@ class _Maker:
             'which a map distorts: the share of unlabelled images that have '
             'the class of most of their labelled neighbours.',
             lambda pyplot: draw_maps(
-                pyplot, shown, tested[0].classes, chosen.called
+                *(pyplot, [*taught, *students]),
+                *(tested[0].classes, chosen.called),
             ),
         )

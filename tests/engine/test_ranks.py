@@ -126,10 +126,12 @@ def test_two_processes_finish_a_run(tmp_path):
     config.write_text(f"""
 _base_ = {str(CONFIG)!r}
 custom_imports = dict(imports=['rank_digests'])
+model = dict(networks=dict(propagated=dict(type='PropagatedLabels')))
 custom_hooks = [
     *_base_.custom_hooks,
     dict(type='StudentEMAHook'),
     dict(type='BatchNormStatisticsHook', batch_size=4),
+    dict(type='SelectionHook', held_out=_base_.val_dataloader.dataset),
     dict(type='RankDigests')]
 """)
     env = environment(
@@ -165,6 +167,11 @@ custom_hooks = [
     # All images of the target domain, each counted once: 18.
     hits = results['last']['accuracy/top1'] * 18 / 100
     assert hits == pytest.approx(round(hits), abs=1e-3)
+    # They are the unlabelled ones too, shared by the ranks.
+    chosen = results['selection']
+    hits = chosen.pop('agreement') * 18 / 100
+    assert hits == pytest.approx(round(hits), abs=1e-6)
+    assert chosen == {f'held_out/{k}': v for k, v in results['last'].items()}
     student = load_checkpoint(work_dir / 'student.pth')['state_dict']
     assert not [k for k in student if k.startswith('module.')]
     first, second = (

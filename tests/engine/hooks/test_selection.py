@@ -2,10 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,13 +10,11 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DefaultScope
 
 from mmkd_custom.engine.hooks import SelectionHook
-from mmkd_custom.engine.launch import build_runner
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import AveragedStudent
 from mmkd_custom.models.networks.soft_labels import save_soft_labels
 from mmkd_custom.registry import DATASETS
 from mmkd_custom.utils.files import load_checkpoint
-from tests.cli import REPOSITORY, environment, free_port
 from tests.runners import PLAIN
 
 #: As many labelled images as unlabelled ones.
@@ -79,10 +73,7 @@ def predicted(runner, weights, infos):
 
 def unlabelled(runner):
     """What the unlabelled stream knows of its images, in order of index."""
-    data = runner.train_dataloader
-    if isinstance(data, dict):
-        data = runner.build_dataloader(data)
-    data, infos = data.dataset, []
+    data, infos = runner.train_dataloader.dataset, []
     for index in range(IMAGES, 2 * IMAGES):
         stream, position = data.locate(index)
         assert stream == 'unlabelled'
@@ -162,32 +153,3 @@ def test_what_cannot_be_measured_is_named(network, held_out, named):
     hook = SelectionHook('labels', held_out)
     with pytest.raises(UserError, match=named):
         hook.before_train(runner_of(network))
-
-
-@pytest.mark.slow
-def test_two_processes_share_the_images(small_config, tmp_path):
-    config = small_config(validate=True, edit=selecting(tmp_path), **PLAIN)
-    config.dump(tmp_path / 'two.py')
-    env = environment(PORT=str(free_port()), CUDA_VISIBLE_DEVICES='')
-    folder = str(Path(sys.executable).parent)
-    env['PATH'] = os.pathsep.join([folder, env['PATH']])
-    script = str(REPOSITORY / 'tools' / 'dist_train.sh')
-    arguments = [str(tmp_path / 'two.py'), '2', '--work-dir']
-    done = subprocess.run(
-        ['bash', script, *arguments, str(tmp_path / 'two')],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=1000,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    weights = load_checkpoint(tmp_path / 'two' / 'student.pth')['state_dict']
-    runner = build_runner(config)
-    found, data = results(tmp_path / 'two')['selection'], unlabelled(runner)
-    same = predicted(runner, weights, data) == table()[IMAGES:].argmax(1)
-    assert found['agreement'] == pytest.approx(
-        100 * same.float().mean().item()
-    )
-    # Each of 9 images counts once, though two processes load 5 each.
-    last = results(tmp_path / 'two')['last']['accuracy/top1']
-    assert found['held_out/accuracy/top1'] == pytest.approx(last)
