@@ -119,7 +119,7 @@ def draw_confusion(
     width = min(WIDTH, 4.4 * columns)
     figure, axes = pyplot.subplots(
         *(rows, columns),
-        figsize=(width, rows * (width / columns + 0.55)),
+        figsize=(width, rows * (width / columns + 0.8)),
         squeeze=False,
         layout='constrained',
     )
