@@ -209,18 +209,15 @@ def _draw(
 
 
 def _scale(axis: Any, lines: Dict[str, Line]) -> None:
-    # It may not be installed.
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
-
     values = np.concatenate([line[1] for line in lines.values()])
     if values.min() > 0 and values.max() > DECADE * values.min():
         axis.set_yscale('log')
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f'{v:g}'))
-        axis.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ''))
+        axis.yaxis.get_major_locator().set_params(subs=(1, 2, 5), numticks=8)
+        axis.yaxis.set_major_formatter('{x:g}')
+        axis.yaxis.set_minor_formatter('')
         axis.tick_params(axis='y', which='minor', length=0)
     else:
-        axis.yaxis.set_major_locator(MaxNLocator(4))
+        axis.locator_params(axis='y', nbins=4)
 
 
 def _label(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Sequence
+from typing import Any, Sequence, Tuple
 
 import numpy as np
 
@@ -43,8 +43,7 @@ def draw_some(found: np.ndarray, count: int) -> np.ndarray:
 
 def draw_examples(
     pyplot: Any,
-    images: Sequence[np.ndarray],
-    files: Sequence[str],
+    images: Sequence[Tuple[str, np.ndarray]],
     labels: np.ndarray,
     answers: Sequence[Answers],
     indices: Sequence[int],
@@ -54,8 +53,8 @@ def draw_examples(
 
     Args:
         pyplot (ModuleType): From :func:`~.style.drawing`.
-        images (Sequence[np.ndarray]): (H, W, 3) uint8 of each image.
-        files (Sequence[str]): What each is called.
+        images (Sequence[tuple[str, np.ndarray]]): Name and pixels (H, W, 3)
+            uint8 of each image.
         labels (np.ndarray): (N,) true classes of the whole test set.
         answers (Sequence[Answers]): Of each student, likewise.
         indices (Sequence[int]): Which of it the images are.
@@ -83,7 +82,7 @@ def draw_examples(
     )
     for axis in axes.flat:
         axis.axis('off')
-    for axis, image, file, index in zip(axes.flat, images, files, indices):
+    for axis, (file, image), index in zip(axes.flat, images, indices):
         axis.imshow(image, interpolation='lanczos')
         axis.set_anchor('SW')
         axis.set_title(short(names[labels[index]], 24), pad=4)

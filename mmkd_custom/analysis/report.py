@@ -32,7 +32,6 @@ from .students import (
     ask,
     build_tested,
     check_alike,
-    files_of,
     images_of,
     labels_of,
 )
@@ -214,12 +213,7 @@ class _Maker:
             f'student says and how sure it is. {lost} images are right in '
             f'all other runs and wrong in {last.name}.',
             lambda pyplot: draw_examples(
-                pyplot,
-                images_of(of_last, shown),
-                files_of(of_last, shown),
-                labels,
-                found,
-                shown,
+                *(pyplot, images_of(of_last, shown), labels, found, shown),
                 tested[0].classes,
             ),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
@@ -61,8 +62,7 @@ def read_runs(
     Args:
         work_dirs (Sequence[str | Path]): Their work directories.
         names (Sequence[str], optional): What they are called. Defaults to
-            None, the folders' names, with as much of what is above them as
-            tells them apart.
+            None, their paths below the folder that holds all of them.
 
     Returns:
         list[Run]: In the same order.
@@ -99,13 +99,9 @@ def read_runs(
 
 
 def folder_names(folders: Sequence[Path]) -> List[str]:
-    """Returns the last parts of paths, as few as tell them apart."""
-    most = max(len(folder.parts) for folder in folders)
-    for count in range(1, most + 1):
-        names = ['/'.join(folder.parts[-count:]) for folder in folders]
-        if len({*names}) == len(names):
-            break
-    return names
+    """Returns paths below the folder that holds all of them."""
+    above = os.path.commonpath([folder.parent for folder in folders])
+    return [folder.relative_to(above).as_posix() for folder in folders]
 
 
 def read_scalars(work_dir: Union[str, Path]) -> List[Row]:

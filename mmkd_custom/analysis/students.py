@@ -87,14 +87,8 @@ def build_tested(run: Run, options: Optional[dict] = None) -> Tested:
     student = load_student(run.work_dir, own if own.is_file() else None)
     config = student.config
     config.merge_from_dict(options or {})
-    loader = config.get('test_dataloader') or config.get('val_dataloader')
-    if not loader:
-        raise UserError(
-            f'{run.work_dir}: expected a test_dataloader in its config, got '
-            'none.'
-        )
     with config_scope(config):
-        dataset = DATASETS.build(loader['dataset'])
+        dataset = DATASETS.build(_loader(run, config)['dataset'])
     # Labels, and bytes of a few images: two domains may have equal names.
     everything = [('test', dataset, np.arange(len(dataset)))]
     digest = split_digest(dataset)[:8] + samples_digest(everything)[:8]
@@ -109,17 +103,13 @@ def check_alike(tested: Sequence[Tested]) -> None:
     """
     for other in tested[1:]:
         first = tested[0]
-        for what, ours, theirs in (
-            ('images', len(first.dataset), len(other.dataset)),
-            ('images or labels', first.digest, other.digest),
-            ('classes', first.classes, other.classes),
-        ):
-            if ours != theirs:
-                raise UserError(
-                    f'WORK_DIR: expected runs with one test set, got '
-                    f'{first.run.work_dir} and {other.run.work_dir} with '
-                    f'different {what} ({ours} and {theirs}).'
-                )
+        if (other.digest, other.classes) != (first.digest, first.classes):
+            what = 'classes' if other.digest == first.digest else 'images'
+            raise UserError(
+                f'WORK_DIR: expected runs with one test set, got '
+                f'{first.run.work_dir} and {other.run.work_dir} with other '
+                f'{what}.'
+            )
 
 
 def labels_of(tested: Tested) -> np.ndarray:
@@ -166,7 +156,7 @@ def ask(tested: Tested, batch_size: int = 64) -> Answers:
     loader = DataLoader(
         tested.dataset,
         batch_size=batch_size,
-        num_workers=_workers(config),
+        num_workers=_loader(tested.run, config).get('num_workers', 0),
         collate_fn=pseudo_collate,
     )
     scores: List[torch.Tensor] = []
@@ -192,27 +182,31 @@ def preprocessor_of(config: Config) -> Any:
         return build_preprocessor(given, model.get('student', model))
 
 
-def images_of(tested: Tested, indices: Sequence[int]) -> List[np.ndarray]:
-    """Returns test images as the student sees them, (H, W, 3) uint8, RGB."""
+def _loader(run: Run, config: Config) -> Any:
+    loader = config.get('test_dataloader') or config.get('val_dataloader')
+    if not loader:
+        raise UserError(
+            f'{run.work_dir}: expected a test_dataloader in its config, got '
+            'none.'
+        )
+    return loader
+
+
+def images_of(
+    tested: Tested, indices: Sequence[int]
+) -> List[Tuple[str, np.ndarray]]:
+    """Returns test images by name, as the student sees them.
+
+    Returns:
+        list[tuple[str, np.ndarray]]: File and pixels (H, W, 3) uint8, RGB.
+    """
     preprocessor = preprocessor_of(tested.student.config)
     mean, std, rgb = getattr(preprocessor, 'pixels', Pixels())
     found = []
-    for index in indices:
-        data = pseudo_collate([tested.dataset[int(index)]])
+    for index in map(int, indices):
+        data = pseudo_collate([tested.dataset[index]])
         pixels = denormalised(preprocessor(data)['inputs'], mean, std)[0]
-        found.append(pixels if rgb else pixels[..., ::-1])
+        info = tested.dataset.get_data_info(index)
+        name = Path(info.get('img_path', f'image {index}')).name
+        found.append((name, pixels if rgb else pixels[..., ::-1]))
     return found
-
-
-def files_of(tested: Tested, indices: Sequence[int]) -> List[str]:
-    """Returns what test images are called."""
-    infos = [tested.dataset.get_data_info(int(i)) for i in indices]
-    return [
-        Path(info['img_path']).name if 'img_path' in info else f'image {i}'
-        for i, info in zip(indices, infos)
-    ]
-
-
-def _workers(config: Config) -> int:
-    loader = config.get('test_dataloader') or config.get('val_dataloader')
-    return loader.get('num_workers', 0)

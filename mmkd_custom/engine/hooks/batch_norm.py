@@ -12,7 +12,7 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ...datasets import SampleKey, TwoStreamDataset
 from ...datasets.two_stream.views import compose
@@ -86,7 +86,7 @@ class BatchNormStatisticsHook(Hook):
                 raise _wrong(name, 'a whole number >= 1', value)
         self.stream, self.view = stream, view
         self.batch_size, self.batches = batch_size, batches
-        self._images: Optional[_Images] = None
+        self._keys: List[SampleKey] = []
 
     def before_train(self, runner: Runner) -> None:
         """Looks for the images and the layers, while that costs nothing.
@@ -95,7 +95,7 @@ class BatchNormStatisticsHook(Hook):
             UserError: If the training dataset is no ``TwoStreamDataset`` or
                 the stream empty, or there is no pipeline of a test.
         """
-        self._images = None
+        self._keys = []
         if not batch_norms(_student(unwrapped(runner))):
             runner.logger.warning(
                 f'{type(self).__name__}: the student has no BatchNorm with '
@@ -125,11 +125,12 @@ class BatchNormStatisticsHook(Hook):
         order = np.random.RandomState(0).permutation(indices)
         if self.batches is not None:
             order = order[: self.batches * self.batch_size]
-        self._images = _Images(dataset, order, self.view)
+        self._dataset = dataset
+        self._keys = [SampleKey(int(i), 0, (self.view,)) for i in order]
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         """Recomputes the statistics, once."""
-        if self._images is None or not self.is_last_train_iter(runner):
+        if not self._keys or not self.is_last_train_iter(runner):
             return
         start = time.time()
         model = unwrapped(runner)
@@ -147,7 +148,7 @@ class BatchNormStatisticsHook(Hook):
             copy_statistics(student, _student(model))
         which = 'student' if average is None else 'averaged student'
         runner.logger.info(
-            f'BatchNorm statistics of the {which}: {len(self._images)} images '
+            f'BatchNorm statistics of the {which}: {len(self._keys)} images '
             f'({self.stream}, {self.view} view) in '
             f'{time.time() - start:.1f} s.'
         )
@@ -157,46 +158,32 @@ class BatchNormStatisticsHook(Hook):
     ) -> Iterator[torch.Tensor]:
         """Loads this rank's batches, normalised as in an evaluation."""
         rank, world_size = get_dist_info()
-        count = len(self._images)
+        count = len(self._keys)
         # None much smaller than the others.
         chunks = np.array_split(
             np.arange(count), -(-count // self.batch_size)
         )[rank::world_size]
         loader = DataLoader(
-            self._images,
-            batch_sampler=chunks,
+            self._dataset,
+            batch_sampler=[[self._keys[i] for i in chunk] for chunk in chunks],
             num_workers=runner.train_dataloader.num_workers,
             collate_fn=list,
             # Else it would draw from the generator that training draws from.
             generator=torch.Generator(),
         )
         with progress_bar() as progress:
-            for images in progress.track(
+            for items in progress.track(
                 loader, total=len(chunks), description='BatchNorm'
             ):
-                data = dict(
-                    inputs=images, data_samples=[DataSample() for _ in images]
-                )
+                seen = [
+                    item['inputs']
+                    if self.view == STUDENT
+                    else item['views'][self.view]
+                    for item in items
+                ]
+                nothing = [DataSample() for _ in items]
+                data = dict(inputs=seen, data_samples=nothing)
                 yield preprocessor(data, False)['inputs']
-
-
-class _Images(Dataset):
-    """Some images of a dataset in one view, without anything else."""
-
-    def __init__(
-        self, dataset: TwoStreamDataset, indices: np.ndarray, view: str
-    ) -> None:
-        self.dataset, self.indices, self.view = dataset, indices, view
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int) -> torch.Tensor:
-        key = SampleKey(int(self.indices[position]), 0, (self.view,))
-        item = self.dataset[key]
-        if self.view == STUDENT:
-            return item['inputs']
-        return item['views'][self.view]
 
 
 def _student(model: torch.nn.Module) -> torch.nn.Module:
