@@ -19,7 +19,10 @@ def measured(config):
     """With all that measures, and must change nothing."""
     watched(config)
     held_out = config.val_dataloader.dataset
-    config.custom_hooks.append(dict(type='SelectionHook', held_out=held_out))
+    config.custom_hooks += [
+        dict(type='SelectionHook', held_out=held_out),
+        dict(type='GradientShareHook', interval=2),
+    ]
 
 
 def own_view(config):
@@ -43,7 +46,7 @@ def test_the_run_is_the_same_bit_for_bit(small_runner):
             edit.__name__,
             edit=edit,
             validate=True,
-            **{'train_dataloader.sampler.epoch_length': 2},
+            **{'train_dataloader.sampler.epoch_length': 3},
         )
         runner.train()
         runs.append(runner)
@@ -52,9 +55,15 @@ def test_the_run_is_the_same_bit_for_bit(small_runner):
     stores = [run.model.teacher.store for run in runs]
     arrays = [store._arrays['feature'] for store in stores]
     np.testing.assert_array_equal(*arrays)
+    scalars, plain = (run.message_hub.log_scalars for run in runs)
+    assert not [name for name in plain if 'cka' in name or 'share' in name]
     assert len(scalar(runs[0], 'cka_customized')) == 1
-    known = runs[1].message_hub.log_scalars
-    assert not [name for name in known if 'cka' in name]
+    shares = [v for k, v in scalars.items() if k.startswith('train/share_')]
+    # Of the iterations 4 to 6, which distil by three terms.
+    assert [len(each.data[0]) for each in shares] == [2, 2, 2]
+    total = sum(each.current() for each in shares)
+    assert total == pytest.approx(1, rel=1e-5)
+    assert runs[0].model.monitor is None
 
 
 @pytest.mark.parametrize('edit', [watched, own_view])

@@ -1,4 +1,4 @@
-"""Shares of the gradient are logged and change nothing."""
+"""Shares of the gradient; in a run: tests/analysis/test_similarity_hook.py."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from mmkd_custom.engine.hooks.gradient_share import (
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.outputs import Outputs
 from mmkd_custom.stages import DISTILLATION
-from tests.helpers import build_customkd, digests, make_batch
+from tests.helpers import build_customkd, make_batch
 
 
 class Said:
@@ -67,30 +67,6 @@ def test_without_a_gradient_there_is_no_share():
     assert gradient_shares(Said(), losses) == {}
     shares = gradient_shares(Said(student=Outputs(feature)), losses)
     assert shares['share_ce'] == 0
-
-
-@pytest.mark.slow
-def test_it_is_logged_and_changes_no_bit(small_runner):
-    def measured(config):
-        config.custom_hooks.append(dict(type='GradientShareHook', interval=2))
-
-    short = {'train_dataloader.sampler.epoch_length': 3}
-    plain = small_runner('plain', **short)
-    plain.train()
-    runner = small_runner('measured', edit=measured, **short)
-    runner.train()
-    assert digests(runner.model) == digests(plain.model)
-    assert runner.model.monitor is None
-    shares = {
-        name[len('train/share_') :]: history
-        for name, history in runner.message_hub.log_scalars.items()
-        if name.startswith('train/share_')
-    }
-    assert set(shares) == {'ce', 'general', 'specific'}
-    # Of the iterations 4 to 6, which distil.
-    assert {len(each.data[0]) for each in shares.values()} == {2}
-    total = sum(each.current() for each in shares.values())
-    assert total == pytest.approx(1, rel=1e-5)
 
 
 def test_mixed_precision_gets_the_same_gradients():
