@@ -26,18 +26,11 @@ def chosen_row(tables: Sequence[MetricTable]) -> Optional[str]:
     """
     best: Optional[List[str]] = None
     for criterion in CRITERIA:
-        table = next(
-            (
-                t
-                for t in tables
-                if (t.metric, t.kind) == (criterion, SELECTION)
-            ),
-            None,
-        )
-        rows = {} if table is None else table.rows
         scores = {
             row: round(found[MEAN].mean, 2)
-            for row, found in rows.items()
+            for table in tables
+            if (table.metric, table.kind) == (criterion, SELECTION)
+            for row, found in table.rows.items()
             if MEAN in found and (best is None or row in best)
         }
         if scores:

@@ -12,7 +12,7 @@ from mmkd_custom.analysis.curves import (
     thinned,
 )
 from mmkd_custom.analysis.runs import Run
-from mmkd_custom.analysis.style import drawing, run_colours, spread
+from mmkd_custom.analysis.style import drawing, spread
 
 
 def run(name, rows, **results):
@@ -79,8 +79,3 @@ def test_labels_do_not_overlap():
     assert np.diff(np.sort(found)).min() >= 0.2 - 1e-9
     assert np.mean(found) == pytest.approx(0.4025)
     assert spread([0.1, 0.9], 0.2) == [0.1, 0.9]
-
-
-def test_the_last_run_has_a_colour_of_its_own():
-    assert run_colours(1) == run_colours(3)[-1:]
-    assert len({*run_colours(12)}) == 12
