@@ -30,7 +30,8 @@ class CosineConstantLR(CosineAnnealingLR):
         **kwargs: See MMEngine's ``CosineAnnealingLR``.
 
     Raises:
-        UserError: If ``constant`` is another number.
+        UserError: If ``constant`` is another number, or ``T_max`` or
+            ``eta_min`` is given.
     """
 
     def __init__(
@@ -47,6 +48,13 @@ class CosineConstantLR(CosineAnnealingLR):
                 'param_scheduler: CosineConstantLR.constant: expected a '
                 f'number in [0, 1), got {constant!r}.'
             )
+        for name in ('T_max', 'eta_min'):
+            if kwargs.get(name) is not None:
+                raise UserError(
+                    f'param_scheduler: CosineConstantLR.{name}: expected '
+                    'none, since constant and eta_min_ratio say it, got '
+                    f'{kwargs[name]!r}.'
+                )
         # A scheduler leaves the rate alone after its end.
         falls = max(1, round((end - begin) * (1 - constant)))
         super().__init__(

@@ -44,11 +44,15 @@ def test_the_last_share_of_the_run_is_constant():
     assert found[-1] == pytest.approx(0.2, rel=1e-2)
 
 
-@pytest.mark.parametrize('constant', [1, -0.1, 'abc'])
-def test_a_share_that_cannot_be_is_named(constant):
+@pytest.mark.parametrize(
+    'option, value',
+    [
+        *(('constant', 1), ('constant', -0.1), ('constant', 'abc')),
+        # They would bend the curve, or leave the end open.
+        *(('T_max', 9), ('eta_min', 0.1)),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(option, value):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    with pytest.raises(UserError) as error:
-        CosineConstantLR(optimizer, end=4, constant=constant)
-    assert 'constant' in str(error.value) and repr(constant) in str(
-        error.value
-    )
+    with pytest.raises(UserError, match=f'{option}: .*{value!r}'):
+        CosineConstantLR(optimizer, end=4, **{option: value})
