@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from .students import Answers
-from .style import GREY, INK, SMALL, WIDTH, short
+from .style import GREY, INK, SMALL, WIDTH, grid, short
 
 #: More classes than this have no numbers in their cells, or no names.
 NUMBERED, NAMED = 10, 40
@@ -115,18 +115,11 @@ def draw_confusion(
         titles.append(both if len(both) < 27 else 'the last − the first')
     wide = len(names) > 8 or len(found) == 4
     columns = min(len(found), 2 if wide else 3)
-    rows = math.ceil(len(found) / columns)
     width = min(WIDTH, 4.4 * columns)
-    figure, axes = pyplot.subplots(
-        *(rows, columns),
-        figsize=(width, rows * (width / columns + 0.8)),
-        squeeze=False,
-        layout='constrained',
-    )
-    for axis in axes.flat[len(found) :]:
-        axis.axis('off')
+    height = width / columns + 0.8
+    figure, axes = grid(pyplot, len(found), columns, height, width)
     for number, (matrix, title) in enumerate(zip(found, titles)):
-        axis = axes.flat[number]
+        axis = axes[number]
         differs = number >= len(answers)
         _matrix(axis, matrix, differs)
         unit = 'percentage points' if differs else '% of each true class'

@@ -18,7 +18,7 @@ import numpy as np
 from ..evaluation.report import LABELS, shown_metrics
 from .runs import Run
 from .similarity_hook import CUSTOMIZED, PREFIX
-from .style import INK, WIDTH, label_ends, run_colours
+from .style import INK, WIDTH, grid, label_ends, run_colours
 
 #: Values of one run: share of the run in percent, and the value, (N,) each.
 Line = Tuple[np.ndarray, np.ndarray]
@@ -173,17 +173,9 @@ def draw_similarity(pyplot: Any, runs: Sequence[Run]) -> Optional[Any]:
     if not found:
         return None
     columns = min(len(found), 2)
-    rows = math.ceil(len(found) / columns)
-    figure, axes = pyplot.subplots(
-        *(rows, columns),
-        figsize=(WIDTH if columns > 1 else WIDTH / 1.6, 2.6 * rows + 0.2),
-        sharey=True,
-        layout='constrained',
-        squeeze=False,
-    )
-    for axis in axes.flat[len(found) :]:
-        axis.axis('off')
-    for axis, (name, lines) in zip(axes.flat, found.items()):
+    width = WIDTH if columns > 1 else WIDTH / 1.6
+    figure, axes = grid(pyplot, len(found), columns, 2.7, width, sharey=True)
+    for axis, (name, lines) in zip(axes, found.items()):
         who = name[len(PREFIX) :]
         feature = {
             CUSTOMIZED: 'the customized feature',
@@ -194,7 +186,7 @@ def draw_similarity(pyplot: Any, runs: Sequence[Run]) -> Optional[Any]:
         axis.set_ylim(0, 1)
         axis.set_xlabel('share of the run (%)')
         _label(axis, runs, lines, '{:.2f}')
-    axes[0, 0].set_ylabel('linear CKA')
+    axes[0].set_ylabel('linear CKA')
     return figure
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 
 from ..stages import LABELLED, UNLABELLED
-from .style import COLOURS, GREY, INK, PALE, SMALL, WIDTH, short
+from .style import COLOURS, GREY, INK, PALE, SMALL, WIDTH, grid, short
 
 #: By stream.
 MARKERS = {LABELLED: 'o', UNLABELLED: '^'}
@@ -89,17 +88,10 @@ def draw_maps(
         Figure: The picture.
     """
     columns = 2 if len(features) in (2, 4) else 3
-    rows = math.ceil(len(features) / columns)
-    figure, axes = pyplot.subplots(
-        *(rows, columns),
-        figsize=(WIDTH, rows * WIDTH / columns * 1.08 + 0.6),
-        squeeze=False,
-        layout='constrained',
-    )
+    height = WIDTH / columns * 1.08 + 0.3
+    figure, axes = grid(pyplot, len(features), columns, height)
     coloured = _coloured(features, len(names))
-    for axis in axes.flat[len(features) :]:
-        axis.axis('off')
-    for axis, each in zip(axes.flat, features):
+    for axis, each in zip(axes, features):
         _map(axis, each, coloured)
     _key(pyplot, figure, coloured, names, streams)
     return figure

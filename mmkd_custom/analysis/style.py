@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, List, Sequence, Tuple
@@ -68,6 +69,40 @@ def drawing() -> Iterator[Any]:
     with pyplot.rc_context(_SETTINGS):
         yield pyplot
         pyplot.close('all')
+
+
+def grid(
+    pyplot: Any,
+    count: int,
+    columns: int,
+    height: float,
+    width: float = WIDTH,
+    **options: Any,
+) -> Tuple[Any, List[Any]]:
+    """Makes a figure of several panels.
+
+    Args:
+        pyplot (ModuleType): From :func:`drawing`.
+        count (int): Panels.
+        columns (int): Panels of a row.
+        height (float): Inches of a row.
+        width (float): Inches of the figure. Defaults to :data:`WIDTH`.
+        **options: See ``pyplot.subplots``.
+
+    Returns:
+        tuple[Figure, list[Axes]]: The figure and its panels.
+    """
+    rows = math.ceil(count / columns)
+    figure, axes = pyplot.subplots(
+        *(rows, columns),
+        figsize=(width, rows * height),
+        squeeze=False,
+        layout='constrained',
+        **options,
+    )
+    for axis in axes.flat[count:]:
+        axis.axis('off')
+    return figure, list(axes.flat[:count])
 
 
 def save(figure: Any, folder: Path, name: str) -> Path:

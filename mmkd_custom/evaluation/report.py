@@ -28,23 +28,6 @@ LABELS = {ACCURACY: 'accuracy', MACRO_F1: 'macro-F1'}
 METRICS = (MACRO_F1, ACCURACY)
 
 
-def student_size(path: Union[str, Path]) -> Dict[str, float]:
-    """Measures a student checkpoint.
-
-    Args:
-        path (str | Path): A ``student.pth``.
-
-    Returns:
-        dict: ``parameters`` in millions (BatchNorm statistics included) and
-        ``megabytes`` of the tensors.
-    """
-    weights = load_checkpoint(path)['state_dict'].values()
-    return dict(
-        parameters=sum(w.numel() for w in weights) / 1e6,
-        megabytes=sum(w.numel() * w.element_size() for w in weights) / 2**20,
-    )
-
-
 def results_of(runs: Mapping[str, Union[str, Path]]) -> Dict[str, dict]:
     """Reads the results of several runs.
 
@@ -136,11 +119,15 @@ def _number(value: Optional[float]) -> str:
 
 
 def _size(work_dir: Union[str, Path]) -> str:
+    """Returns millions of parameters, statistics included, and MiB."""
     try:
-        size = student_size(Path(work_dir) / STUDENT_FILE)
+        weights = load_checkpoint(Path(work_dir) / STUDENT_FILE)['state_dict']
     except UserError:
         return '–'
-    return f'{size["parameters"]:.2f} M, {size["megabytes"]:.1f} MB'
+    tensors = weights.values()
+    parameters = sum(w.numel() for w in tensors) / 1e6
+    size = sum(w.numel() * w.element_size() for w in tensors) / 2**20
+    return f'{parameters:.2f} M, {size:.1f} MB'
 
 
 def load_pyplot() -> ModuleType:
