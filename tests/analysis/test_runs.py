@@ -1,16 +1,12 @@
-"""What is read of finished runs, however often they were started."""
+"""What is read of finished runs; what is refused: tools/test_analyze.py."""
 
 import json
-
-import pytest
 
 from mmkd_custom.analysis.runs import (
     Run,
     folder_names,
-    read_runs,
     read_scalars,
 )
-from mmkd_custom.errors import UserError
 
 
 def log(work_dir, time, rows, tail=''):
@@ -66,21 +62,3 @@ def test_names_tell_folders_apart(tmp_path):
     one, two = tmp_path / 'x' / 'run', tmp_path / 'y' / 'run'
     assert folder_names([one]) == ['run']
     assert folder_names([one, two]) == ['x/run', 'y/run']
-
-
-def test_what_is_no_finished_run_is_refused(tmp_path):
-    for name in 'ab':
-        (tmp_path / name).mkdir()
-        (tmp_path / name / 'results.json').write_text('{}')
-    (tmp_path / 'empty').mkdir()
-    a, b = tmp_path / 'a', tmp_path / 'b'
-    assert [run.name for run in read_runs([a, b])] == ['a', 'b']
-    for folders, names, words in (
-        ([a, tmp_path / 'none'], None, 'none'),
-        ([a, tmp_path / 'empty'], None, 'empty.*results.json'),
-        ([a, b, tmp_path / 'b' / '..' / 'a'], None, 'twice'),
-        ([a, b], ['x'], '--names.*x'),
-        ([a, b], ['x', 'x'], '--names.*x'),
-    ):
-        with pytest.raises(UserError, match=words):
-            read_runs(folders, names)

@@ -10,17 +10,19 @@ from tests.cli import call_tool
     [
         (['none'], ['none', 'work directory']),
         (['empty'], ['empty', 'results.json']),
-        (['run', 'run'], ['run', 'twice']),
+        (['run', 'other/../run'], ['run', 'twice']),
         (['run', '--names', 'a', 'b'], ['--names', "'b'"]),
+        (['run', 'other', '--names', 'x', 'x'], ['--names', "'x'"]),
         (['run', '--out', 'run/results.json'], ['--out', 'results.json']),
     ],
 )
 def test_wrong_input_is_one_sentence(
     tmp_path, monkeypatch, capsys, arguments, words
 ):
-    (tmp_path / 'empty').mkdir()
-    (tmp_path / 'run').mkdir()
-    (tmp_path / 'run' / 'results.json').write_text('{}')
+    for name in ('empty', 'run', 'other'):
+        (tmp_path / name).mkdir()
+        if name != 'empty':
+            (tmp_path / name / 'results.json').write_text('{}')
     monkeypatch.chdir(tmp_path)
     assert call_tool('analyze.py', *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
