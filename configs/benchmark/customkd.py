@@ -1,7 +1,7 @@
 """CustomKD as the paper has it: two feature terms."""
 
 _base_ = [
-    '../_base_/tasks/{{$DATA:domain_folder}}_clean192_mbv3.py',
+    '../_base_/tasks/{{$DATA:domain_folder}}_{{$VIEW:clean192}}_mbv3.py',
     '../_base_/schedules/adamw_short_alternating.py',
 ]
 

@@ -1,7 +1,7 @@
 """Propagated labels alone, no feature term."""
 
 _base_ = [
-    '../_base_/tasks/{{$DATA:domain_folder}}_clean192_mbv3.py',
+    '../_base_/tasks/{{$DATA:domain_folder}}_{{$VIEW:clean192}}_mbv3.py',
     '../_base_/schedules/adamw_short.py',
 ]
 
