@@ -11,6 +11,7 @@ train_dataloader = dict(
     batch_size=_base_.train_dataloader.sampler.labelled,
     sampler=dict(streams=('labelled',)),
 )
+auto_scale_lr = dict(base_batch_size=_base_.train_dataloader.sampler.labelled)
 # One network, one optimiser.
 optim_wrapper = dict(
     _delete_=True,
