@@ -6,6 +6,7 @@ from mmengine.runner import Runner
 from mmpretrain.engine.hooks import EMAHook
 
 from ...errors import UserError
+from ...models.options import checked_size
 from ...registry import HOOKS
 from ...stages import STUDENT, StageSchedule
 from ..unwrap import unwrapped
@@ -113,14 +114,9 @@ class StudentSWAHook(EMAHook):
         evaluate_on_origin: bool = False,
     ) -> None:
         self.share = _checked(type(self).__name__, share)
-        if type(interval) is not int or interval < 1:
-            raise UserError(
-                'StudentSWAHook.interval: expected a whole number >= 1, got '
-                f'{interval!r}.'
-            )
         super().__init__(
             ema_type='StochasticWeightAverage',
-            interval=interval,
+            interval=checked_size('StudentSWAHook.interval', interval),
             update_buffers=update_buffers,
             evaluate_on_origin=evaluate_on_origin,
         )

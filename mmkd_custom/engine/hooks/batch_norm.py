@@ -19,6 +19,7 @@ from ...datasets.two_stream.views import compose
 from ...datasets.wrappers import pipeline_of
 from ...errors import UserError
 from ...models.distillers import BaseDistiller
+from ...models.options import checked_size
 from ...registry import HOOKS
 from ...stages import LABELLED, STUDENT, UNLABELLED
 from ...utils.progress import progress_bar
@@ -79,11 +80,11 @@ class BatchNormStatisticsHook(Hook):
         ):
             if value not in known:
                 raise _wrong(name, f'one of {known}', value)
-        for name, value in (('batch_size', batch_size), ('batches', batches)):
-            if name == 'batches' and value is None:
-                continue
-            if type(value) is not int or value < 1:
-                raise _wrong(name, 'a whole number >= 1', value)
+        sizes = dict(batch_size=batch_size)
+        if batches is not None:
+            sizes.update(batches=batches)
+        for name, value in sizes.items():
+            checked_size(f'{type(self).__name__}.{name}', value)
         self.stream, self.view = stream, view
         self.batch_size, self.batches = batch_size, batches
         self._keys: List[SampleKey] = []
