@@ -6,6 +6,8 @@ The crop is cut from the original image, so the teacher sees what was lost at
 
 _base_ = './elpv_96.py'
 
+task = f'{_base_.task}, same crop'
+
 teacher_pipeline = [
     _base_.train_pipeline[0],
     dict(_base_.train_pipeline[1], scale=192),
