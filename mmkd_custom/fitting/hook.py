@@ -113,6 +113,9 @@ def _propagate(
         _groups(dataset, network.standardize),
         network.shapes['logits'].width,
         seed=runner.seed or 0,
+        class_mass=_alike(dataset)
+        if network.class_mass == 'auto'
+        else network.class_mass,
         **network.options,
     )
     runner.logger.info(f'Propagation: {found.report}')
@@ -126,18 +129,20 @@ def _propagate(
 def _groups(dataset: TwoStreamDataset, standardize: str) -> torch.Tensor:
     """Returns which samples are standardised together, (N,)."""
     groups = torch.zeros(len(dataset), dtype=torch.long)
-    together = standardize == 'all' or (
-        standardize == 'auto'
-        and (
-            dataset.exclude_labelled
-            or shares_images(dataset.unlabelled, dataset.labelled)
-        )
-    )
-    if not together:
+    if standardize == 'stream' or (
+        standardize == 'auto' and not _alike(dataset)
+    ):
         unlabelled = dataset.num_labelled + dataset.num_unlabelled
         groups[dataset.num_labelled :] = 1
         groups[unlabelled:] = 2
     return groups
+
+
+def _alike(dataset: TwoStreamDataset) -> bool:
+    """Returns whether the labelled images are some of the unlabelled ones."""
+    return dataset.exclude_labelled or shares_images(
+        dataset.unlabelled, dataset.labelled
+    )
 
 
 def _key(
@@ -156,6 +161,7 @@ def _key(
         runner.seed,
         sorted(network.options.items()),
         network.standardize,
+        network.class_mass,
     )
     return hashlib.sha256(repr(depends).encode()).hexdigest()
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import UserError
+from .class_mass import with_class_mass
 from .graph import diffuse, graph_of
 from .logistic import GRID, fit_linear, fit_probe, stratified_folds
 from .neighbours import EXACT, nearest
@@ -51,6 +52,7 @@ def propagate_labels(
     exponent: float = 3.0,
     alpha: float = 0.8,
     steps: Optional[int] = 30,
+    class_mass: bool = False,
     seed: int = 0,
     exact_up_to: int = EXACT,
 ) -> Propagation:
@@ -88,6 +90,10 @@ def propagate_labels(
             0.8.
         steps (int, optional): How often. None solves (I − αS) q = (1 − α) p,
             which is the limit. Defaults to 30.
+        class_mass (bool): Whether the classes of the unlabelled images get
+            the shares that they have among the labelled ones, which are drawn
+            from the same images (:mod:`~mmkd_custom.fitting.class_mass`).
+            Defaults to False.
         seed (int): Of the folds that choose the probe's C, and of the
             approximate search. Defaults to 0.
         exact_up_to (int): Up to how many unlabelled images the search for
@@ -131,6 +137,11 @@ def propagate_labels(
     # A deviation of the solver from zero may have any sign.
     q = q.clamp_min_(0)
     q /= q.sum(1, keepdim=True)
+    if class_mass:
+        counts = torch.bincount(targets[labelled], minlength=num_classes)
+        p = with_class_mass(p, counts / counts.sum())
+        q = with_class_mass(q, counts / counts.sum())
+        probe[~labelled] = p
     labels = torch.zeros_like(probe)
     labels[labelled, targets[labelled]] = 1
     labels[~labelled] = q

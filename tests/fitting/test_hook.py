@@ -82,6 +82,14 @@ def test_labelled_images_among_the_unlabelled_are_one_group(runner_with):
     dataset = runner.train_dataloader.dataset
     assert hook._groups(dataset, 'auto').unique().tolist() == [0]
     assert hook._groups(dataset, 'stream').unique().tolist() == [0, 1]
+    # And have their classes' shares: two images of each of three.
+    tables = filled(runner)
+    mean = tables['more.probe'].exp()[dataset.num_labelled :].mean(0)
+    torch.testing.assert_close(
+        mean, torch.full((3,), 1 / 3), atol=1e-3, rtol=0
+    )
+    other = filled(runner_with('other', edit=same_domain, class_mass=False))
+    assert not torch.equal(tables['logits'], other['logits'])
 
 
 def test_a_second_start_reads_what_the_first_has_propagated(

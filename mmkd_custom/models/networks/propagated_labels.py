@@ -50,6 +50,9 @@ class PropagatedLabels(OwnedNetwork):
             which takes out what tells two domains apart, or over 'all'
             images. Defaults to 'auto': over all if the labelled images are of
             the unlabelled ones' dataset, else over each stream.
+        class_mass (str | bool): Whether classes get the shares that they have
+            among the labelled images. Defaults to 'auto': if these are of the
+            unlabelled ones' dataset; another domain may have other shares.
         gate (str, optional): 'agree' leaves those out of which probe and
             propagation name different classes. Defaults to None.
         temperature (float): T of q^(1/T), below 1 sharper. Defaults to 1.0.
@@ -69,6 +72,7 @@ class PropagatedLabels(OwnedNetwork):
         alpha: float = 0.8,
         steps: int = 30,
         standardize: str = 'auto',
+        class_mass: Union[str, bool] = 'auto',
         gate: Optional[str] = None,
         temperature: float = 1.0,
         file: Optional[str] = None,
@@ -77,6 +81,7 @@ class PropagatedLabels(OwnedNetwork):
         name = type(self).__name__
         for option, value, known in (
             ('standardize', standardize, STANDARDIZE),
+            ('class_mass', class_mass, ('auto', True, False)),
             ('gate', gate, (None, 'agree')),
         ):
             if value not in known:
@@ -88,6 +93,7 @@ class PropagatedLabels(OwnedNetwork):
                 f'{name}.alpha: expected a number in [0, 1), got {alpha!r}.'
             )
         self.teacher, self.standardize, self.gate = of, standardize, gate
+        self.class_mass = class_mass
         self.ahead = (Source(of, None, FEATURE),)
         self.temperature = checked_positive(f'{name}.temperature', temperature)
         self.file = file

@@ -98,6 +98,7 @@ def test_it_is_refused_before_it_was_filled():
         (dict(exponent=-1), 'exponent'),
         (dict(temperature=0), 'temperature'),
         (dict(standardize='domain'), 'standardize'),
+        (dict(class_mass='equal'), 'class_mass'),
         (dict(gate='sure'), 'gate'),
     ],
 )
