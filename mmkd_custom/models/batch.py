@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 
 from ..errors import UserError
 from ..stages import LABELLED, STREAMS, SYNTHETIC, UNLABELLED, draws
+from .mixing import UnlabelledMixup
 from .outputs import Outputs
 from .source import Source
 
@@ -68,6 +69,8 @@ class Batch:
     Attributes:
         outputs (dict[str, Outputs]): What networks have said, by
             ``who[@view]``.
+        mixup (UnlabelledMixup, optional): How the images are mixed that the
+            student sees.
 
     Raises:
         ValueError: If the samples come in another order.
@@ -87,6 +90,7 @@ class Batch:
         self.pixels = pixels
         self.device = torch.device(device)
         self.outputs: Dict[str, Outputs] = {}
+        self.mixup: Optional[UnlabelledMixup] = None
         streams = [STREAMS.index(stream_of(sample)) for sample in samples]
         if streams != sorted(streams):
             raise ValueError(

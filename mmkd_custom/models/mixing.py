@@ -1,4 +1,4 @@
-"""Batch augmentations that mix every view of a batch alike."""
+"""Mixing images: every view of a batch alike, or images and targets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mmpretrain.models.utils.batch_augments import (
 )
 
 from ..errors import UserError
+from .outputs import LOG_DOMAIN, Outputs, from_named
 
 
 def mix_alike(
@@ -110,3 +111,47 @@ def _scaled(edges: Tuple[int, int], side: int, wanted: int) -> Tuple[int, int]:
 def _set_states(numpy_state: Any, torch_state: torch.Tensor) -> None:
     np.random.set_state(numpy_state)
     torch.set_rng_state(torch_state)
+
+
+class UnlabelledMixup:
+    r"""One draw of Mixup among a batch's unlabelled images.
+
+    The student sees :math:`\lambda x_i + (1 - \lambda) x_j` in place of
+    :math:`x_i`; what other networks say of both, of the images as they are,
+    is mixed alike: exact for soft labels, approximate for features (Beyer et
+    al., "Knowledge distillation: a good teacher is patient and consistent",
+    arXiv 2106.05237, has the teacher see the mixture, which no cache can
+    hold). Labelled images stay what they are.
+
+    Args:
+        rows (slice): The unlabelled samples of the batch.
+        count (int): Samples of the batch.
+        alpha (float): Of the Beta(alpha, alpha) that the ratio is drawn from.
+
+    Attributes:
+        ratio (float): :math:`\lambda`.
+        partners (Tensor): Row j for each row i (B,).
+    """
+
+    def __init__(self, rows: slice, count: int, alpha: float) -> None:
+        # On the host, whose state EpochSeedHook sets.
+        beta = torch.distributions.Beta(torch.tensor(alpha), alpha)
+        self.ratio = float(beta.sample())
+        start, stop, _ = rows.indices(count)
+        self.partners = torch.arange(count)
+        self.partners[rows] = start + torch.randperm(stop - start)
+
+    def mix(self, values: torch.Tensor) -> torch.Tensor:
+        """Mixes rows (B, ...) linearly; a row without partner stays."""
+        others = values[self.partners.to(values.device)]
+        return others.lerp(values, self.ratio)
+
+    def mix_outputs(self, said: Outputs) -> Outputs:
+        """Mixes all that a network has said; logits as probabilities."""
+        named = {
+            name: self.mix(value.float().softmax(1)).log()
+            if name in LOG_DOMAIN
+            else self.mix(value)
+            for name, value in said.named_tensors().items()
+        }
+        return from_named(named, said.grid)

@@ -14,6 +14,9 @@ FEATURE, LOGITS, TOKENS, MAPS = 'feature', 'logits', 'tokens', 'maps'
 #: Every output that has a name of its own; others are ``more.<name>``.
 OUTPUTS = (FEATURE, LOGITS, TOKENS, MAPS)
 
+#: Logarithms of probabilities, up to a constant: mixed as the probabilities.
+LOG_DOMAIN = (LOGITS, 'more.probe')
+
 
 class Shape(NamedTuple):
     """The shape of one output for one image.

@@ -137,7 +137,7 @@ class Student:
     def ask(
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
     ) -> Outputs:
-        """Runs the student once.
+        """Runs the student once, on mixed images if the batch has a mixup.
 
         Args:
             batch (Batch): With the view.
@@ -149,7 +149,10 @@ class Student:
             (N, C), dropped out where the model does so, and what is wanted
             of the others.
         """
-        return self.run(batch.image(view or STUDENT), wants)
+        images = batch.image(view or STUDENT)
+        if batch.mixup is not None:
+            images = batch.mixup.mix(images)
+        return self.run(images, wants)
 
     def run(
         self, inputs: torch.Tensor, wants: Sequence[str] = (FEATURE, LOGITS)

@@ -10,8 +10,17 @@ import torch.nn as nn
 from mmpretrain.structures import DataSample
 
 from ...errors import UserError
-from ...stages import DISTILLATION, STUDENT, TEACHER, Stage, StageSchedule
+from ...stages import (
+    DISTILLATION,
+    STUDENT,
+    TEACHER,
+    UNLABELLED,
+    Stage,
+    StageSchedule,
+)
 from ..batch import Batch
+from ..mixing import UnlabelledMixup
+from ..options import checked_positive
 from ..outputs import OUTPUTS
 from ..teachers import FrozenTeacher
 from .taught import TaughtClassifier
@@ -33,6 +42,10 @@ class BaseDistiller(TaughtClassifier):
         classifier (str, optional): See :class:`TaughtClassifier`. Defaults to
             None.
         input_size (int): Likewise. Defaults to 224.
+        mixup (float, optional): alpha of Mixup of the unlabelled images that
+            the student sees, with the targets mixed alike, see
+            :class:`~mmkd_custom.models.mixing.UnlabelledMixup`. Defaults to
+            None, no Mixup.
         schedule (StageSchedule, optional): Stages over epochs. Defaults to
             distillation only.
         data_preprocessor (dict | nn.Module, optional): See
@@ -61,6 +74,7 @@ class BaseDistiller(TaughtClassifier):
         networks: Optional[Dict[str, dict]] = None,
         classifier: Optional[str] = None,
         input_size: int = 224,
+        mixup: Optional[float] = None,
         schedule: Optional[StageSchedule] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
         init_cfg: Optional[dict] = None,
@@ -75,6 +89,9 @@ class BaseDistiller(TaughtClassifier):
             init_cfg,
         )
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
+        self.mixup = (
+            None if mixup is None else checked_positive('mixup', mixup)
+        )
         self._stage: Optional[str] = None
         self.progress: Optional[float] = None
         self._wants: Dict[str, Dict[str, Tuple[str, ...]]] = {}
@@ -252,7 +269,12 @@ class BaseDistiller(TaughtClassifier):
         if self._stage not in self._wants:
             # Terms do not change once the model is built.
             self._wants[self._stage] = self.wants(self._stage)
-        for who, wants in self._wants[self._stage].items():
+        asked = self._wants[self._stage]
+        if self.mixup and any(w.partition('@')[0] == STUDENT for w in asked):
+            batch.mixup = UnlabelledMixup(
+                batch.rows(UNLABELLED), len(batch), self.mixup
+            )
+        for who, wants in asked.items():
             name, _, view = who.partition('@')
             start = time.perf_counter()
             batch.outputs[who] = self.network(name).ask(
@@ -260,6 +282,11 @@ class BaseDistiller(TaughtClassifier):
             )
             spent = time.perf_counter() - start
             times[name] = times.get(name, 0.0) + spent
+        if batch.mixup is not None:
+            # Only now: a probe is asked about features of unmixed images.
+            for who, said in batch.outputs.items():
+                if who.partition('@')[0] != STUDENT:
+                    batch.outputs[who] = batch.mixup.mix_outputs(said)
         losses = getattr(self, f'loss_{self._stage}')(batch)
         if self.monitor is not None:
             losses.update(self.monitor(batch, losses))
