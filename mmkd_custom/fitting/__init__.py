@@ -1,5 +1,6 @@
-"""What is fitted to a frozen teacher: probes, adaptations, soft labels."""
+"""What is fitted: probes, adaptations, soft labels, a student's last layer."""
 
 from .hook import PropagateLabelsHook
+from .refit import RefitHeadHook
 
-__all__ = ['PropagateLabelsHook']
+__all__ = ['PropagateLabelsHook', 'RefitHeadHook']
