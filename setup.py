@@ -29,6 +29,11 @@ DEMO = [
     'elpv-dataset>=1.0.0.post1',
     'matplotlib>=3.5',
 ]
+DOCS = [
+    # Its successor Zensical reads the same mkdocs.yml.
+    'mkdocs>=1.6,<2',
+    'mkdocs-material>=9.5,<10',
+]
 EXPORT = ['onnx>=1.15', 'onnxruntime>=1.16']
 # Neighbours among more images than can be compared each with each.
 PROPAGATE = ['faiss-cpu>=1.8']
@@ -75,9 +80,10 @@ setup(
     extras_require={
         'adapt': ADAPT,
         'demo': DEMO,
+        'docs': DOCS,
         'export': EXPORT,
         'propagate': PROPAGATE,
-        'test': TEST + ADAPT + DEMO + EXPORT + PROPAGATE,
+        'test': TEST + ADAPT + DEMO + DOCS + EXPORT + PROPAGATE,
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -1,12 +1,21 @@
-"""What the pages name exists."""
+"""What the pages name exists, and the site is built without a warning."""
 
+import os
 import re
+import subprocess
+import sys
 
 import open_clip
 import pytest
 import timm
+import yaml
 from packaging.version import Version
 from timm.models import is_model
+
+from mmkd_custom.version import __version__
+
+#: Files that a page says are gone.
+GONE = {'tools/loader_throughput.py'}
 
 
 @pytest.fixture(params=['README.md', 'CONTRIBUTING.md', 'docs'])
@@ -15,21 +24,37 @@ def pages(repo, request):
     return [path] if path.is_file() else sorted(path.glob('*.md'))
 
 
+def options_of(repo, name):
+    """Returns the source in which the options of a tool are declared."""
+    package = repo / 'mmkd_custom'
+    files = [
+        package / 'engine' / 'arguments.py',
+        repo / 'tools' / f'{name}.py',
+        package / 'cli' / f'{name}.py',
+        *(package / 'cli' / 'shared').glob('*.py'),
+    ]
+    return ''.join(file.read_text() for file in files if file.is_file())
+
+
+def headings_of(page):
+    return re.findall(r'^#+ (.*)$', page.read_text(), re.M)
+
+
 def test_every_file_that_is_named_exists(repo, pages):
     for page in pages:
         text = page.read_text()
         named = re.findall(r'\b(?:tools|configs|tests)/[\w/-]+\.\w+', text)
         lacking = {name for name in named if not (repo / name).is_file()}
-        # One that a page says is gone.
-        assert lacking <= {'tools/loader_throughput.py'}, page.name
+        assert lacking <= GONE, page.name
 
 
 def test_every_option_of_a_tool_that_is_shown_exists(repo, pages):
-    shared = (repo / 'mmkd_custom' / 'engine' / 'arguments.py').read_text()
     for page in pages:
         text = page.read_text().replace('\\\n', ' ')
-        for tool, rest in re.findall(r'python (tools/[a-z]\w+\.py)(.*)', text):
-            known = shared + (repo / tool).read_text()
+        shown = re.findall(r'python tools/([a-z]\w+)\.py(.*)', text)
+        shown += re.findall(r'^mmkd ([a-z]\w+)(.*)', text, re.M)
+        for tool, rest in shown:
+            known = options_of(repo, tool)
             for option in re.findall(r' (--[a-z][\w-]*)', rest.split('#')[0]):
                 assert f"'{option}'" in known, (page.name, tool, option)
 
@@ -42,10 +67,48 @@ def test_every_link_leads_somewhere(pages):
                 continue
             found = page.parent / name if name else page
             assert found.is_file(), (page.name, target)
-            headings = re.findall(r'^#+ (.*)$', found.read_text(), re.M)
-            slugs = {re.sub(r'[^\w -]', '', h) for h in headings}
+            slugs = {re.sub(r'[^\w -]', '', h) for h in headings_of(found)}
             slugs = {slug.lower().replace(' ', '-') for slug in slugs}
             assert not heading or heading in slugs, (page.name, target)
+
+
+def test_every_page_that_the_code_cites_exists(repo):
+    for folder in ('mmkd_custom', 'configs', 'tools'):
+        for file in (repo / folder).rglob('*.py'):
+            text = ' '.join(file.read_text().split())
+            for page, heading in re.findall(
+                r'\bdocs/(\w+)\.md(?:, ([A-Z][\w ]+?)[).;])?', text
+            ):
+                found = repo / 'docs' / f'{page}.md'
+                assert found.is_file(), (file, page)
+                if heading:
+                    assert heading in headings_of(found), (file, heading)
+
+
+def test_the_site_is_built_without_a_warning(repo, tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet']
+        + ['--site-dir', str(tmp_path / 'site')],
+        cwd=repo,
+        env=dict(os.environ, NO_MKDOCS_2_WARNING='1'),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for page in (repo / 'docs').glob('*.md'):
+        name = '' if page.stem == 'index' else page.stem
+        built = (tmp_path / 'site' / name / 'index.html').read_text()
+        # Nothing is fetched from elsewhere when a page is read.
+        loaded = re.findall(r'<(?:script|link|img)[^>]*>', built)
+        assert not [tag for tag in loaded if '="http' in tag], page.name
+    changes = (tmp_path / 'site' / 'changelog' / 'index.html').read_text()
+    assert 'id="unreleased"' in changes
+
+
+def test_the_citation_is_of_this_version(repo):
+    citation = yaml.safe_load((repo / 'CITATION.cff').read_text())
+    assert citation['version'] == __version__
+    assert '2503.18244' in str(citation['preferred-citation'])
 
 
 @pytest.fixture(scope='module')

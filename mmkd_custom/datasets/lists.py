@@ -1,7 +1,7 @@
 """List files, one ``relative/path label`` a line, and the classes they name.
 
-Classes are told by the folders of the images (docs/methods.md, Data
-protocols).
+Classes are told by the folders of the images (docs/data.md,
+Folders).
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def stratified_subset(
     """Draws the same number, or the same share, of samples in every class.
 
     The draw is made with a local ``RandomState(seed)``, whose stream NumPy
-    has frozen, class after class in ascending order (docs/methods.md, Data
-    protocols).
+    has frozen, class after class in ascending order (docs/protocols.md, What
+    each prescribes).
 
     Args:
         labels (Sequence[int]): The class (or stratum) of every sample, (N,).

@@ -1,7 +1,7 @@
 """What all data share: two streams to train on, top-1 and macro-F1.
 
 A file of this folder adds its images, statistics and sizes. Batch sizes and
-the ratio of the streams are our choices (docs/methods.md, Data protocols).
+the ratio of the streams are our choices (docs/protocols.md).
 """
 
 data_preprocessor = dict(

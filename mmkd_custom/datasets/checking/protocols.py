@@ -1,6 +1,6 @@
 """The public data protocols: what belongs to each and where it comes from.
 
-See docs/methods.md, Data protocols.
+See docs/protocols.md, What each prescribes.
 """
 
 from __future__ import annotations

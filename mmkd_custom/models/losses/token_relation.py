@@ -26,9 +26,9 @@ class TokenRelation(Loss):
     where x[h, i] is the h-th of H equal parts of token i. The paper relates
     queries to keys and values to values; here x, the tokens or any (N, L, D)
     of ``more.<name>``, say values, stands on both sides, and the distance of
-    two rows is the divergence (ours: docs/methods.md, Further systems). Both
-    sides have L tokens, of any widths, and need no connector. A rotation of
-    the channels of a head, on either side, changes nothing.
+    two rows is the divergence (ours: docs/more_methods.md, Further systems).
+    Both sides have L tokens, of any widths, and need no connector. A rotation
+    of the channels of a head, on either side, changes nothing.
 
     Args:
         heads (int): H, which divides both widths. Defaults to 1.
