@@ -47,11 +47,14 @@ def folder(repo, files, tmp_path, monkeypatch):
         DATA_ROOT=root, SOURCE='catalogue', TARGET='phone', SEED=0
     ).items():
         monkeypatch.setenv(name, str(value))
-    # What they register is forgotten afterwards.
-    monkeypatch.setattr(MODELS, '_module_dict', dict(MODELS._module_dict))
     yield tmp_path
-    for name in files:
-        sys.modules.pop(name[: -len('.py')], None)
+    # Other tests look at all that is registered.
+    modules = {name[: -len('.py')] for name in files}
+    for name, part in list(MODELS.module_dict.items()):
+        if part.__module__ in modules:
+            del MODELS.module_dict[name]
+    for name in modules:
+        sys.modules.pop(name, None)
 
 
 def test_every_config_of_the_page_is_trained(files):
