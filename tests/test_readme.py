@@ -25,6 +25,19 @@ def test_the_readme_is_short_and_begins_with_what_goes_in_and_out(repo):
     assert any('docs/images/overview.svg' in line for line in lines[:15])
 
 
+def test_the_badges_are_true(repo):
+    readme = (repo / 'README.md').read_text()
+    badges = dict(re.findall(r'^!\[(\w+): (.+?)\]', readme, re.M))
+    setup = (repo / 'setup.py').read_text()
+    least, most = badges['Python'].split(' to ')
+    versions = re.findall(r"Python :: (3\.\d+)'", setup)
+    assert (versions[0], versions[-1]) == (least, most)
+    assert f"python_requires='>={least}'" in setup
+    assert f"license='{badges['licence']}'" in setup
+    newest = badges['MMPretrain'].split(' ')[0]
+    assert f"'mmpretrain>={newest}" in setup
+
+
 @pytest.mark.slow
 def test_config_of_the_readme_trains(repo, tmp_path):
     pytest.importorskip('mmkd_custom.expand')
