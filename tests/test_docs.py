@@ -90,7 +90,7 @@ def test_every_page_that_the_code_cites_exists(repo):
 
 def test_the_site_is_built_without_a_warning(repo, tmp_path):
     done = subprocess.run(
-        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet']
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict']
         + ['--site-dir', str(tmp_path / 'site')],
         cwd=repo,
         env=dict(os.environ, NO_MKDOCS_2_WARNING='1'),
