@@ -1,6 +1,7 @@
 """What the pages name exists."""
 
 import re
+from pathlib import Path
 
 import open_clip
 import pytest
@@ -25,11 +26,15 @@ def test_every_file_that_is_named_exists(repo, pages):
 
 
 def test_every_option_of_a_tool_that_is_shown_exists(repo, pages):
-    shared = (repo / 'mmkd_custom' / 'engine' / 'arguments.py').read_text()
+    commands = repo / 'mmkd_custom' / 'cli'
+    shared = (commands / 'shared' / 'options.py').read_text()
     for page in pages:
         text = page.read_text().replace('\\\n', ' ')
         for tool, rest in re.findall(r'python (tools/[a-z]\w+\.py)(.*)', text):
-            known = shared + (repo / tool).read_text()
+            file = commands / Path(tool).name
+            known = (
+                shared + (file if file.is_file() else repo / tool).read_text()
+            )
             for option in re.findall(r' (--[a-z][\w-]*)', rest.split('#')[0]):
                 assert f"'{option}'" in known, (page.name, tool, option)
 
