@@ -2,7 +2,7 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, parse
+from .shared.options import add_cfg_options, add_config, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -11,7 +11,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('config', help='config file whose model has a teacher')
+    add_config(parser, 'config file whose model has a teacher')
     parser.add_argument(
         '--mode',
         choices=['norm', 'lora'],

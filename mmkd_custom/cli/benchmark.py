@@ -12,14 +12,18 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError, nearest
-from .shared.options import add_cfg_options
+from .shared.options import add_cfg_options, config_file
 
 
 def parse_args() -> argparse.Namespace:
     """Parses the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'configs', nargs='+', type=Path, help='config files, a row each'
+        'configs',
+        nargs='+',
+        type=lambda word: Path(config_file(word)),
+        metavar='config',
+        help='config files, a row each',
     )
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/benchmark')

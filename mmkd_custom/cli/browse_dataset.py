@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from .shared.options import add_cfg_options, parse
+from .shared.options import add_cfg_options, add_config, parse
 
 
 def parse_args() -> argparse.Namespace:
     """Parses the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument(
         '--out',
         type=Path,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, add_launcher, parse
+from .shared.options import add_cfg_options, add_config, add_launcher, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -11,7 +11,7 @@ def parse_args() -> argparse.Namespace:
         description="Computes the outputs of a config's CachedTeacher for "
         'every view of every training image that its cache does not hold.'
     )
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument(
         '--work-dir',
         help="the run's work directory: the cache is in its teacher_cache/ "

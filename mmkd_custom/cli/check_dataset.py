@@ -10,7 +10,7 @@ import argparse
 import json
 
 from ..errors import UserError
-from .shared.options import add_cfg_options, add_json, parse
+from .shared.options import add_cfg_options, add_json, config_file, parse
 
 #: Notes that are printed; all are in the JSON file.
 NOTES = 20
@@ -24,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--config',
+        type=config_file,
         help='check what the train and test datasets of this config hold',
     )
     add_cfg_options(parser)

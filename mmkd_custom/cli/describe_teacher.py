@@ -2,13 +2,13 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, parse
+from .shared.options import add_cfg_options, add_config, parse
 
 
 def parse_args() -> argparse.Namespace:
     """Parses the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file whose model has a teacher')
+    add_config(parser, 'config file whose model has a teacher')
     parser.add_argument(
         '--image-size',
         type=int,

@@ -3,13 +3,13 @@
 import argparse
 
 from ..errors import UserError
-from .shared.options import add_cfg_options, add_launcher, parse
+from .shared.options import add_cfg_options, add_config, add_launcher, parse
 
 
 def parse_args() -> argparse.Namespace:
     """Parses MMPretrain's test arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument(
         'checkpoint', help="a run's checkpoint, or a plain student.pth"
     )

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from typing import Any, Dict
 
-from .shared.options import add_cfg_options, add_json, parse
+from .shared.options import add_cfg_options, add_config, add_json, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
         'from the cache and of a customization epoch from the cache, over the '
         'same images.'
     )
-    parser.add_argument('config', help='config file of a distiller')
+    add_config(parser, 'config file of a distiller')
     parser.add_argument(
         '--windows',
         type=int,

@@ -2,13 +2,13 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, add_launcher, parse
+from .shared.options import add_cfg_options, add_config, add_launcher, parse
 
 
 def parse_args() -> argparse.Namespace:
     """Parses MMPretrain's training arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument('--work-dir', help='where logs and weights go')
     parser.add_argument(
         '--resume',

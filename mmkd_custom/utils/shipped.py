@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
+#: Before the name of a config that comes with the package.
+PREFIX = 'mmkd_custom::'
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -22,3 +25,18 @@ def shipped(name: str) -> Path:
     if (clone / 'setup.py').is_file() and (clone / name).is_dir():
         return clone / name
     return PACKAGE / '.mim' / name
+
+
+def shipped_config(name: str) -> Optional[Path]:
+    """Finds a config that comes with the package.
+
+    Args:
+        name (str): Such as ``mmkd_custom::customkd_mbv3_elpv.py``.
+
+    Returns:
+        Path: The file, which need not exist; None if the name is of another
+        form.
+    """
+    if not name.startswith(PREFIX):
+        return None
+    return shipped('configs') / name[len(PREFIX) :]

@@ -6,6 +6,37 @@ import argparse
 import os
 from pathlib import Path
 
+from ...utils.shipped import shipped_config
+
+
+def config_file(word: str) -> str:
+    """Is the type of an argument that names a config.
+
+    Args:
+        word (str): A path, or ``mmkd_custom::`` and the name of a shipped
+            config.
+
+    Returns:
+        str: The path.
+    """
+    return str(shipped_config(word) or word)
+
+
+def add_config(
+    parser: argparse.ArgumentParser, help: str = 'config file'
+) -> None:
+    """Adds the argument ``config``.
+
+    Args:
+        parser (ArgumentParser): Gets it.
+        help (str): What it is. Defaults to 'config file'.
+    """
+    parser.add_argument(
+        'config',
+        type=config_file,
+        help=f'{help}; mmkd_custom::NAME is one that comes with the package',
+    )
+
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Adds ``--cfg-options``, as all of OpenMMLab's tools have it.
