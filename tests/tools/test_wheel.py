@@ -133,7 +133,7 @@ def test_an_empty_folder_is_enough_to_train(installed, tmp_path):
     # Nothing that a user can do nothing about.
     assert done.stderr == ''
     lines = done.stdout.splitlines()
-    known = ('Warning', 'deprecated')
+    known = ('Warning', 'will be deprecated')
     assert not [line for line in lines if any(w in line for w in known)]
 
 

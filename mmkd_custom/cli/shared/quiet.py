@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 from typing import Iterator
 
-#: How a warning begins, as a regular expression, and why it says nothing.
+#: How a warning begins, as a regular expression, and whose it is.
 WARNINGS = {
     # mmcv-lite has no compiled operators, and no network here wants them.
     'Fail to import ``MultiScaleDeformableAttention``': 'mmcv',
@@ -20,6 +20,10 @@ WARNINGS = {
     r'In MMCV v1\.4\.4, we modified the default value of args': 'mmcv',
     # MMEngine imports it to find 'mmpretrain::' configs.
     'pkg_resources is deprecated as an API': 'mmengine',
+    # What MMEngine's wrapper of DDP passes on has a new name.
+    '`broadcast_buffers` is deprecated': 'mmengine',
+    # One layout of a depthwise kernel has two names, and DDP wonders.
+    'Grad strides do not match bucket view strides': 'torch',
     # Without an accelerator there is nothing to pin, and nothing is lost.
     "'pin_memory' argument is set as true but no accelerator": 'torch',
 }
