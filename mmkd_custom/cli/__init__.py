@@ -48,7 +48,7 @@ def _mmkd():
     from ..version import __version__
     from .shared.commands import find, overview
 
-    word, rest = (sys.argv[1:2] or ['']).pop(), sys.argv[2:]
+    word, *rest = sys.argv[1:] or ['']
     if word in ('', '-h', '--help'):
         print(overview())
         return 0 if word else 2
