@@ -31,26 +31,22 @@ OF_A_CLONE = shutil.ignore_patterns(
 
 
 class BuildPy(build_py):
-    """Puts configs and tools into ``mmkd_custom/.mim``, where MIM looks.
+    """Puts configs and tools into ``mmkd_custom/.mim`` of a wheel, for MIM.
 
-    A wheel gets copies, an editable installation links (which git ignores).
+    An editable installation has them in the clone
+    (``mmkd_custom/utils/shipped.py``).
     """
 
     def run(self) -> None:
         super().run()
-        package = HERE if self.editable_mode else Path(self.build_lib)
-        folder = package / 'mmkd_custom' / '.mim'
+        if self.editable_mode:
+            return
+        folder = Path(self.build_lib) / 'mmkd_custom' / '.mim'
         # A build folder may hold what has been deleted since.
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ('configs', 'tools', 'model-index.yml'):
-            source, target = HERE / name, folder / name
-            if self.editable_mode:
-                target.symlink_to(Path('..', '..', name))
-            elif source.is_dir():
-                shutil.copytree(source, target, ignore=OF_A_CLONE)
-            else:
-                shutil.copy2(source, target)
+        for name in ('configs', 'tools'):
+            shutil.copytree(HERE / name, folder / name, ignore=OF_A_CLONE)
+        shutil.copy2(HERE / 'model-index.yml', folder)
 
 
 # LoRA for teachers that are adapted.
