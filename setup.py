@@ -4,9 +4,11 @@ The package ``mmcv`` comes from ``mmcv-lite`` (pure Python, enough here). Who
 has ``mmcv``, which provides the same files, installs with ``--no-deps``.
 """
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 
@@ -20,6 +22,31 @@ def version() -> str:
 def long_description() -> str:
     readme = HERE / 'README.md'
     return readme.read_text(encoding='utf-8') if readme.is_file() else ''
+
+
+# Scripts that install the clone they are in.
+OF_A_CLONE = shutil.ignore_patterns(
+    '__pycache__', '_venv.sh', 'demo.sh', 'test.sh'
+)
+
+
+class BuildPy(build_py):
+    """Puts configs and tools into ``mmkd_custom/.mim`` of a wheel, for MIM.
+
+    An editable installation has them in the clone
+    (``mmkd_custom/utils/shipped.py``).
+    """
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        folder = Path(self.build_lib) / 'mmkd_custom' / '.mim'
+        # A build folder may hold what has been deleted since.
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in ('configs', 'tools'):
+            shutil.copytree(HERE / name, folder / name, ignore=OF_A_CLONE)
+        shutil.copy2(HERE / 'model-index.yml', folder)
 
 
 # LoRA for teachers that are adapted.
@@ -58,6 +85,8 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mmkd_custom', 'mmkd_custom.*']),
     package_data={'mmkd_custom.models.teachers.open_clip': ['data/*.json']},
+    cmdclass={'build_py': BuildPy},
+    entry_points={'console_scripts': ['mmkd = mmkd_custom.cli:main']},
     python_requires='>=3.9',
     install_requires=[
         'mmengine>=0.10.7,<1.0',

@@ -1,8 +1,18 @@
 """Distil large vision foundation models into edge models (CustomKD)."""
 
-from .utils.compat import allow_training_state
+from importlib import import_module
+from typing import Any, Dict
+
 from .version import __version__
 
-allow_training_state()
-
 __all__ = ['__version__']
+
+#: Names that are imported when they are asked for, and from which module:
+#: importing them here would import torch.
+_LATER: Dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name], __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -9,6 +9,12 @@ those the plugin adds nothing to: MMEngine looks a default scope up in each.
 from mmengine.registry import Registry
 from mmpretrain import registry as mmpretrain
 
+from .utils.compat import allow_training_state
+
+# MMEngine imports this file before it builds anything of the package, and so
+# before it reads a checkpoint.
+allow_training_state()
+
 SCOPE = 'mmkd_custom'
 
 

@@ -24,6 +24,7 @@ FLOORS = [
     ('evaluation', 'export'),
     ('engine',),
     ('cache', 'fitting', 'benchmark', 'measuring', 'analysis'),
+    ('cli', '__main__'),
 ]
 FILES = sorted(PACKAGE.rglob('*.py'))
 

@@ -29,10 +29,7 @@ def options_of(repo, name):
     package = repo / 'mmkd_custom'
     own = [repo / 'tools' / f'{name}.py', package / 'cli' / f'{name}.py']
     own = [file for file in own if file.is_file()]
-    shared = [
-        package / 'engine' / 'arguments.py',
-        *(package / 'cli' / 'shared').glob('*.py'),
-    ]
+    shared = (package / 'cli' / 'shared').glob('*.py')
     return ''.join(file.read_text() for file in (*own, *shared) if own)
 
 

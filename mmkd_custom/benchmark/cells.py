@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from dataclasses import dataclass, field
 from itertools import product
@@ -17,7 +16,7 @@ from typing import (
     Tuple,
 )
 
-from ..engine.arguments import add_cfg_options
+from ..engine.arguments import parse_options
 from ..errors import UserError
 from ..evaluation.results import read_results
 from ..utils.files import load_checkpoint
@@ -172,10 +171,7 @@ def make_cells(
             variables or SEED, two runs would share a folder, or a line of the
             CSV is of a run with other settings that may not be replaced.
     """
-    parser = argparse.ArgumentParser()
-    add_cfg_options(parser)
-    given = ['--cfg-options', *options] if options else []
-    merged = parser.parse_args(given).cfg_options or {}
+    merged = parse_options(options)
     cells: Dict[Path, Cell] = {}
     each = product(
         dict.fromkeys(map(Path, configs)),

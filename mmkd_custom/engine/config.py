@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Dict, Optional, Union
+from typing import Dict, Optional, Tuple, Union
 from unittest import mock
 
 from mmengine.config import Config, ConfigDict
@@ -15,6 +15,7 @@ from mmengine.utils import import_modules_from_strings
 from ..errors import UserError
 from ..utils.files import load_checkpoint
 from ..utils.runs import latest_checkpoint
+from ..utils.shipped import shipped_config
 from .building import LOADERS
 from .config_data import AUTO, resolve_classes
 from .values import check_file_names, check_option_names, check_values
@@ -34,7 +35,8 @@ def read_config(path: Union[str, Path]) -> Config:
 
     MMEngine pastes a variable into the file's source, as the replacement of a
     regular expression. An apostrophe would end the text that it is in, and a
-    backslash stand for something else.
+    backslash stand for something else. And it knows the packages by name that
+    ``_base_ = 'package::config.py'`` may name: this one is not among them.
 
     Args:
         path (str | Path): The config, plain or lazy.
@@ -51,10 +53,22 @@ def read_config(path: Union[str, Path]) -> Config:
         with mock.patch.dict(os.environ, quoted):
             return substitute(filename, temporary)
 
-    with mock.patch.object(
-        Config, '_substitute_env_variables', staticmethod(quoting)
+    with mock.patch.multiple(
+        Config,
+        _substitute_env_variables=staticmethod(quoting),
+        _get_cfg_path=staticmethod(_path_of_base),
     ):
         return Config.fromfile(str(path))
+
+
+_usual_path = Config._get_cfg_path
+
+
+def _path_of_base(base: str, filename: str) -> Tuple[str, Optional[str]]:
+    """Returns the file of a ``_base_`` and the scope of its types."""
+    ours = shipped_config(base)
+    # Like a file beside it: shipped configs set their scope themselves.
+    return (str(ours), None) if ours else _usual_path(base, filename)
 
 
 def _quoted(value: str) -> str:

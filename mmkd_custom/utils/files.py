@@ -14,6 +14,10 @@ import torch
 import torch.nn as nn
 
 from ..errors import UserError
+from .compat import allow_training_state
+
+# Checkpoints are read below.
+allow_training_state()
 
 #: What a finished run leaves in its work directory.
 RESULTS_FILE = 'results.json'

@@ -295,3 +295,22 @@ def test_no_validation(prepared):
     for name in ('val_cfg', 'val_dataloader', 'val_evaluator'):
         assert config[name] is None
     assert config.test_dataloader.batch_size == 4
+
+
+def test_a_shipped_config_is_a_base_by_name(tmp_path, data):
+    name = 'fitnet/fitnet_mbv3_domain_folder.py'
+    mine = tmp_path / 'mine.py'
+    by_path = read_config(SHIPPED.parent / name).to_dict()
+    mine.write_text(f"_base_ = 'mmkd_custom::{name}'\n")
+    assert read_config(mine).to_dict() == by_path
+    # Among others, and next to another package's.
+    mine.write_text(
+        "_base_ = ['mmkd_custom::_base_/schedules/adamw_short.py',\n"
+        "          'mmpretrain::_base_/models/resnet18.py']\n"
+    )
+    config = read_config(mine)
+    assert config.model.backbone.depth == 18
+    assert config.optim_wrapper == by_path['optim_wrapper']
+    mine.write_text("_base_ = 'mmkd_custom::customkd_mbv3_oficehome.py'\n")
+    with pytest.raises(UserError, match='customkd_mbv3_oficehome.py'):
+        load_config(mine)

@@ -2,17 +2,17 @@
 
 import json
 import os
-import runpy
 import shutil
 import sys
 
 import pytest
 
+from mmkd_custom.benchmark import session
+from mmkd_custom.cli import benchmark
 from mmkd_custom.errors import UserError
 from tests.cli import REPOSITORY, environment
 from tests.helpers import make_domains
 
-TOOL = str(REPOSITORY / 'tools' / 'benchmark.py')
 CONFIG = """
 randomness = dict(seed={{'$SEED:0'}})
 task = '{{$SOURCE:a}}->{{$TARGET:b}}'
@@ -42,10 +42,12 @@ def tool(monkeypatch):
     """Calls the tool's main function; gives its exit code."""
 
     def call(*arguments, **replaced):
-        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, arguments)])
-        module = runpy.run_path(TOOL)
-        module['main'].__globals__.update(replaced)
-        return module['main']()
+        words = ['benchmark.py', *map(str, arguments)]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, 'argv', words)
+            for name, function in replaced.items():
+                patch.setattr(session, name, function)
+            return benchmark.main()
 
     return call
 
@@ -54,7 +56,7 @@ def pairs(tool, config, tmp_path, *arguments):
     """Returns the tasks that the tool lays out."""
     found = []
 
-    def train(cells, args):
+    def train(cells, **_):
         found.extend(cell.run.task for cell in cells)
         return 0
 
@@ -189,7 +191,7 @@ def test_rows_are_compared_and_one_is_chosen(tool, config, tmp_path, capsys):
 
 
 def test_an_interruption_and_a_failure_show(tool, config, tmp_path, capsys):
-    def interrupted(cells, args):
+    def interrupted(cells, **_):
         raise KeyboardInterrupt
 
     work_dir = ('--work-dir', tmp_path / 'work')

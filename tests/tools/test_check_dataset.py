@@ -1,16 +1,15 @@
 """tools/check_dataset.py, as a user runs it."""
 
 import json
-import runpy
 import sys
 
 import pytest
 
+from mmkd_custom.cli import check_dataset
 from mmkd_custom.errors import UserError
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
-TOOL = str(REPOSITORY / 'tools' / 'check_dataset.py')
 CONFIG = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder.py'
 
 
@@ -20,8 +19,8 @@ def tool(monkeypatch):
 
     def call(*arguments):
         arguments = [*map(str, arguments), '--workers', '1']
-        monkeypatch.setattr(sys, 'argv', [TOOL, *arguments])
-        return runpy.run_path(TOOL)['main']()
+        monkeypatch.setattr(sys, 'argv', ['check_dataset.py', *arguments])
+        return check_dataset.main()
 
     return call
 
