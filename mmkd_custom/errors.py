@@ -200,6 +200,10 @@ def _leave_group(code: int) -> None:
     # group, and loaders, whose workers end with them.
     gc.collect()
     if code != 0:
+        bars = sys.modules.get('mmkd_custom.utils.bars')
+        if bars is not None:
+            # A terminal without a cursor is left behind otherwise.
+            bars.DISPLAY.clear()
         # Ranks that wait for this one fail as soon as the group ends. Theirs
         # must not be the first exit code: a launcher reports that one.
         sys.stdout.flush()

@@ -21,6 +21,7 @@ from mmengine.logging import MMLogger
 from tests.helpers import forget_instances
 from tests.layouts import DOMAINS, LAYOUTS
 from tests.runners import small_config, small_runner  # noqa: F401
+from tests.terminal import terminal  # noqa: F401
 
 REPO = Path(__file__).resolve().parents[1]
 # Where Python finds what a tool imports from beside itself.

@@ -20,6 +20,7 @@ from ..models.batch import Pixels
 from ..models.distillers.building import build_preprocessor
 from ..registry import DATASETS
 from ..utils.files import STUDENT_FILE
+from ..utils.progress import progress
 from .browse import denormalised
 from .runs import Run
 
@@ -160,10 +161,13 @@ def ask(tested: Tested, batch_size: int = 64) -> Answers:
         collate_fn=pseudo_collate,
     )
     scores: List[torch.Tensor] = []
-    for data in loader:
-        data = preprocessor(data, False)
-        said = model(data['inputs'], data['data_samples'], mode='predict')
-        scores += [sample.pred_score.cpu() for sample in said]
+    doing, total = f'asking {tested.run.name}', len(tested.dataset)
+    with progress(doing, total, 'images') as bar:
+        for data in loader:
+            data = preprocessor(data, False)
+            said = model(data['inputs'], data['data_samples'], mode='predict')
+            scores += [sample.pred_score.cpu() for sample in said]
+            bar.advance(len(said))
     found = torch.stack(scores).float().numpy()
     if found.shape[1] != len(tested.classes):
         raise UserError(

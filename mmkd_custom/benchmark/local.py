@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 import torch
 
 from ..errors import EXIT_USER_ERROR, UserError
-from ..utils.progress import progress_bar
+from ..utils.progress import progress
 from .cells import Cell
 
 #: Prints a line that is there at once, in a file too.
@@ -109,10 +109,11 @@ def run_cells(
         finally:
             free.put(device)
 
-    with ThreadPoolExecutor(jobs) as pool, progress_bar() as bar:
+    shown = progress('benchmark', len(waiting), 'cells')
+    with ThreadPoolExecutor(jobs) as pool, shown as bar:
         futures = {pool.submit(train, cell): cell for cell in waiting}
         try:
-            for future in bar.track(as_completed(futures), len(futures)):
+            for future in bar.track(as_completed(futures)):
                 cell, reason = futures[future], future.result()
                 if reason is None:
                     finished(cell)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import timedelta
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dist import all_gather_object, barrier, get_world_size
+from mmengine.dist import all_gather_object, barrier
 from mmengine.runner import Runner
 
 from ..engine.launch import build_runner
@@ -24,9 +23,6 @@ from .files import entry_bytes
 from .opening import open_caches
 from .store import FeatureStore
 from .teacher import CachedTeacher
-
-#: Seconds between lines of the log that say how far it is.
-LOG_EVERY = 60.0
 
 #: Largest error, relative to the largest value of an entry, that the same
 #: images in another batch may bring, by the teacher's dtype.
@@ -102,19 +98,11 @@ def _fill(
         f'Teacher cache {store.folder}: {len(missing)} of '
         f'{store.samples * store.views} entries to compute.'
     )
-    start = told = time.perf_counter()
-    done = 0
-    for batch in batches_of(runner, model, missing, batch_size):
+    start = time.perf_counter()
+    for batch in batches_of(
+        runner, model, missing, batch_size, doing='filling the cache'
+    ):
         teacher.ask(batch, store.outputs)
-        done += len(batch.samples) * get_world_size()
-        now = time.perf_counter()
-        if now - told >= LOG_EVERY:
-            told, done = now, min(done, len(missing))
-            left = (now - start) / done * (len(missing) - done)
-            runner.logger.info(
-                f'Teacher cache: {done}/{len(missing)} entries, about '
-                f'{timedelta(seconds=round(left))} left'
-            )
     store.flush()
     barrier()
     report = dict(
@@ -156,7 +144,9 @@ def verify_cache(
     tolerance = _tolerance(teacher.teacher, store)
     worst: Tuple[float, str] = (0.0, '')
     damaged = 0
-    for batch in batches_of(runner, model, keys, batch_size):
+    for batch in batches_of(
+        runner, model, keys, batch_size, doing='verifying the cache'
+    ):
         live = teacher.teacher.ask(batch, store.outputs).named_tensors()
         error, where, lost = _largest_error(store, batch, live)
         worst = max(worst, (error, where))

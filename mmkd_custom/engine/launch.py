@@ -22,9 +22,11 @@ from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError, naming_files
 from ..export.checkpoint import PREFIX
 from ..utils.files import load_checkpoint
+from ..utils.progress import no_bar_left, progress
 from ..utils.runs import check_work_dir
 from .building import naming_misspelt
 from .checkpoint import StorableHook
+from .console import ConsoleRunner
 from .hooks import ClassesHook, FiniteLossHook
 from .hooks.results import OverwriteHook
 from .hooks.resumed_schedule import ResumedScheduleHook
@@ -51,8 +53,9 @@ def train(config: Config) -> Dict[str, float]:
     built = _Built()
     # Datasets, optimisers and schedules are built by runner.train() only.
     with naming_misspelt(config, lambda: not built.reached):
-        with naming_files(), _naming_downloads(config):
-            runner = build_runner(config, 'train')
+        with naming_files(), _naming_downloads(config), no_bar_left():
+            with progress('preparing the run', lines=False):
+                runner = build_runner(config, 'train')
             runner.register_hook(built)
             if overwrite:
                 runner.register_hook(OverwriteHook())
@@ -99,8 +102,9 @@ def test(
     if plain and 'student' in owner[key]:
         owner[key] = owner[key].student
     config.load_from, config.resume = str(checkpoint), False
-    with naming_files():
-        runner = build_runner(config, 'test')
+    with naming_files(), no_bar_left():
+        with progress('preparing the test', lines=False):
+            runner = build_runner(config, 'test')
         if predictions is not None:
             # Not in the config, which may have an evaluator of any form.
             runner.test_evaluator.metrics.append(DumpResults(str(predictions)))
@@ -153,7 +157,7 @@ def build_runner(config: Config, loop: Optional[str] = None) -> Runner:
         if 'runner_type' in config:
             runner = RUNNERS.build(config)
         else:
-            runner = Runner.from_cfg(config)
+            runner = ConsoleRunner.from_cfg(config)
         for kind in (
             ClassesHook,
             FiniteLossHook,

@@ -17,7 +17,7 @@ from ..models.batch import Batch
 from ..models.distillers import BaseDistiller
 from ..models.outputs import FEATURE, Outputs
 from ..stages import TEACHER
-from ..utils.progress import progress_bar
+from ..utils.progress import progress
 from .unwrap import unwrapped
 
 
@@ -172,6 +172,7 @@ def batches_of(
     keys: np.ndarray,
     batch_size: int,
     images: Callable[[torch.Tensor], Tuple[str, ...]] = lambda _: (TEACHER,),
+    doing: str = 'asking the teacher',
 ) -> Iterator[Batch]:
     """Loads some samples, preprocessed, with a progress bar.
 
@@ -185,6 +186,8 @@ def batches_of(
         batch_size (int): Images in a batch.
         images (Callable): Returns the views to make for the keys of a batch.
             Defaults to the teacher's.
+        doing (str): What it is for, for the bar. Defaults to 'asking the
+            teacher'.
 
     Yields:
         Batch: This rank's batches.
@@ -197,11 +200,11 @@ def batches_of(
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
     )
-    with progress_bar() as progress:
-        for data in progress.track(
-            workers, total=len(chunks), description='teacher'
-        ):
-            yield model.batch(**model.data_preprocessor(data, True))
+    with progress(doing, chunks.count, 'images') as bar:
+        for data in workers:
+            batch = model.batch(**model.data_preprocessor(data, True))
+            yield batch
+            bar.advance(len(batch.samples))
 
 
 class _Chunks:
@@ -216,6 +219,14 @@ class _Chunks:
         rank, world_size = get_dist_info()
         self.starts = range(0, len(keys), batch_size)[rank::world_size]
         self.keys, self.batch_size, self.images = keys, batch_size, images
+
+    @property
+    def count(self) -> int:
+        """int: This rank's keys."""
+        return sum(
+            len(self.keys[start : start + self.batch_size])
+            for start in self.starts
+        )
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -61,13 +61,16 @@ def table_rows(
     runs: Mapping[str, Union[str, Path]],
     results: Mapping[str, Mapping[str, Any]],
     metrics: Sequence[str] = METRICS,
+    kinds: Sequence[str] = ('last', 'oracle'),
 ) -> List[List[str]]:
     """Returns the rows of a table of runs.
 
     Args:
         runs (Mapping[str, str | Path]): Name to work directory.
         results (Mapping[str, Mapping]): From :func:`results_of`.
-        metrics (Sequence[str]): Metrics to show, each as last and oracle.
+        metrics (Sequence[str]): Metrics to show.
+        kinds (Sequence[str]): Each of them after the last epoch, the result,
+            or of the best epoch by the test labels. Defaults to both.
 
     Returns:
         list[list[str]]: The constant answer where a run tells it, then the
@@ -80,9 +83,9 @@ def table_rows(
         scores = [_number(constant.get(m)) for m in metrics]
         rows.append([f'always {constant["class"]!r}', *scores, '', ''])
     for name, found in results.items():
-        kinds = [found.get(kind) or {} for kind in ('last', 'oracle')]
+        shown = [found.get(kind) or {} for kind in kinds]
         scores = [
-            ' / '.join(_number(kind.get(m)) for kind in kinds) for m in metrics
+            ' / '.join(_number(kind.get(m)) for kind in shown) for m in metrics
         ]
         minutes = _number((found.get('wall_seconds') or 0) / 60)
         rows.append([name, *scores, minutes, _size(runs[name])])
@@ -90,25 +93,23 @@ def table_rows(
 
 
 def comparison_table(runs: Mapping[str, Union[str, Path]]) -> Table:
-    """Puts runs side by side.
+    """Puts the results of runs side by side, macro-F1 first.
 
     Args:
         runs (Mapping[str, str | Path]): Name to work directory.
 
     Returns:
-        rich.table.Table: Of :func:`table_rows`.
+        rich.table.Table: Of :func:`table_rows`, after the last epoch.
     """
-    table = Table(
-        title='last: after the last epoch (the result); oracle: best '
-        'epoch by the test labels',
-        title_justify='left',
-    )
-    table.add_column('method')
+    results = results_of(runs)
+    tasks = {found.get('task') for found in results.values()}
+    table = Table(title=', '.join(filter(None, tasks)), title_justify='left')
+    table.add_column('')
     for metric in METRICS:
-        table.add_column(f'{LABELS[metric]}\nlast / oracle', justify='right')
+        table.add_column(LABELS[metric], justify='right')
     table.add_column('minutes', justify='right')
     table.add_column('student', justify='right')
-    for row in table_rows(runs, results_of(runs)):
+    for row in table_rows(runs, results, kinds=('last',)):
         table.add_row(*row)
     return table
 

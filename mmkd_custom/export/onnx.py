@@ -13,6 +13,7 @@ import torch
 import torch.nn as nn
 
 from ..errors import UserError
+from ..utils.progress import progress
 
 PACKAGES = "pip install 'mmkd_custom[export]'"
 
@@ -159,7 +160,7 @@ def _write(
         # Another batch size than the one that is traced.
         batches.append(images[:1])
         axes = dict(inputs={0: 'batch'}, logits={0: 'batch'})
-    with warnings.catch_warnings():
+    with progress('writing the ONNX file'), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.onnx.export(
             model,
@@ -176,14 +177,15 @@ def _write(
         str(path), providers=['CPUExecutionProvider']
     )
     differences = []
-    for batch in batches:
-        with torch.no_grad():
-            wanted = model(batch)
-        (got,) = session.run(['logits'], dict(inputs=batch.numpy()))
-        if got.shape != tuple(wanted.shape):
-            return math.inf
-        scale = wanted.abs().max().clamp(min=1)
-        differences.append(
-            (torch.from_numpy(got) - wanted).abs().max() / scale
-        )
+    with progress('checking the ONNX file', len(batches), 'batches') as bar:
+        for batch in bar.track(batches):
+            with torch.no_grad():
+                wanted = model(batch)
+            (got,) = session.run(['logits'], dict(inputs=batch.numpy()))
+            if got.shape != tuple(wanted.shape):
+                return math.inf
+            scale = wanted.abs().max().clamp(min=1)
+            differences.append(
+                (torch.from_numpy(got) - wanted).abs().max() / scale
+            )
     return float(max(differences))

@@ -17,7 +17,7 @@ from sklearn.metrics import log_loss
 
 from ..errors import UserError
 from ..models.teachers.wrappers.probed import STANDARDIZE, normalize
-from ..utils.progress import progress_bar
+from ..utils.progress import progress
 
 #: Inverse strengths C of the L2 regularisation that are tried: one a decade.
 GRID = tuple(10.0**exponent for exponent in range(-5, 6))
@@ -112,8 +112,7 @@ def fit_probe(
     held_out = np.concatenate([np.asarray(fold, int) for fold in folds])
     train = {c: [] for c in sorted(grid)}
     told = {c: [] for c in train}
-    with progress_bar() as progress:
-        task = progress.add_task('probe', total=len(train) * len(folds))
+    with progress('probe', len(train) * len(folds), 'fits') as bar:
         for fold in folds:
             inside = np.ones(len(targets), dtype=bool)
             inside[np.asarray(fold, int)] = False
@@ -125,7 +124,7 @@ def fit_probe(
                 model = _fit(c, x[inside], targets[inside])
                 train[c].append(100 * model.score(x[inside], targets[inside]))
                 told[c].append(model.predict_proba(x[np.asarray(fold, int)]))
-                progress.advance(task)
+                bar.advance()
     rest, trials = targets[held_out], []
     for c in train:
         said = np.concatenate(told[c])

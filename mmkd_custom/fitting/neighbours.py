@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import UserError
-from ..utils.progress import progress_bar
+from ..utils.progress import progress
 
 #: The most images that are compared each with each without a GPU.
 EXACT = 50_000
@@ -79,8 +79,8 @@ def exact_neighbours(
     rows, columns = block
     count = len(unit)
     positions, cosines = [], []
-    with progress_bar() as progress:
-        for i in progress.track(range(0, count, rows), description='graph'):
+    with progress('graph', count, 'images') as bar:
+        for i in range(0, count, rows):
             left = unit[i : i + rows]
             best = left.new_empty((len(left), 0))
             where = best.long()
@@ -95,6 +95,7 @@ def exact_neighbours(
                 where = where.gather(1, at)
             positions.append(where.cpu())
             cosines.append(best.cpu())
+            bar.advance(len(left))
     return torch.cat(positions).numpy(), torch.cat(cosines).numpy()
 
 
@@ -144,8 +145,7 @@ def approximate_neighbours(
     positions = np.full((count, k), -1, dtype=np.int64)
     cosines = np.full((count, k), -2, dtype=np.float32)
     size = 8192
-    with progress_bar() as progress:
-        task = progress.add_task('graph', total=-(-count // size))
+    with progress('graph', count, 'images') as bar:
         index.train(rows)
         index.add(rows)
         for i in range(0, count, size):
@@ -157,7 +157,7 @@ def approximate_neighbours(
             order = np.argsort(-near, axis=1, kind='stable')[:, :k]
             positions[i : i + size] = np.take_along_axis(at, order, 1)
             cosines[i : i + size] = np.take_along_axis(near, order, 1)
-            progress.advance(task)
+            bar.advance(len(at))
     return positions, cosines
 
 

@@ -23,7 +23,7 @@ from ..models.teachers.wrappers.probed import (
     Probe,
     ProbedTeacher,
 )
-from ..utils.progress import progress_bar
+from ..utils.progress import progress
 from .config import scope_of, seed_of, teacher_to_fit, usage
 from .labelled import LabelledImages
 from .logistic import ProbeFit, fit_probe
@@ -127,12 +127,9 @@ def _extract(
     """Returns the feature (N, D) and the class (N,) of every image."""
     count = len(images.train) + len(images.held_out)
     features, labels = [], []
-    with progress_bar() as progress:
-        for inputs, targets in progress.track(
-            images.still_batches(),
-            total=-(-count // images.batch_size),
-            description='teacher',
-        ):
+    with progress('asking the teacher', count, 'images') as bar:
+        for inputs, targets in images.still_batches():
             features.append(teacher(inputs, (FEATURE,)).feature.cpu())
             labels.append(targets.cpu())
+            bar.advance(len(targets))
     return torch.cat(features), torch.cat(labels)

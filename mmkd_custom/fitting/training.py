@@ -20,7 +20,7 @@ from ..models.teachers.wrappers.adapted import (
     MODES,
     NORM,
 )
-from ..utils.progress import progress_bar
+from ..utils.progress import progress
 from .adapters import adapters
 from .labelled import Batches
 
@@ -202,8 +202,7 @@ def _descend(
     total = settings.epochs * steps
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     losses = []
-    with progress_bar() as progress:
-        task = progress.add_task('adapt', total=total)
+    with progress('adapting the teacher', total, 'batches') as bar:
         for epoch in range(1, settings.epochs + 1):
             loss, count = 0.0, 0
             for inputs, labels in batches(epoch - 1):
@@ -222,7 +221,8 @@ def _descend(
                 count += len(labels)
                 optimizer.step()
                 schedule.step()
-                progress.advance(task)
+                bar.note = f'epoch {epoch}, cross-entropy {loss / count:.4f}'
+                bar.advance()
             losses.append(loss / count)
             print_log(
                 f'Epoch {epoch}/{settings.epochs}: cross-entropy '

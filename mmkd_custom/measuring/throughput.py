@@ -14,7 +14,7 @@ from mmengine.config import Config
 from ..errors import UserError
 from ..evaluation.results import versions
 from ..stages import CUSTOMIZATION, DISTILLATION
-from ..utils.progress import progress_bar
+from ..utils.progress import progress
 from .modes import (
     CACHED,
     CUSTOMIZE,
@@ -140,8 +140,8 @@ def _measure(configs: Dict[str, Config], windows: int) -> tuple:
         begun = [runs[name].submit(start, configs[name]) for name in runs]
         for future in begun:
             future.result()
-        bar = stack.enter_context(progress_bar())
-        for number in bar.track(range(windows + 1), description='windows'):
+        bar = stack.enter_context(progress('windows', windows + 1))
+        for number in bar.track(range(windows + 1)):
             times = {}
             for name in list(runs)[:: 1 if number % 2 else -1]:
                 stage = CUSTOMIZATION if name == CUSTOMIZE else DISTILLATION

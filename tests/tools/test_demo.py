@@ -5,13 +5,14 @@ from importlib import metadata
 import pytest
 import torch
 
+from mmkd_custom.analysis import story
 from mmkd_custom.evaluation.report import ACCURACY, MACRO_F1
 from mmkd_custom.evaluation.results import write_json
 from mmkd_custom.utils.runs import RUN_KEY
 from tests.cli import REPOSITORY, call_tool
 
 TASK = 'elpv test cells, 0.02 of the labels'
-FOLDERS = ('labelled_only', 'customkd')
+FOLDERS = ('labelled_only', 'distilled')
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,7 @@ def finish(work_dir, seed=0, task=TASK, accuracy=80.0, **known):
         **known,
         last=metrics,
         oracle=dict(epoch=2, **metrics),
+        constant={'class': 'functional', ACCURACY: 68.6, MACRO_F1: 40.7},
         epochs=2,
         wall_seconds=60,
         history=[dict(epoch=1, **metrics), dict(epoch=2, **metrics)],
@@ -57,17 +59,23 @@ def interrupt(work_dir, seed=0, task=TASK, **known):
 def demo(tmp_path, monkeypatch, capfd):
     """Runs the demo with a training that is a shell script.
 
-    Returns (exit code, stdout, stderr, command lines of the trainings).
+    It is told its work directory as ``$WORK``. Returns (exit code, stdout,
+    stderr, command lines of the trainings).
     """
 
     def run(training='exit 9', **variables):
         record, program = tmp_path / 'record.txt', tmp_path / 'python'
         program.write_text(
-            f'#!/bin/sh\necho "$@" >>"{record}"\necho its log\n{training}\n'
+            f'#!/bin/sh\necho "$@" >>"{record}"\nWORK=$4\necho its log\n'
+            f'{training}\n'
         )
         program.chmod(0o755)
         with monkeypatch.context() as patch:
             patch.setattr('sys.executable', str(program))
+            # Its own test draws one.
+            patch.setattr(
+                story, 'tell_story', lambda runs, folder, _: folder / 'a.png'
+            )
             for name, value in variables.items():
                 patch.setenv(name, value)
             code = call_tool('demo.py', '--work-dir', tmp_path)
@@ -94,10 +102,20 @@ def test_finished_runs_are_compared(demo, tmp_path, task, variables):
         finish(tmp_path / folder, seed, task, accuracy)
     code, out, _, calls = demo(**variables)
     assert (code, calls) == (0, [])
-    for word in ('71.5 / 71.5', '82.5 / 82.5', '77.5 / 77.5', *FOLDERS):
-        assert word in out
-    assert (tmp_path / 'curves.png').stat().st_size > 1000
-    assert str(tmp_path / 'customkd' / 'student.pth') in out
+    # The constant answer first, macro-F1 before accuracy.
+    constant, alone, taught = (
+        [word for word in line.split() if word[0].isdigit()]
+        for line in out.splitlines()
+        if '│' in line
+    )
+    assert constant[:2] == ['40.7', '68.6']
+    assert alone[:2] == ['66.5', '71.5'] and taught[:2] == ['77.5', '82.5']
+    for word in (
+        *(str(tmp_path / 'a.png'), 'CC BY-NC-SA'),
+        *('tools/distill.py', 'distill = dict(', 'tools/export_student.py'),
+        str(tmp_path / 'distilled' / 'student.pth'),
+    ):
+        assert word in out, word
 
 
 @pytest.mark.parametrize(
@@ -116,10 +134,10 @@ def test_finished_runs_are_compared(demo, tmp_path, task, variables):
 )
 def test_another_run_is_refused(demo, tmp_path, leave, kept, variables, words):
     # Before anything is trained, though it is the second folder.
-    leave(tmp_path / 'customkd', **kept)
+    leave(tmp_path / 'distilled', **kept)
     code, _, err, calls = demo(**variables)
     assert (code, calls) == (2, [])
-    for word in [str(tmp_path / 'customkd'), '--work-dir', *words]:
+    for word in [str(tmp_path / 'distilled'), '--work-dir', *words]:
         assert word in err.splitlines()[-1]
 
 
@@ -127,14 +145,30 @@ def test_only_what_is_missing_is_trained(demo, tmp_path):
     finish(tmp_path / 'labelled_only')
     finish(tmp_path / 'done')
     # The "training" puts a finished run in place.
-    code, _, err, calls = demo(f'mv "{tmp_path}"/done/* "{tmp_path}/customkd"')
+    code, _, err, calls = demo(f'mv "{tmp_path}"/done/* "$WORK"')
     assert code == 0, err
     (call,) = calls
-    assert call.split()[1:] == [
-        str(REPOSITORY / 'configs' / 'customkd_mbv3_elpv.py'),
-        *('--work-dir', str(tmp_path / 'customkd'), '--resume', 'auto'),
+    work_dir = tmp_path / 'distilled'
+    config = 'customkd_propagated_mbv3_elpv.py'
+    assert call.split()[1:6] == [
+        str(REPOSITORY / 'configs' / config),
+        *('--work-dir', str(work_dir), '--resume', 'auto'),
     ]
-    assert (tmp_path / 'customkd' / 'train.log').read_text() == 'its log\n'
+    assert (work_dir / 'train.log').read_text() == 'its log\n'
+
+
+def test_both_are_trained_at_once(demo, tmp_path):
+    for folder in FOLDERS:
+        finish(tmp_path / 'done' / folder)
+    # Each waits for the other to begin.
+    code, _, err, calls = demo(
+        f'touch "$WORK/begun"; cd "{tmp_path}"\n'
+        'until [ -e labelled_only/begun ] && [ -e distilled/begun ]\n'
+        'do sleep 0.1; done\n'
+        'mv done/$(basename "$WORK")/* "$WORK"'
+    )
+    assert code == 0, err
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -146,12 +180,34 @@ def test_only_what_is_missing_is_trained(demo, tmp_path):
     ],
 )
 def test_exit_code_of_a_training_is_the_demos(demo, tmp_path, training, code):
-    # An interrupted run is continued.
+    # An interrupted run is continued. The other one is ended.
     interrupt(tmp_path / 'labelled_only')
-    found, _, err, calls = demo(training)
-    assert found == code and len(calls) == 1
+    found, _, err, calls = demo(
+        f'case $WORK in *distilled) exec sleep 60;; esac; {training}'
+    )
+    assert found == code and len(calls) == 2
+    last = [line for line in err.splitlines() if 'took' not in line][-1]
     if code == 2:
-        assert err == 'error: x\n'
+        assert last == 'error: x'
     else:
-        assert 'error:' not in err and str(code) in err
-        assert str(tmp_path / 'labelled_only' / 'train.log') in err
+        assert 'error:' not in err and str(code) in last
+        assert str(tmp_path / 'labelled_only' / 'train.log') in last
+
+
+def test_how_far_a_training_is(tmp_path, monkeypatch):
+    import demo
+
+    monkeypatch.setattr('sys.executable', '/bin/true')
+    training = demo.Training('distilled', tmp_path, 4)
+    training.process.wait()
+    told = [
+        ('asking the teacher: 640/1606 images, 9.5 images/s', (0, None)),
+        ('Epoch(train)  [2][10/25]  lr: 1e-3  loss: 0.7  loss_ce: 0.5', (35,)),
+        ('Epoch(val) [2][1/1]    accuracy/top1: 50.0', (35, 100)),
+    ]
+    for line, expected in told:
+        with open(training.log, 'a') as log:
+            log.write(f'{line}\n')
+        *found, note = training.look()
+        assert tuple(found[: len(expected)]) == expected
+    assert 'loss 0.7' in note and 'epoch 2' in note

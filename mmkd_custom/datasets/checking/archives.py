@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List, Sequence
 
 from ...errors import UserError
-from ...utils.progress import progress_bar
+from ...utils.progress import progress
 from ..images import RUBBISH
 from .protocols import letters
 
@@ -55,7 +55,7 @@ def unpack(archive: Path, folder: Path) -> List[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix='.unpacking.'))
-        with _open(archive) as packed, progress_bar() as bar:
+        with _open(archive) as packed:
             members = _members(archive, packed)
             names = sorted({_top(archive, name) for name in members})
             names = [name for name in names if name not in RUBBISH]
@@ -68,9 +68,11 @@ def unpack(archive: Path, folder: Path) -> List[str]:
                     f'{there[0]}, while other parts are missing; remove it '
                     'and unpack again.'
                 )
-            for name in bar.track(members, description=archive.name):
-                if _top(archive, name) not in RUBBISH:
-                    packed.extract(members[name], temporary)
+            shown = progress(f'unpacking {archive.name}', len(members))
+            with shown as bar:
+                for name in bar.track(members):
+                    if _top(archive, name) not in RUBBISH:
+                        packed.extract(members[name], temporary)
         for name in names:
             os.rename(temporary / name, folder / name)
         return names

@@ -12,7 +12,7 @@ from typing import Dict, Hashable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ...errors import UserError
-from ...utils.progress import progress_bar
+from ...utils.progress import progress
 from ..images import decode
 
 #: Files that are handed to a process at once.
@@ -73,14 +73,14 @@ def fingerprint_all(
     if workers < 1:
         raise UserError(f'--workers: expected a number >= 1, got {workers}.')
     paths = list(dict.fromkeys(paths))
-    with progress_bar() as bar, ExitStack() as stack:
+    shown = progress('reading', len(paths), 'images')
+    with shown as bar, ExitStack() as stack:
         if workers == 1:
             found = map(fingerprint, paths)
         else:
             pool = stack.enter_context(ProcessPoolExecutor(workers))
             found = pool.map(fingerprint, paths, chunksize=CHUNK)
-        tracked = bar.track(found, total=len(paths), description='reading')
-        return dict(zip(paths, tracked))
+        return dict(zip(paths, list(bar.track(found))))
 
 
 def same_images(

@@ -22,7 +22,7 @@ from ...models.distillers import BaseDistiller
 from ...models.options import checked_size
 from ...registry import HOOKS
 from ...stages import LABELLED, STUDENT, UNLABELLED
-from ...utils.progress import progress_bar
+from ...utils.progress import progress
 from ..batch_norm import batch_norms, copy_statistics, recompute
 from ..unwrap import unwrapped
 
@@ -172,10 +172,9 @@ class BatchNormStatisticsHook(Hook):
             # Else it would draw from the generator that training draws from.
             generator=torch.Generator(),
         )
-        with progress_bar() as progress:
-            for items in progress.track(
-                loader, total=len(chunks), description='BatchNorm'
-            ):
+        total = sum(map(len, chunks))
+        with progress('BatchNorm statistics', total, 'images') as bar:
+            for items in loader:
                 seen = [
                     item['inputs']
                     if self.view == STUDENT
@@ -185,6 +184,7 @@ class BatchNormStatisticsHook(Hook):
                 nothing = [DataSample() for _ in items]
                 data = dict(inputs=seen, data_samples=nothing)
                 yield preprocessor(data, False)['inputs']
+                bar.advance(len(items))
 
 
 def _student(model: torch.nn.Module) -> torch.nn.Module:

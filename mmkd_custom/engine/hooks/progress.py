@@ -1,72 +1,126 @@
-"""A progress bar on a terminal, silence elsewhere."""
+"""Shows how far a run is: stage, loss, metric, images a second, time left."""
 
 from __future__ import annotations
 
-import atexit
-import logging
-import sys
-from typing import List, Optional, Tuple
+import time
+from contextlib import ExitStack
+from typing import Any, Dict, Optional
 
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from rich.progress import Progress
 
+from ...evaluation.report import LABELS, shown_metrics
 from ...registry import HOOKS
-from ...utils.progress import progress_bar
+from ...utils.progress import Bar, progress
+from ..console import quieten
+
+#: Iterations over which the loss that is shown is a mean.
+SMOOTHED = 10
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows the iterations done and the time left of a training run."""
+    """A bar for the training on a terminal, and one for each evaluation.
+
+    Its time left is that of the whole run, from the mean of all iterations
+    and evaluations so far. Elsewhere MMEngine's log tells the same. On a
+    terminal the log's lines of single iterations go to its file alone, see
+    :func:`~mmkd_custom.engine.console.quieten`.
+    """
 
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self._progress: Optional[Progress] = None
-        self._task = None
-        self._streams: List[Tuple[logging.StreamHandler, object]] = []
+        self._bars, self._inner = ExitStack(), ExitStack()
+        self._bar: Optional[Bar] = None
+        self._test: Optional[Bar] = None
+        self._metric = ''
+        self._images, self._since = 0, 0.0
+
+    def before_run(self, runner: Runner) -> None:
+        """Has the log leave room for the bars."""
+        quieten(runner.logger)
 
     def before_train(self, runner: Runner) -> None:
-        """Shows the bar, on the main process."""
-        if is_main_process():
-            self._progress = progress_bar()
-            self._task = self._progress.add_task(
-                'training', total=runner.max_iters, completed=runner.iter
+        """Shows the bar."""
+        self._bar = self._bars.enter_context(
+            progress(
+                'training', runner.max_iters, done=runner.iter, lines=False
             )
-            terminal = sys.stdout
-            # An aborted run never reaches after_run, and would leave the
-            # terminal without a cursor.
-            atexit.register(self._stop)
-            self._progress.start()
-            # The logger holds the terminal itself and would write into the
-            # bar; what rich puts in its place writes above it.
-            for handler in runner.logger.handlers:
-                if getattr(handler, 'stream', None) is terminal:
-                    self._streams.append((handler, handler.stream))
-                    handler.setStream(sys.stdout)
+        )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Begins to count the images of this epoch."""
+        self._images, self._since = 0, time.monotonic()
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[Any] = None,
+        outputs: Optional[Dict[str, Any]] = None,
     ) -> None:
         """Moves it one iteration on."""
-        if self._progress is not None:
-            stage = runner.message_hub.runtime_info.get('stage', 'training')
-            self._progress.update(
-                self._task,
-                completed=runner.iter + 1,
-                description=f'epoch {runner.epoch + 1} {stage}',
+        if self._bar is None:
+            return
+        try:
+            self._images += len(data_batch['data_samples'])
+        except (KeyError, TypeError):  # a batch of another form
+            pass
+        stage = runner.message_hub.runtime_info.get('stage', 'training')
+        epochs = runner.max_epochs or 1
+        where = f'epoch {runner.epoch + 1}/{epochs} ' if epochs > 1 else ''
+        self._bar.description = f'{where}{stage}'
+        self._bar.note = self._note(runner)
+        self._bar.advance()
+
+    def _note(self, runner: Runner) -> str:
+        said = []
+        scalars = runner.message_hub.log_scalars
+        if 'train/loss' in scalars:
+            said.append(f'loss {scalars["train/loss"].mean(SMOOTHED):.3f}')
+        seconds = time.monotonic() - self._since
+        if self._images and self._since and seconds:
+            said.append(f'{self._images / seconds:.0f} images/s')
+        return ' · '.join([*said, self._metric] if self._metric else said)
+
+    def after_train(self, runner: Runner) -> None:
+        """Takes it away."""
+        self._bars.close()
+        self._bar = None
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
+        """Remembers the metric that comes first."""
+        self._inner.close()
+        for name in shown_metrics(metrics or {})[:1]:
+            label = LABELS.get(name, name)
+            self._metric = (
+                f'{label} {metrics[name]:.1f} after epoch {runner.epoch}'
             )
 
-    def after_run(self, runner: Runner) -> None:
-        """Takes it away."""
-        if self._progress is not None:
-            self._stop()
-            atexit.unregister(self._stop)
-            self._progress = None
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Shows a bar for the evaluation."""
+        self._evaluate(runner.val_dataloader)
 
-    def _stop(self) -> None:
-        for handler, stream in self._streams:
-            handler.setStream(stream)
-        self._streams.clear()
-        self._progress.stop()
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Shows a bar for the test."""
+        self._evaluate(runner.test_dataloader)
+
+    def _evaluate(self, loader: Any) -> None:
+        total = len(loader) if hasattr(loader, '__len__') else None
+        self._test = self._inner.enter_context(
+            progress('evaluation', total, lines=False)
+        )
+
+    def after_val_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Moves the evaluation's bar one batch on."""
+        if self._test is not None:
+            self._test.advance()
+
+    after_test_iter = after_val_iter
+
+    def after_test_epoch(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Takes the test's bar away."""
+        self._inner.close()

@@ -1,98 +1,75 @@
-"""A bar on a terminal, and not a byte elsewhere."""
+"""A bar on a terminal, the log's own lines elsewhere."""
 
-import os
-import pty
 import re
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 
 import pytest
 
+from mmkd_custom.engine.launch import train
+from mmkd_custom.utils import bars
 from tests.cli import REPOSITORY, environment
+from tests.terminal import HIDE, cursor_is_back, plain, screen
 
-HIDE, SHOW = '\x1b[?25l', '\x1b[?25h'
-ERASE = '\x1b[2K'
 SHORT = {'train_dataloader.sampler.epoch_length': 5}
 
 
 @pytest.fixture
-def terminal(monkeypatch):
-    """A pseudo-terminal, and the bytes that are written to it."""
-    for name in ('NO_COLOR', 'FORCE_COLOR', 'TTY_COMPATIBLE'):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv('TERM', 'xterm')
-    monkeypatch.setenv('COLUMNS', '120')
+def trained(small_config, terminal, monkeypatch):
+    """Trains on a pseudo-terminal; gives what it shows."""
 
-    @contextmanager
-    def opened():
-        master, slave = pty.openpty()
-        chunks = []
-
-        def drain():
-            while True:
-                try:
-                    chunk = os.read(master, 4096)
-                except OSError:  # the other side is closed
-                    return
-                if not chunk:
-                    return
-                chunks.append(chunk)
-
-        reader = threading.Thread(target=drain, daemon=True)
-        reader.start()
-        with os.fdopen(slave, 'w') as stream:
-            yield stream, chunks
-        reader.join(120)
-        os.close(master)
-
-    return opened
-
-
-def test_bar_is_drawn_below_the_log_and_taken_away(
-    small_runner, terminal, monkeypatch
-):
-    with terminal() as (stream, chunks):
-        with monkeypatch.context() as patch:
-            for name in ('stdout', 'stderr'):
+    def run(out=True, **options):
+        with terminal() as (stream, chunks), monkeypatch.context() as patch:
+            for name in ('stdout', 'stderr') if out else ('stderr',):
                 patch.setattr(sys, name, stream)
-            small_runner(**SHORT).train()
-    text = b''.join(chunks).decode()
-    assert 'epoch 2 distillation' in text and '10/10' in text
-    logged = [line for line in text.splitlines() if 'Epoch(train)' in line]
-    assert len(logged) == 2
-    for line in logged:
-        # What stood there before was erased; colours do not matter.
-        shown = re.sub(r'\x1b\[[\d;]*m', '', line.rpartition(ERASE)[2])
-        assert re.match(r'\s*\d\d/\d\d \d\d:', shown), line
-    # The cursor is back.
-    assert HIDE in text
-    assert text.rindex(SHOW) > text.rindex(HIDE)
+            patch.setattr(bars, 'DRAW_EVERY', 0)
+            train(small_config(**SHORT, **options))
+        return b''.join(chunks).decode()
+
+    return run
 
 
-def quiet(config):
-    config.log_level = 'ERROR'
-
-
-def test_resumed_run_starts_where_it_left_and_a_file_stays_empty(
-    small_runner, terminal, tmp_path, monkeypatch
+def test_a_terminal_shows_the_bar_and_evaluations_the_file_all(
+    trained, tmp_path
 ):
-    runner = small_runner(edit=quiet, **SHORT)
-    path = tmp_path / 'stderr.txt'
-    with open(path, 'w') as stream, monkeypatch.context() as patch:
-        patch.setattr(sys, 'stderr', stream)
-        runner.train()
-    assert path.read_text() == ''
-    resume = dict(epochs=3, resume='work/epoch_2.pth', edit=quiet)
-    runner = small_runner(**resume, **SHORT)
-    with terminal() as (stream, chunks):
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, 'stderr', stream)
-            runner.train()
-    text = b''.join(chunks).decode()
+    text = trained(validate=True, epochs=4)
+    shown = plain(text)
+    assert 'epoch 4/4 distillation' in shown and '20/20' in shown
+    assert re.search(r'loss \d+\.\d+ · \d+ images/s · macro-F1 \d', shown)
+    lines = [plain(line) for line in screen(text)]
+    assert lines[-1] == '' and cursor_is_back(text)
+    lines = [line for line in lines if ' - INFO - ' in line]
+    assert sum('Epoch(val)' in line for line in lines) == 2
+    for hidden in ('Epoch(train)', 'Config:', 'Epoch 2/4', 'Saving'):
+        assert not [line for line in lines if hidden in line], hidden
+    # Not torn: each begins with its time.
+    assert all(re.match(r'\d\d/\d\d \d\d:', line) for line in lines)
+    (log,) = (tmp_path / 'work').glob('*/*.log')
+    kept = log.read_text()
+    for word in ('Epoch(train)', 'Config:', 'Epoch(val)', 'Saving'):
+        assert word in kept, word
+
+
+def test_debug_shows_all(trained):
+    text = trained(log_level='DEBUG')
+    assert 'Epoch(train)' in text and 'Config:' in text and '10/10' in text
+
+
+def test_no_terminal_no_bar_and_all_lines(small_config, capfd):
+    train(small_config(**SHORT))
+    out, err = capfd.readouterr()
+    assert 'Epoch(train)' in out and 'Config:' in out
+    assert HIDE not in out + err and '10/10' not in err
+
+
+def test_a_resumed_run_starts_where_it_left(trained, small_config, capsys):
+    train(small_config(**SHORT))
+    capsys.readouterr()
+    text = plain(trained(out=False, epochs=3, resume='work/epoch_2.pth'))
     assert '10/15' in text and '15/15' in text
     assert not re.search(r'\b0/15', text)
+    # Where the log is a file, it is whole.
+    assert 'Epoch(train)' in capsys.readouterr().out
 
 
 ABORTED = """
@@ -118,5 +95,4 @@ def test_aborted_run_gives_the_cursor_back(terminal):
         )
     text = b''.join(chunks).decode()
     assert process.returncode != 0
-    assert HIDE in text
-    assert text.rindex(SHOW) > text.rindex(HIDE)
+    assert HIDE in text and cursor_is_back(text)
