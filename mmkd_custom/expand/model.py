@@ -46,7 +46,7 @@ def method_config(key: Key) -> dict:
     if kind is None or not issubclass(kind, BaseDistiller):
         raise UserError(
             'distill.method: expected the type of a distiller, such as '
-            f'CustomKD or Distiller, got {method.get("type")!r}.'
+            f'CustomKD or Distiller, got {key.method.get("type")!r}.'
         )
     for name in ('student', 'teacher', 'input_size', 'data_preprocessor'):
         if name in method:
@@ -94,6 +94,7 @@ def set_model(config: Config, key: Key, method: dict) -> None:
             'got teachers; write the config out for several.'
         )
     model['teacher'] = teacher_config(key)
+    _start_student(config, student)
     config.model = model
     # MMEngine prefers the model's own.
     config.data_preprocessor = _preprocessor(
@@ -111,6 +112,19 @@ def class_of(part: Any) -> Optional[Type]:
     # So MMEngine says that there is none.
     except RuntimeError:
         return None
+
+
+def _start_student(config: Config, student: dict) -> None:
+    """Has the student start where the config says, in place.
+
+    ``load_from`` names weights of the student alone. A run that goes on has
+    those of all.
+    """
+    if config.get('load_from') and not config.get('resume'):
+        student['init_cfg'] = dict(
+            type='Pretrained', checkpoint=config.load_from
+        )
+        config.load_from = None
 
 
 def _preprocessor(given: Optional[dict]) -> dict:

@@ -1,0 +1,35 @@
+"""MMPretrain's own configs with the key: five here, all when there is time."""
+
+import re
+
+import pytest
+
+from tests.cli import REPOSITORY
+from tests.expand.sweep import SIZES, attempt
+
+QUICK = (
+    'mobilenet_v3/mobilenet-v3-small_8xb128_in1k',
+    'resnet/resnet18_8xb16_cifar10',
+    'deit/deit-tiny_4xb256_in1k',
+    'resnet/resnet50_8xb256-rsb-a1-600e_in1k',
+    'simclr/simclr_resnet50_16xb256-coslr-200e_in1k',
+)
+PAGE = (REPOSITORY / 'docs' / 'one_key.md').read_text()
+TABLE = dict(re.findall(r'^\| `([\w/.-]+)` \| (.*) \|$', PAGE, re.M))
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted(SIZES)
+    ],
+)
+def test_it_does_what_the_page_says(root, tmp_path, name):
+    said = attempt(name, root, tmp_path)
+    assert TABLE[name] == (said or 'trains')
+
+
+def test_the_page_has_them_all():
+    assert TABLE.keys() == SIZES.keys()
+    assert sum(said == 'trains' for said in TABLE.values()) >= 25
