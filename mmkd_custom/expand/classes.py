@@ -20,28 +20,26 @@ def set_classes(config: Config) -> None:
         config (Config): With the student's images in ``train_dataloader``,
             and the distiller as model.
     """
-    student = config.model.student
-    said = _said(student)
-    if said is None or said == AUTO:
-        return
+    said = _said(config.model.student)
     dataset = labelled_dataset(config)
     classes = dataset and dataset.metainfo.get('classes')
-    if not classes or len(classes) == said:
+    if not classes:
         return
     count = len(classes)
     for part in _parts(config):
-        if part.get('num_classes') == said:
+        if said is not None and part.get('num_classes') == said:
             part['num_classes'] = count
         topk = part.get('topk')
         if isinstance(topk, (list, tuple)):
-            part['topk'] = tuple(k for k in topk if k <= count) or 1
+            part['topk'] = tuple(k for k in topk if k <= count) or (1,)
         elif isinstance(topk, int) and topk > count:
             part['topk'] = 1
-    print_log(
-        f'distill: num_classes is {count}, as the labelled images have it, '
-        f'not {said}.',
-        'current',
-    )
+    if said not in (None, AUTO, count):
+        print_log(
+            f'distill: num_classes is {count}, as the labelled images have '
+            f'it, not {said}.',
+            'current',
+        )
 
 
 def _said(student: dict) -> Optional[Any]:

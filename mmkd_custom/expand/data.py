@@ -22,6 +22,8 @@ from .shipped import scoped
 _PLAIN = ('DefaultSampler', 'InfiniteSampler')
 #: Views of each image with a cache of the student's crops.
 _CACHED_VIEWS = 4
+#: Least pixels of a whole image where nobody says how many.
+_WHOLE = 224
 
 
 def set_streams(config: Config, key: Key) -> None:
@@ -180,7 +182,7 @@ def _without_labels(dataset: dict) -> dict:
 def _whole_image(config: Config, key: Key) -> List[dict]:
     """Returns the pipeline of a view that draws nothing: the whole image."""
     pipeline = pipeline_of(config.train_dataloader.dataset) or []
-    size = key.teacher_size or config.model.input_size
+    size = key.teacher_size or max(_WHOLE, config.model.input_size)
     loading = [
         copy.deepcopy(step)
         for step in pipeline[:1]

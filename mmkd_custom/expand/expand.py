@@ -9,8 +9,9 @@ from mmengine.config import Config
 from .classes import set_classes
 from .data import set_streams
 from .key import KEY, read_key
-from .model import class_of, method_config, set_model
+from .model import method_config, set_model, stages_of
 from .run import (
+    check_runner,
     set_hooks,
     set_imports,
     set_optimisers,
@@ -37,11 +38,11 @@ def expand(config: Config) -> Config:
         return config
     config = _plain(config)
     key = read_key(config.pop(KEY))
-    config.pop('runner_type', None)
+    check_runner(config)
     set_imports(config)
     set_seed(config)
     method = method_config(key)
-    stages = class_of(method).schedule_of(**method)
+    stages = stages_of(method)
     set_model(config, key, method)
     set_classes(config)
     set_streams(config, key)

@@ -11,6 +11,7 @@ from ..datasets.wrappers import pipeline_of
 from ..errors import UserError, nearest
 from ..models.distillers import BaseDistiller
 from ..registry import MODELS
+from ..stages import DISTILLATION, Stage, StageSchedule
 from .data import class_name
 from .key import Key
 from .shipped import scoped, shipped, shipped_names
@@ -55,6 +56,18 @@ def method_config(key: Key) -> dict:
                 'rest of the config, got one.'
             )
     return method
+
+
+def stages_of(method: dict) -> StageSchedule:
+    """Returns the stages of a method; builds nothing.
+
+    A class with other stages than distillation says so by a classmethod
+    ``schedule_of``, which takes the options of its config.
+    """
+    find = getattr(class_of(method), 'schedule_of', None)
+    if find is None:
+        return StageSchedule([Stage(DISTILLATION)])
+    return find(**method)
 
 
 def set_model(config: Config, key: Key, method: dict) -> None:

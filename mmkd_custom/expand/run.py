@@ -24,6 +24,20 @@ _REFUSED = dict(
 )
 
 
+def check_runner(config: Config) -> None:
+    """Takes away the runner that reads the key, in place.
+
+    Raises:
+        UserError: If the config has another one.
+    """
+    given = config.pop('runner_type', 'DistillRunner')
+    if class_name(dict(type=given)) not in ('DistillRunner', 'Runner'):
+        raise UserError(
+            "distill: expected runner_type='mmkd_custom.DistillRunner' or "
+            f'none, got {given!r}.'
+        )
+
+
 def set_imports(config: Config) -> None:
     """Has whoever reads the config import this package, in place."""
     imports = dict(config.get('custom_imports') or {})

@@ -88,6 +88,7 @@ def test_an_empty_folder(root, tmp_path):
             'SelfSupDataPreprocessor',
         ),
         (dict(optim_wrapper__constructor=LAYERS), LAYERS),
+        (dict(runner_type='FlexibleRunner'), 'FlexibleRunner'),
         (
             dict(custom_hooks=[dict(type='SwitchRecipeHook', schedule=[])]),
             'SwitchRecipeHook',

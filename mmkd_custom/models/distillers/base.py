@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -101,14 +101,6 @@ class BaseDistiller(TaughtClassifier):
         # runs in a loop that has no StageHook.
         if len(self.schedule.stages) == 1:
             self.set_stage(self.schedule.stages[0].name)
-
-    @classmethod
-    def schedule_of(cls, **_: Any) -> StageSchedule:
-        """Returns the stages that one of these options would have.
-
-        For whoever writes a config: nothing is built.
-        """
-        return StageSchedule([Stage(DISTILLATION)])
 
     def wants(self, stage: str) -> Dict[str, Tuple[str, ...]]:
         """Returns what each network is asked for in a stage.
