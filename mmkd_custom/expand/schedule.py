@@ -10,8 +10,15 @@ from ..errors import UserError
 from ..stages import DISTILLATION, StageSchedule
 
 #: Options of schedulers that count epochs or iterations.
-_COUNTS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'milestones')
-_COUNTS += ('periods',)
+_COUNTS = (
+    'begin',
+    'end',
+    'T_max',
+    'milestones',
+    'periods',
+    'step_size',
+    'total_steps',
+)
 
 
 def stretch(config: Config, stages: StageSchedule) -> int:

@@ -91,6 +91,12 @@ def test_resumes_bit_for_bit(page, run, monkeypatch):
     assert same(student_of(run), student_of(page / 'resumed'))
 
 
+def test_the_student_is_tested_by_the_same_file(page, run, monkeypatch):
+    monkeypatch.chdir(page)
+    arguments = ('mine.py', run / 'student.pth', '--work-dir', 'tested')
+    assert call_tool('test.py', *arguments, '--cfg-options', *SMALL) == 0
+
+
 @pytest.mark.slow
 def test_under_mmpretrains_own_tool(page, run):
     tool = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py'
@@ -139,7 +145,7 @@ def test_in_two_processes(page):
     assert same(*students)
 
 
-def trained(config, work_dir, root):
+def trained(config, work_dir):
     """Trains a config as a file of its own."""
     forget_instances()
     path = work_dir / 'config.py'
@@ -191,7 +197,7 @@ def test_kinds_of_configs(root, tmp_path, distill, changes):
     config.distill.update(epoch_length=2)
     for name, value in distill.items():
         config.distill[name] = value
-    config, student = trained(config, tmp_path, root)
+    config, student = trained(config, tmp_path)
     assert config.model.student.get('num_classes', 3) == 3
     assert student and not any(name.startswith('teach') for name in student)
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 
 from tests.cli import REPOSITORY
 from tests.expand.sweep import SIZES, attempt
@@ -14,6 +15,8 @@ QUICK = (
     'resnet/resnet50_8xb256-rsb-a1-600e_in1k',
     'simclr/simclr_resnet50_16xb256-coslr-200e_in1k',
 )
+#: Its precision is mixed, which MMEngine does not do on a CPU.
+MIXED = 'resnet/resnet50_8xb32-fp16_in1k'
 PAGE = (REPOSITORY / 'docs' / 'one_key.md').read_text()
 TABLE = dict(re.findall(r'^\| `([\w/.-]+)` \| (.*) \|$', PAGE, re.M))
 
@@ -26,8 +29,11 @@ TABLE = dict(re.findall(r'^\| `([\w/.-]+)` \| (.*) \|$', PAGE, re.M))
     ],
 )
 def test_it_does_what_the_page_says(root, tmp_path, name):
-    said = attempt(name, root, tmp_path)
-    assert TABLE[name] == (said or 'trains')
+    if name == MIXED and torch.cuda.is_available():
+        pytest.skip('the page is of a CPU')
+    said = attempt(name, root, tmp_path) or 'trains'
+    # What other packages say stands in brackets.
+    assert said.partition(' (')[0] == TABLE[name].partition(' (')[0]
 
 
 def test_the_page_has_them_all():
