@@ -9,7 +9,11 @@ __all__ = ['__version__']
 
 #: Names that are imported when they are asked for, and from which module:
 #: importing them here would import torch.
-_LATER: Dict[str, str] = {}
+_LATER: Dict[str, str] = {
+    # MMEngine's root registry looks no further for a runner_type than its
+    # children, which are MMPretrain's, and then for an attribute of this.
+    'DistillRunner': '.expand',
+}
 
 
 def __getattr__(name: str) -> Any:

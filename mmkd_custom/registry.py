@@ -32,7 +32,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
     )
 
 
-RUNNERS = _child(mmpretrain.RUNNERS, 'engine')
+RUNNERS = _child(mmpretrain.RUNNERS, 'engine', 'expand')
 RUNNER_CONSTRUCTORS = _child(mmpretrain.RUNNER_CONSTRUCTORS, 'engine')
 LOOPS = _child(mmpretrain.LOOPS, 'engine')
 HOOKS = _child(mmpretrain.HOOKS, 'engine', 'cache', 'fitting', 'analysis')

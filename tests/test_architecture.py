@@ -22,7 +22,7 @@ FLOORS = [
     ('models',),
     ('models.distillers',),
     ('evaluation', 'export'),
-    ('engine',),
+    ('engine', 'expand'),
     ('cache', 'fitting', 'benchmark', 'measuring', 'analysis'),
     ('cli', '__main__'),
 ]

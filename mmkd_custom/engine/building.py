@@ -37,6 +37,7 @@ ALSO = {
     'activation_checkpointing',
     'compile',
     'custom_imports',
+    'distill',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'initial_weights',

@@ -13,6 +13,7 @@ from mmengine.device import get_device
 from mmengine.utils import import_modules_from_strings
 
 from ..errors import UserError
+from ..expand import expand
 from ..utils.files import load_checkpoint
 from ..utils.runs import latest_checkpoint
 from ..utils.shipped import shipped_config
@@ -87,8 +88,8 @@ def load_config(
         options (dict, optional): Dotted keys to new values. Defaults to None.
 
     Returns:
-        Config: With ``num_classes='auto'`` and ``class_names='auto'``
-        resolved by the labelled dataset.
+        Config: With the key ``distill`` expanded, and ``num_classes='auto'``
+        and ``class_names='auto'`` resolved by the labelled dataset.
 
     Raises:
         UserError: If the file is missing or cannot be read as a config, or
@@ -121,6 +122,7 @@ def load_config(
             f'--cfg-options {options}: do not fit the config '
             f'({type(error).__name__}: {error}).'
         ) from error
+    config = expand(config)
     check_values(config)
     resolve_classes(config)
     _check_drop_last(config)

@@ -110,23 +110,12 @@ def resolve_classes(config: Config) -> None:
     _, option = next(_autos(config._cfg_dict), (None, None))
     if option is None:
         return
-    dataset = (config.get('train_dataloader') or {}).get('dataset')
-    if dataset is None:
+    built = labelled_dataset(config)
+    if built is None:
         raise UserError(
             f"{option}='auto': expected a train_dataloader.dataset with class "
             f'names, got none; give {_MANUAL[option]}.'
         )
-    labelled = dataset.get('labelled', dataset)
-    spec = with_pipeline(labelled, [])
-    with config_scope(config):
-        try:
-            built = DATASETS.build(dict(spec, lazy_init=True))
-        except TypeError:
-            # A dataset need not know this option of MMEngine's.
-            built = DATASETS.build(spec)
-        # MMPretrain's datasets of folders learn them from their samples.
-        if built.metainfo.get('classes') is None:
-            built.full_init()
     classes = built.metainfo.get('classes')
     if classes is None:
         raise UserError(
@@ -142,6 +131,32 @@ def resolve_classes(config: Config) -> None:
     )
     for node, option in list(_autos(config._cfg_dict)):
         node[option] = values[option]
+
+
+def labelled_dataset(config: Config) -> Any:
+    """Builds the labelled dataset of a config, without a pipeline.
+
+    Args:
+        config (Config): Of a run, with or without two streams.
+
+    Returns:
+        BaseDataset | None: As far as its ``metainfo`` has the classes, if it
+        knows any; None if the config has no such dataset.
+    """
+    dataset = (config.get('train_dataloader') or {}).get('dataset')
+    if dataset is None:
+        return None
+    spec = with_pipeline(dataset.get('labelled', dataset), [])
+    with config_scope(config):
+        try:
+            built = DATASETS.build(dict(spec, lazy_init=True))
+        except TypeError:
+            # A dataset need not know this option of MMEngine's.
+            built = DATASETS.build(spec)
+        # MMPretrain's datasets of folders learn them from their samples.
+        if built.metainfo.get('classes') is None:
+            built.full_init()
+    return built
 
 
 def _autos(node: object) -> Iterator[Tuple[dict, str]]:

@@ -88,6 +88,11 @@ def check_file_names(config: Config) -> None:
     lacking = RUNNER - {*config.keys(), 'experiment_name', 'launcher'}
     for name in {*config.keys()} - RUNNER - ALSO:
         close = difflib.get_close_matches(name, lacking, n=1, cutoff=0.8)
+        # The only other name whose absence changes everything.
+        if difflib.get_close_matches(name, ['distill'], cutoff=0.8) and (
+            isinstance(config[name], dict) and 'teacher' in config[name]
+        ):
+            close = [*({'distill'} - {*config.keys()})]
         if close:
             raise UserError(
                 f'config {config.filename}: {name!r} is read by nothing and '

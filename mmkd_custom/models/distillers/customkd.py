@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 import torch.nn as nn
 
 from ...errors import UserError
 from ...registry import MODELS
-from ...stages import (
-    CUSTOMIZATION,
-    DISTILLATION,
-    LABELLED,
-    TEACHER,
-    UNLABELLED,
-    Stage,
-    StageSchedule,
-)
+from ...stages import CUSTOMIZATION, LABELLED, TEACHER, StageSchedule
 from ..batch import Batch, top1
 from ..options import checked_weight
 from ..outputs import FEATURE, Shape
 from ..source import Source
+from .customizing import (
+    CUSTOMIZED,
+    CUSTOMIZED_LOGITS,
+    customizes,
+    own_terms,
+    stages_of,
+)
 from .distiller import Distiller
 from .term import build_connector
-
-CUSTOMIZED, CUSTOMIZED_LOGITS = 'more.customized', 'more.customized_logits'
 
 
 @MODELS.register_module()
@@ -124,7 +121,7 @@ class CustomKD(Distiller):
                 )
         projection = projection or dict(type='mmkd_custom.LinearConnector')
         feature_loss = feature_loss or dict(type='mmkd_custom.MSE')
-        own = _own_terms(feature_loss, projection, prediction, **weights)
+        own = own_terms(feature_loss, projection, prediction, **weights)
         clash = sorted(set(own) & set(terms or {}))
         if clash:
             raise UserError(
@@ -134,12 +131,12 @@ class CustomKD(Distiller):
         every = {**own, **(terms or {})}
         # A part that no term uses is not built: it would only be a parameter
         # that never gets a gradient.
-        self._customizes = any(CUSTOMIZED in str(t) for t in every.values())
+        self._customizes = customizes(every)
         super().__init__(
             student,
             teacher,
             every,
-            schedule=_schedule(schedule, self._customizes, customize_on),
+            schedule=stages_of(schedule, self._customizes, customize_on),
             **kwargs,
         )
         self.customize_on = customize_on
@@ -175,6 +172,21 @@ class CustomKD(Distiller):
             if self._customizes and customization_head == 'teacher'
             else None
         )
+
+    @classmethod
+    def schedule_of(
+        cls,
+        specific_weight: float = 1.0,
+        prediction: Optional[dict] = None,
+        terms: Optional[Dict[str, dict]] = None,
+        schedule: Optional[dict] = None,
+        customize_on: str = LABELLED,
+        **_: Any,
+    ) -> StageSchedule:
+        """Returns the stages that one of these options would have."""
+        own = own_terms({}, {}, prediction, 0, specific_weight, 0)
+        used = customizes({**own, **(terms or {})})
+        return stages_of(schedule, used, customize_on)
 
     def shape_of(self, source: Source) -> Shape:
         """Returns the shape of a place; knows the two outputs more."""
@@ -238,63 +250,3 @@ class CustomKD(Distiller):
         if self.teacher_head is not None:
             return self.teacher_head(customized)
         return self.student_view.classify(customized)
-
-
-def _own_terms(
-    feature_loss: dict,
-    projection: dict,
-    prediction: Optional[dict],
-    general_weight: float,
-    specific_weight: float,
-    prediction_weight: float,
-) -> Dict[str, dict]:
-    """Returns the terms of the paper that are switched on."""
-    terms = {}
-    if general_weight > 0:
-        terms['general'] = dict(
-            loss=feature_loss, connector=projection, weight=general_weight
-        )
-    if specific_weight > 0:
-        terms['specific'] = dict(
-            loss=feature_loss,
-            on=('student.feature', f'{TEACHER}.{CUSTOMIZED}'),
-            weight=specific_weight,
-        )
-    if prediction is not None:
-        terms['prediction'] = dict(
-            loss=prediction,
-            on=('student.logits', f'{TEACHER}.{CUSTOMIZED_LOGITS}'),
-            weight=prediction_weight,
-        )
-    return terms
-
-
-def _schedule(
-    lengths: Optional[dict], customizes: bool, customize_on: str
-) -> StageSchedule:
-    lengths = dict(lengths or {CUSTOMIZATION: 1, DISTILLATION: 1})
-    unknown = set(lengths) - {CUSTOMIZATION, DISTILLATION}
-    if unknown:
-        raise UserError(
-            f'schedule: expected epochs of {CUSTOMIZATION!r} and '
-            f'{DISTILLATION!r}, got {sorted(unknown)[0]!r}.'
-        )
-    streams = (
-        (LABELLED,) if customize_on == LABELLED else (LABELLED, UNLABELLED)
-    )
-    stages = StageSchedule(
-        [
-            Stage(CUSTOMIZATION, lengths.get(CUSTOMIZATION, 0), streams),
-            Stage(DISTILLATION, lengths.get(DISTILLATION, 0)),
-        ]
-    )
-    if not customizes:
-        # Nothing uses the customized feature, so no epoch is spent on it.
-        return StageSchedule([Stage(DISTILLATION)])
-    for name in (CUSTOMIZATION, DISTILLATION):
-        if stages.count(name, stages.period) == 0:
-            raise UserError(
-                f'schedule: expected at least one epoch of {name!r}, got '
-                f'{lengths}.'
-            )
-    return stages
