@@ -24,6 +24,7 @@ FLOORS = [
     ('evaluation', 'export'),
     ('engine', 'expand'),
     ('cache', 'fitting', 'benchmark', 'measuring', 'analysis'),
+    ('quickstart',),
     ('cli', '__main__'),
 ]
 FILES = sorted(PACKAGE.rglob('*.py'))

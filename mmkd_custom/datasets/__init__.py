@@ -8,6 +8,7 @@ from .domain_folder import DomainFolder
 from .domain_list import DomainList
 from .domains import domain_classes, find_domain
 from .elpv import ELPV
+from .image_csv import ImageCSV
 from .image_folder import ImageFolder
 from .imagenet import ImageNetSubset
 from .images import IMAGE_EXTENSIONS, load_sample
@@ -27,6 +28,7 @@ __all__ = [
     'IMAGE_EXTENSIONS',
     'DomainFolder',
     'DomainList',
+    'ImageCSV',
     'ImageFolder',
     'ImageNetSubset',
     'SampleKey',

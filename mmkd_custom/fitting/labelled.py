@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class LabelledImages:
     Attributes:
         train (np.ndarray): Indices of the images to train on.
         held_out (np.ndarray): Indices of the others.
+        labels (np.ndarray): Class index of every image.
         classes (list[str]): Class names, in order.
         split_sha256 (str): SHA-256 of all labelled samples.
 
@@ -75,7 +76,7 @@ class LabelledImages:
             config.model.get('data_preprocessor', preprocessor)
         ).to(next(teacher.parameters()).device)
         self._views, self._still = _datasets(config, seed)
-        labels = _labels(self._views)
+        self.labels = labels = _labels(self._views)
         names = self._views.CLASSES or range(int(labels.max()) + 1)
         self.classes: List[str] = list(map(str, names))
         self.split_sha256 = self._views.split_sha256
@@ -96,10 +97,17 @@ class LabelledImages:
         """Returns the images held out, in order."""
         return self._batches(self._still, self.held_out, 0)
 
-    def still_batches(self) -> Batches:
-        """Returns all images in order, as those held out are seen."""
-        count = len(self.train) + len(self.held_out)
-        return self._batches(self._still, range(count), 0)
+    def still_batches(
+        self, indices: Optional[Iterable[int]] = None
+    ) -> Batches:
+        """Returns images in order, as those held out are seen.
+
+        Args:
+            indices (Iterable[int], optional): Which. Defaults to None, all.
+        """
+        if indices is None:
+            indices = range(len(self.train) + len(self.held_out))
+        return self._batches(self._still, indices, 0)
 
     def _batches(
         self, dataset: TwoStreamDataset, indices: Iterable[int], view: int

@@ -196,6 +196,12 @@ def totals() -> Dict[str, Any]:
     return dict(peak_memory(), teacher_batches=_loop.teacher_batches)
 
 
+def forget() -> None:
+    """Lets go of this process's run."""
+    global _loop
+    _loop = None
+
+
 def _wait() -> None:
     """Waits for what was launched on an accelerator."""
     if torch.cuda.is_available():

@@ -1,0 +1,102 @@
+"""How long a step of a run takes, found by taking a few."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict
+
+import torch
+from mmengine.config import Config
+
+from ..engine.launch import build_runner
+from ..engine.unwrap import unwrapped
+from ..fitting.config import is_type
+from ..measuring.windows import forget
+from ..models.networks import PropagatedLabels
+from ..stages import CUSTOMIZATION, DISTILLATION
+
+#: Steps of a timed epoch, and how many are timed after the first, in which
+#: the teacher is asked and everything warms up.
+STEPS, TIMES = 4, 2
+#: Hooks without which a step cannot be taken.
+_NEEDED = ('StageHook', 'EpochSeedHook', 'TeacherCacheHook')
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a step.
+
+    Args:
+        distillation (float): Of one that trains the student.
+        customization (float): Of one that customizes the teacher's feature; 0
+            for a method without.
+    """
+
+    distillation: float
+    customization: float = 0.0
+
+    @property
+    def both(self) -> float:
+        """Of one of each, which is what an epoch of the student has."""
+        return self.distillation + self.customization
+
+
+def rehearse(config: Config, folder: Path) -> Pace:
+    """Takes a few steps of a run, of each of its stages.
+
+    On the run's own images and in its own processes; what was trained is
+    thrown away. The quickest of a few short epochs counts, with everything
+    that the teacher was asked at hand, as it is in the run.
+
+    Args:
+        config (Config): Prepared for the run; it is copied.
+        folder (Path): For its cache; not the run's.
+    """
+    config = copy.deepcopy(config)
+    config.work_dir = str(folder)
+    # MMEngine keeps things by this name.
+    config.experiment_name = f'rehearsal_{folder.name}'
+    config.train_cfg = dict(
+        type='mmkd_custom.WindowLoop', max_epochs=100, batches=STEPS
+    )
+    for name in ('val', 'test'):
+        for part in ('dataloader', 'cfg', 'evaluator'):
+            config[f'{name}_{part}'] = None
+    config.default_hooks.checkpoint = None
+    config.custom_hooks = [
+        hook for hook in config.custom_hooks if is_type(hook, *_NEEDED)
+    ]
+    runner = build_runner(config, 'train')
+    try:
+        _fill_tables(runner)
+        runner.train()
+        loop = runner.train_loop
+        seconds: Dict[str, float] = {}
+        for stage in (DISTILLATION, CUSTOMIZATION):
+            if stage not in loop.epochs:
+                continue
+            loop.window(stage)
+            times = [loop.window(stage)['seconds'] for _ in range(TIMES)]
+            seconds[stage] = min(times) / STEPS
+    finally:
+        del runner
+        # Its workers and networks make room for the run's.
+        forget()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return Pace(**seconds)
+
+
+def _fill_tables(runner) -> None:
+    """Gives propagated labels some values, for how long they take to use."""
+    networks = getattr(unwrapped(runner), 'networks', None) or {}
+    count = len(runner.train_loop.dataset)
+    for network in networks.values():
+        if isinstance(network, PropagatedLabels):
+            classes = network.shapes['logits'].width
+            even = torch.full((count, classes), 1 / classes)
+            network.fill(even, even, torch.ones(count, dtype=torch.bool))
