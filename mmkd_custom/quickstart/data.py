@@ -161,7 +161,7 @@ def find_data(
             f'{SHARE:.0%} of each class drawn with seed {seed}, are held out '
             'to test on; --test names others.',
         )
-    _compare(result, test is not None)
+    _compare(result, test is not None, unlabelled is not None)
     return result
 
 
@@ -217,7 +217,7 @@ def _check_can_hold_out(classes: Tuple[str, ...], labels: np.ndarray) -> None:
         )
 
 
-def _compare(data: Data, test_given: bool) -> None:
+def _compare(data: Data, test_given: bool, unlabelled_given: bool) -> None:
     """Says which images are in two places; refuses to test on labelled ones.
 
     Raises:
@@ -234,7 +234,8 @@ def _compare(data: Data, test_given: bool) -> None:
             f'{len(both)} of these, {real["test"][both[0]]} for one.'
         )
     shared = len(real['unlabelled'].keys() & real['labelled'].keys())
-    if shared and shared < len(real['unlabelled']):
+    # Else it was said that there are no others.
+    if shared and unlabelled_given:
         data.notes.append(
             f'{shared} of the {data.count("unlabelled")} unlabelled images '
             'are labelled ones.'

@@ -50,6 +50,12 @@ def test_unlabelled_images_in_any_folders(domains, tmp_path):
     assert counts(inside)[1] == 36
     # 15 labelled and 3 test images are among them.
     assert len(inside.notes) == 3
+    same = find_data(
+        labelled=domains / 'art',
+        unlabelled=domains / 'art',
+        test=domains / 'photo',
+    )
+    assert len(same.notes) == 1 and '18 of the 18' in same.notes[0]
 
 
 def test_a_csv_with_some_labels(domains, tmp_path):
@@ -118,3 +124,8 @@ def test_broken_images_are_named(domains, tmp_path):
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(UserError, match='got 1 that .*003.jpg'):
         find_data(tmp_path / 'data' / 'art').check_images(1)
+    file = tmp_path / 'images.csv'
+    lines = ['nowhere.jpg,cat'] * 2 + ['gone.jpg,dog'] * 2
+    file.write_text('\n'.join(['path,label', *lines]))
+    with pytest.raises(UserError, match='got 2 that .*nowhere.jpg'):
+        find_data(file).check_images(1)
