@@ -228,7 +228,12 @@ def _compare(data: Data, test_given: bool, unlabelled_given: bool) -> None:
         for name, paths in data.paths.items()
     }
     both = sorted(real['labelled'].keys() & real['test'].keys())
-    if both and test_given:
+    if both and not test_given:
+        raise UserError(
+            'labelled: expected each image once, got '
+            f'{real["test"][both[0]]} twice, of which one would be held out.'
+        )
+    if both:
         raise UserError(
             f'test: expected images that are not labelled ones, got '
             f'{len(both)} of these, {real["test"][both[0]]} for one.'

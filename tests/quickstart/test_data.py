@@ -125,7 +125,10 @@ def test_broken_images_are_named(domains, tmp_path):
     with pytest.raises(UserError, match='got 1 that .*003.jpg'):
         find_data(tmp_path / 'data' / 'art').check_images(1)
     file = tmp_path / 'images.csv'
-    lines = ['nowhere.jpg,cat'] * 2 + ['gone.jpg,dog'] * 2
+    lines = [f'{i}.jpg,{name}' for i, name in enumerate(('cat', 'dog') * 2)]
     file.write_text('\n'.join(['path,label', *lines]))
-    with pytest.raises(UserError, match='got 2 that .*nowhere.jpg'):
+    with pytest.raises(UserError, match='got 4 that .*0.jpg'):
         find_data(file).check_images(1)
+    file.write_text('\n'.join(['path,label', *lines[:2] * 2]))
+    with pytest.raises(UserError, match='twice'):
+        find_data(file)
