@@ -61,7 +61,7 @@ def find_student(name: str, num_classes: int, weights: str = AUTO) -> Student:
         load_checkpoint(Path(weights).expanduser())
     if name.startswith('timm/'):
         return _of_timm(name, num_classes, weights)
-    entry = ModelHub.get(_zoo_name(name))
+    entry = ModelHub.get(_zoo_name(name.removeprefix('mmpretrain/')))
     model = copy.deepcopy(entry.config.model.to_dict())
     backbone, head = model.get('backbone') or {}, model.get('head') or {}
     if 'num_classes' not in head:

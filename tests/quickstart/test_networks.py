@@ -28,7 +28,8 @@ def test_short_names_of_the_zoo(web):
     assert student.preprocessor['num_classes'] == 3
     assert not student.pretrained
     assert 'init_cfg' not in student.model['backbone']
-    assert find_student('resnet50', 3).model['head']['type'] == 'LinearClsHead'
+    head = find_student('mmpretrain/resnet50', 3).model['head']
+    assert head['type'] == 'LinearClsHead'
     timm = find_student('timm/resnet18', 3)
     assert timm.model['model_name'] == 'resnet18'
 
