@@ -103,6 +103,8 @@ def run_config(
                 type='CheckpointHook', interval=interval, max_keep_ckpts=2
             ),
         ),
+        # The log goes to a file.
+        custom_hooks=[dict(type='mmkd_custom.ProgressHook', lines=True)],
         randomness=dict(seed=seed),
     )
 

@@ -76,10 +76,7 @@ def show_outlook(out: Console, outlook: Outlook, commonest: str) -> None:
         outlook (Outlook): From :func:`~.probing.look`.
         commonest (str): The commonest class.
     """
-    title = (
-        f'what {outlook.count} labelled images say, each held out once '
-        '(5 folds)'
-    )
+    title = f'what {outlook.count} labelled images say, each held out once'
     rows = [
         Line(f'always {commonest!r}', outlook.constant),
         Line('probe of thumbnails, no teacher', outlook.pixels),

@@ -26,11 +26,16 @@ class ProgressHook(Hook):
     and evaluations so far. Elsewhere MMEngine's log tells the same. On a
     terminal the log's lines of single iterations go to its file alone, see
     :func:`~mmkd_custom.engine.console.quieten`.
+
+    Args:
+        lines (bool): Whether to tell it in lines where there is no terminal,
+            for a run whose log goes to a file alone. Defaults to False.
     """
 
     priority = 'LOWEST'
 
-    def __init__(self) -> None:
+    def __init__(self, lines: bool = False) -> None:
+        self.lines = lines
         self._bars, self._inner = ExitStack(), ExitStack()
         self._bar: Optional[Bar] = None
         self._test: Optional[Bar] = None
@@ -45,7 +50,10 @@ class ProgressHook(Hook):
         """Shows the bar."""
         self._bar = self._bars.enter_context(
             progress(
-                'training', runner.max_iters, done=runner.iter, lines=False
+                'training',
+                runner.max_iters,
+                done=runner.iter,
+                lines=self.lines,
             )
         )
 

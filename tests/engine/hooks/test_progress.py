@@ -62,6 +62,15 @@ def test_no_terminal_no_bar_and_all_lines(small_config, capfd):
     assert HIDE not in out + err and '10/10' not in err
 
 
+def test_lines_where_there_is_no_terminal_if_asked_for(small_config, capfd):
+    def ask(config):
+        (hook,) = [h for h in config.custom_hooks if h.type == 'ProgressHook']
+        hook.lines = True
+
+    train(small_config(**SHORT, edit=ask))
+    assert '10/10' in capfd.readouterr().err
+
+
 def test_a_resumed_run_starts_where_it_left(trained, small_config, capsys):
     train(small_config(**SHORT))
     capsys.readouterr()
