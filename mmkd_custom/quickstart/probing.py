@@ -14,7 +14,6 @@ from mmengine.device import get_device
 from sklearn.metrics import f1_score
 
 from ..datasets.subset import stratified_subset
-from ..errors import UserError
 from ..fitting.config import inner_teacher, scope_of, seed_of
 from ..fitting.labelled import LabelledImages
 from ..fitting.logistic import fit_linear, fit_probe, stratified_folds
@@ -96,8 +95,8 @@ def look(config: Config, tested: bool = True) -> Outlook:
             Defaults to True.
 
     Raises:
-        UserError: If the teacher cannot be built, or a class has one image
-            alone.
+        UserError: If the teacher cannot be built, or every class has one
+            image alone.
     """
     spec, option = inner_teacher(config)
     with scope_of(config):
@@ -106,8 +105,10 @@ def look(config: Config, tested: bool = True) -> Outlook:
     classes = int(labels.max()) + 1
     answers, c = _cross_validated(features, labels)
     thumbnails, _ = _cross_validated(pixels, labels)
-    common = np.full(len(labels), np.bincount(labels.numpy()).argmax())
-    truth = labels.numpy()
+    asked = answers >= 0
+    answers, thumbnails = answers[asked], thumbnails[asked]
+    truth = labels.numpy()[asked]
+    common = np.full(len(truth), np.bincount(labels.numpy()).argmax())
     others = {
         'constant': (common, score(common, truth, classes)),
         'pixels': (thumbnails, score(thumbnails, truth, classes)),
@@ -116,7 +117,7 @@ def look(config: Config, tested: bool = True) -> Outlook:
     outlook = Outlook(
         probe=score(answers, truth, classes),
         gain=_gain(answers, best, truth, classes, seed_of(config)),
-        count=len(labels),
+        count=len(truth),
         seconds_per_image=seconds / len(labels),
         **{name: found for name, (_, found) in others.items()},
     )
@@ -191,19 +192,17 @@ def _cross_validated(
     """Answers for each image by a probe that was not fitted to it.
 
     Returns:
-        tuple[ndarray, float]: Class (N,) and the strength C. It is that of
-        the best of a few, chosen by the same images.
+        tuple[ndarray, float]: Class (N,), -1 of the only image of a class,
+        and the strength C. It is that of the best of a few, chosen by the
+        same images.
+
+    Raises:
+        UserError: If every class has one image alone.
     """
     truth = labels.numpy()
     folds = stratified_folds(truth, enough=len(truth))
-    if sum(map(len, folds)) < len(truth):
-        lone = np.flatnonzero(np.bincount(truth) == 1)
-        raise UserError(
-            'labelled: expected at least two images of each class to train '
-            f'on, got one of {len(lone)} classes.'
-        )
     c = fit_probe(features, labels, folds, grid=GRID).chosen.c
-    answers = np.empty(len(truth), dtype=np.int64)
+    answers = np.full(len(truth), -1)
     for fold in folds:
         rest = np.setdiff1d(np.arange(len(truth)), fold)
         fitted, _ = fit_linear(features[rest], labels[rest], c)

@@ -37,10 +37,12 @@ def test_each_image_is_answered_by_a_probe_that_has_not_seen_it():
     assert (answers == labels.numpy()).mean() > 0.95
 
 
-def test_a_class_of_one_image_cannot_be_held_out():
-    labels = torch.tensor([0, 0, 0, 1])
-    with pytest.raises(UserError, match='two images of each class'):
-        _cross_validated(torch.randn(4, 5), labels)
+def test_the_only_image_of_a_class_is_never_held_out():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    answers, _ = _cross_validated(torch.randn(6, 5), labels)
+    assert (answers >= 0).tolist() == [True] * 5 + [False]
+    with pytest.raises(UserError, match='only one'):
+        _cross_validated(torch.randn(3, 5), torch.arange(3))
 
 
 def test_the_interval_tells_help_from_none():
