@@ -13,6 +13,7 @@ _LATER: Dict[str, str] = {
     # MMEngine's root registry looks no further for a runner_type than its
     # children, which are MMPretrain's, and then for an attribute of this.
     'DistillRunner': '.expand',
+    'distill': '.quickstart',
 }
 
 

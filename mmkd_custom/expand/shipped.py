@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, List
 
 from mmengine.config import Config
 from mmengine.registry import Registry
 
 from .. import registry as registries
+from ..utils.shipped import shipped as shipped_folder
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def base_configs() -> Path:
-    """Returns ``configs/_base_``: of the installed package, else beside it."""
-    installed = _PACKAGE / '.mim' / 'configs' / '_base_'
-    return (
-        installed
-        if installed.is_dir()
-        else _PACKAGE.parent / 'configs' / '_base_'
-    )
+BASES = shipped_folder('configs') / '_base_'
 
 
 def shipped(name: str) -> dict:
@@ -32,12 +22,12 @@ def shipped(name: str) -> dict:
     Returns:
         dict: Its content, of names that any default scope finds.
     """
-    return scoped(Config.fromfile(str(base_configs() / name)).to_dict())
+    return scoped(Config.fromfile(str(BASES / name)).to_dict())
 
 
 def shipped_names(folder: str) -> List[str]:
     """Lists the configs of a folder of ``configs/_base_``, sorted."""
-    return sorted(p.stem for p in (base_configs() / folder).glob('*.py'))
+    return sorted(p.stem for p in (BASES / folder).glob('*.py'))
 
 
 def scoped(node: Any) -> Any:
