@@ -14,8 +14,8 @@ from timm.models import is_model
 
 from mmkd_custom.version import __version__
 
-#: Files that a page says are gone, and one that is being written.
-GONE = {'tools/loader_throughput.py', 'tools/distill.py'}
+#: Files that a page says are gone.
+GONE = {'tools/loader_throughput.py'}
 
 
 @pytest.fixture(params=['README.md', 'CONTRIBUTING.md', 'docs'])

@@ -40,7 +40,6 @@ def test_the_badges_are_true(repo):
 
 @pytest.mark.slow
 def test_config_of_the_readme_trains(repo, tmp_path):
-    pytest.importorskip('mmkd_custom.expand')
     readme = (repo / 'README.md').read_text()
     (text,) = re.findall(r'```python\n(.*?)```', readme, re.DOTALL)
     root = make_domains(tmp_path / 'data', ('catalogue', 'phone'), per_class=2)
