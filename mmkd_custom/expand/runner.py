@@ -6,12 +6,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.config_data import resolve_classes
+from ..engine.console import ConsoleRunner
 from ..registry import RUNNERS
 from .expand import expand
 
 
 @RUNNERS.register_module()
-class DistillRunner(Runner):
+class DistillRunner(ConsoleRunner):
     """MMEngine's runner of a config with the key ``distill``.
 
     .. code:: python
