@@ -86,7 +86,12 @@ class RefitHeadHook(Hook):
         training = model.student.training
         model.student.eval()
         for batch in batches_of(
-            runner, model, keys, self.batch_size, lambda _: (STUDENT,)
+            runner,
+            model,
+            keys,
+            self.batch_size,
+            lambda _: (STUDENT,),
+            'features for the last layer',
         ):
             rows = torch.tensor(
                 [s.metainfo['sample_idx'] for s in batch.samples]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from mmpretrain.models.utils.batch_augments import (
 )
 
 from ..errors import UserError
+from ..stages import STUDENT
 from .outputs import LOG_DOMAIN, Outputs, from_named
 
 
@@ -146,12 +148,45 @@ class UnlabelledMixup:
         others = values[self.partners.to(values.device)]
         return others.lerp(values, self.ratio)
 
+    def mix_targets(
+        self, outputs: Dict[str, Outputs], networks: Mapping[str, Any]
+    ) -> None:
+        """Mixes what all but the student have said, in place.
+
+        Args:
+            outputs (dict[str, Outputs]): By ``who[@view]``.
+            networks (Mapping[str, OwnedNetwork]): The distiller's own. One
+                that is asked about the student's outputs has seen mixed ones.
+        """
+        seen = {STUDENT} | {
+            name
+            for name, network in networks.items()
+            if any(source.network == STUDENT for source in network.of)
+        }
+        for who, said in outputs.items():
+            if who.partition('@')[0] not in seen:
+                outputs[who] = self.mix_outputs(said)
+
     def mix_outputs(self, said: Outputs) -> Outputs:
-        """Mixes all that a network has said; logits as probabilities."""
+        """Mixes all that a network has said; logits as probabilities.
+
+        Mixed logits are the logarithms of probabilities.
+        """
         named = {
-            name: self.mix(value.float().softmax(1)).log()
+            name: self._mix_logits(value)
             if name in LOG_DOMAIN
             else self.mix(value)
             for name, value in said.named_tensors().items()
         }
         return from_named(named, said.grid)
+
+    def _mix_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        partners = self.partners.to(logits.device)
+        logs = logits.float().log_softmax(1)
+        # Not by way of probabilities, of which small ones become 0.
+        mixed = torch.logaddexp(
+            logs + math.log(max(self.ratio, 1e-30)),
+            logs[partners] + math.log(max(1 - self.ratio, 1e-30)),
+        )
+        alone = partners == torch.arange(len(logits), device=logits.device)
+        return torch.where(alone[:, None], logits.float(), mixed)

@@ -284,9 +284,7 @@ class BaseDistiller(TaughtClassifier):
             times[name] = times.get(name, 0.0) + spent
         if batch.mixup is not None:
             # Only now: a probe is asked about features of unmixed images.
-            for who, said in batch.outputs.items():
-                if who.partition('@')[0] != STUDENT:
-                    batch.outputs[who] = batch.mixup.mix_outputs(said)
+            batch.mixup.mix_targets(batch.outputs, self.networks)
         losses = getattr(self, f'loss_{self._stage}')(batch)
         if self.monitor is not None:
             losses.update(self.monitor(batch, losses))

@@ -95,6 +95,39 @@ def test_logits_are_mixed_as_probabilities():
         )
 
 
+def test_confident_logits_stay_finite_and_labelled_ones_as_they_are():
+    drawn = UnlabelledMixup(slice(1, 3), 3, 1.0)
+    drawn.partners = torch.tensor([0, 2, 1])
+    logits = torch.tensor([[120.0, 0, 0], [300.0, 0, 0], [0, 300.0, 0]])
+    mixed = drawn.mix_outputs(Outputs(logits=logits)).logits
+    assert mixed.isfinite().all()
+    assert torch.equal(mixed[0], logits[0])
+    expected = torch.tensor([drawn.ratio, 1 - drawn.ratio, 0])
+    torch.testing.assert_close(mixed[1].softmax(0), expected)
+
+
+@torch.no_grad()
+def test_a_probe_of_the_student_has_seen_the_mixture_already():
+    model = build_customkd(
+        mixup=1.0,
+        networks=dict(peer=dict(type='LinearProbe', of='student')),
+        terms=dict(
+            peer=dict(
+                loss=dict(type='KLDivergence', temperature=1.0),
+                on=('student.logits', 'peer.logits'),
+            )
+        ),
+    )
+    model.set_stage('distillation')
+    seen = {}
+    model.monitor = lambda batch, losses: seen.update(batch.outputs) or {}
+    losses_of(model.eval(), make_batch(LABELS))
+    probe = model.networks['peer']
+    torch.testing.assert_close(
+        seen['peer'].logits, probe.fc(seen['student'].feature)
+    )
+
+
 @pytest.mark.parametrize('alpha', [0, -1.0, 'strong', True])
 def test_alpha_that_is_none(alpha):
     with pytest.raises(UserError, match='mixup'):
