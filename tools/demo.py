@@ -161,19 +161,23 @@ def train(wanted):
     from mmkd_custom.utils.progress import progress
 
     trainings = [Training(n, *what) for n, what in wanted.items()]
-    bars = {}
+    failed = None
     try:
         with ExitStack() as stack:
+            bars = {
+                one: stack.enter_context(progress(one.name))
+                for one in trainings
+            }
             running = list(trainings)
-            while running:
+            while running and failed is None:
                 time.sleep(0.3)
                 for one in list(running):
-                    _show(one, bars, stack, progress)
+                    _show(one, bars[one])
                     if one.process.poll() is not None:
                         running.remove(one)
                         if one.process.returncode:
-                            return one.failure()
-        return 0
+                            failed = one
+        return 0 if failed is None else failed.failure()
     finally:
         # Whatever ended it, an interruption too.
         for one in trainings:
@@ -182,14 +186,8 @@ def train(wanted):
             one.process.wait()
 
 
-def _show(one, bars, stack, progress):
-    done, total, note = one.look()
-    kind = 'training' if total else 'preparing'
-    bar = bars.get((one, kind))
-    if bar is None:
-        shown = progress(f'{one.name}, {kind}', total, done=done)
-        bar = bars[one, kind] = stack.enter_context(shown)
-    bar.done, bar.note = done, note
+def _show(one, bar):
+    bar.done, bar.total, bar.note = one.look()
     bar.refresh()
 
 

@@ -17,10 +17,11 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class Telling(logging.Filter):
-    """Keeps warnings, evaluations, and what this package says between bars.
+    """Keeps warnings, evaluations, and what our hooks say between bars.
 
-    The environment, the config and the lines of every ten iterations, which
-    fill a screen a minute, are for the file: the bar tells where a run is.
+    The environment, the config, what datasets print and the lines of every
+    ten iterations, which fill a screen a minute, are for the file: the bar
+    tells where a run is.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
