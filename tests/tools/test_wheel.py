@@ -5,15 +5,29 @@ import shutil
 import subprocess
 import sys
 import venv
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from tests.cli import REPOSITORY
 from tests.helpers import make_domains
 
-pytest.importorskip('pip')
-pytest.importorskip('setuptools', minversion='70.1')
+
+def _installed(name: str) -> Version:
+    # Importing pip would take setuptools' place away from distutils.
+    try:
+        return Version(version(name))
+    except PackageNotFoundError:
+        return Version('0')
+
+
+pytestmark = pytest.mark.skipif(
+    not _installed('pip').release[0]
+    or _installed('setuptools') < Version('70.1'),
+    reason='needs pip, and setuptools 70.1 or later',
+)
 
 CONFIG = """
 _base_ = 'mmkd_custom::customkd_mbv3_domain_folder.py'
