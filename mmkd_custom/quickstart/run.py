@@ -22,7 +22,7 @@ from ..utils.files import STUDENT_FILE
 from .clock import fit_time, make_clock
 from .data import Data, find_data
 from .log import Log, logging_apart
-from .places import PathLike
+from .places import PathLike, stem_of
 from .plan import Options, make_plan, this_machine
 from .probing import Score, look
 from .recipe import run_config, student_config, write_config
@@ -41,6 +41,7 @@ from .result import (
     RUN,
     STUDENT_CONFIG,
     Result,
+    check_outside,
     finish,
     unused_folder,
 )
@@ -122,9 +123,12 @@ def distill(
         work_dir = unused_folder(out, labelled or data)
     screen = Console(file=io.StringIO()) if quiet else console()
     with logging_apart() as log:
-        run = _Run(screen, method, seed, Path(labelled or data or '').stem)
+        run = _Run(screen, method, seed, stem_of(labelled or data))
+        images = find_data(data, labelled, unlabelled, test, seed)
+        if work_dir is not None:
+            check_outside(work_dir, images.folders)
         run.prepare(
-            find_data(data, labelled, unlabelled, test, seed),
+            images,
             (student, student_weights),
             teacher,
             given,

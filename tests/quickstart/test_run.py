@@ -1,6 +1,8 @@
 """The whole of it, on a few generated images with a tiny teacher."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mmpretrain import ImageClassificationInferencer
 import mmkd_custom
 from mmkd_custom.errors import UserError
 from mmkd_custom.quickstart import Result, distill
+from mmkd_custom.quickstart.places import stem_of
 from tests.cli import call_tool
 
 SMALL = dict(
@@ -120,3 +123,15 @@ def test_a_used_folder_is_refused_before_images_are_read(tmp_path):
     (tmp_path / 'used.txt').touch()
     with pytest.raises(UserError, match='used.txt'):
         distill('nowhere', out=tmp_path)
+
+
+def test_the_folder_that_one_is_in(domains, tmp_path, monkeypatch):
+    shutil.copytree(domains / 'art', tmp_path / 'pets')
+    monkeypatch.chdir(tmp_path / 'pets')
+    assert (stem_of('.'), stem_of('..')) == ('pets', tmp_path.name)
+    assert stem_of(None) == stem_of('/') == 'images'
+    said = 'out work_dirs/distill_pets: .* outside .*pets, .* --out'
+    # It would be a class of the next run.
+    with pytest.raises(UserError, match=said):
+        distill('.')
+    assert not Path('work_dirs').exists()
