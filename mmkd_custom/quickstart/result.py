@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Iterable, List, Optional
 
@@ -70,12 +70,11 @@ def finish(screen: Console, result: Result, tested: int, run: dict) -> None:
             seconds=round(result.seconds, 1),
             expected_seconds=round(result.expected_seconds, 1),
             plan=[list(row) for row in result.plan.rows()],
-            outlook=dict(
-                constant=vars(result.outlook.constant),
-                pixels=vars(result.outlook.pixels),
-                probe=vars(result.outlook.probe),
-                gain=list(result.outlook.gain),
-            ),
+            outlook={
+                name: value
+                for name, value in asdict(result.outlook).items()
+                if name in ('constant', 'pixels', 'probe', 'gain')
+            },
             versions=run.get('versions'),
         ),
         result.work_dir / REPORT,
