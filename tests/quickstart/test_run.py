@@ -80,6 +80,31 @@ def test_the_config_gives_the_same_student_by_itself(result, tmp_path):
     assert all(torch.equal(ours[name], again[name]) for name in ours)
 
 
+def test_quiet_and_of_two_images_a_class(
+    domains, tiny_teacher, tmp_path, capfd
+):
+    # One of which is held out, so that nothing can be said of the other.
+    for name in ('cat', 'dog'):
+        (tmp_path / 'few' / name).mkdir(parents=True)
+        for number in range(2):
+            file = f'{name}/{number:03d}.jpg'
+            shutil.copy(domains / 'art' / file, tmp_path / 'few' / file)
+    capfd.readouterr()
+    result = distill(
+        tmp_path / 'few',
+        teacher=tiny_teacher,
+        out=tmp_path / 'out',
+        quiet=True,
+        **SMALL,
+    )
+    assert tuple(capfd.readouterr()) == ('', '')
+    assert result.outlook.gain is None and len(result.lines) == 3
+    report = json.loads((result.work_dir / 'report.json').read_text())
+    assert report['outlook']['probe'] is None
+    log = (result.work_dir / 'log.txt').read_text()
+    assert 'Epoch(train)' in log and 'UserWarning' in log
+
+
 def test_the_plan_alone_leaves_its_config(
     domains, tiny_teacher, tmp_path, monkeypatch, capsys
 ):
