@@ -27,17 +27,21 @@ from ..utils.runs import check_work_dir
 from .building import naming_misspelt
 from .checkpoint import StorableHook
 from .console import ConsoleRunner
-from .hooks import ClassesHook, FiniteLossHook
+from .hooks import ClassesHook, FiniteLossHook, ProgressHook
 from .hooks.results import OverwriteHook
 from .hooks.resumed_schedule import ResumedScheduleHook
 from .unwrap import ensure_hook
 
 
-def train(config: Config) -> Dict[str, float]:
+def train(config: Config, lines: bool = False) -> Dict[str, float]:
     """Trains what a prepared config describes.
 
     Args:
         config (Config): From :func:`~mmkd_custom.engine.config.prepare`.
+        lines (bool): Whether its ``ProgressHook`` tells how far it is in
+            lines where there is no terminal, for a run whose log goes to a
+            file alone. Not of the config, which may be trained from again.
+            Defaults to False.
 
     Returns:
         dict[str, float]: Metrics of the last evaluation.
@@ -50,16 +54,16 @@ def train(config: Config) -> Dict[str, float]:
     # Not for the snapshot, which may be trained from again.
     overwrite = bool(config.pop('overwrite', False))
     _check_start(config, overwrite)
-    built = _Built()
-    # Datasets, optimisers and schedules are built by runner.train() only.
-    with naming_misspelt(config, lambda: not built.reached):
-        with naming_files(), _naming_downloads(config), no_bar_left():
-            with progress('preparing the run', lines=False):
-                runner = build_runner(config, 'train')
-            runner.register_hook(built)
-            if overwrite:
-                runner.register_hook(OverwriteHook())
-            runner.train()
+    with naming_mistakes(config) as built:
+        with progress('preparing the run', lines=False):
+            runner = build_runner(config, 'train')
+        runner.register_hook(built)
+        if overwrite:
+            runner.register_hook(OverwriteHook())
+        for hook in runner.hooks:
+            if lines and isinstance(hook, ProgressHook):
+                hook.lines = True
+        runner.train()
     history = runner.message_hub.runtime_info.get('evaluation_history', [])
     return dict(history[-1]) if history else {}
 
@@ -243,6 +247,28 @@ class _Built(Hook):
 
     def before_run(self, runner: Runner) -> None:
         self.reached = True
+
+
+@contextmanager
+def naming_mistakes(config: Config) -> Iterator[Hook]:
+    """Names what is wrong with a config while it is built and trained.
+
+    Args:
+        config (Config): What is trained.
+
+    Yields:
+        Hook: For the runner: once it has been reached, what goes wrong is a
+        defect, unless the config itself explains it.
+
+    Raises:
+        UserError: If a part cannot be built, a file cannot be read or
+            written, or weights cannot be downloaded.
+    """
+    built = _Built()
+    # Datasets, optimisers and schedules are built by runner.train() only.
+    with naming_misspelt(config, lambda: not built.reached):
+        with naming_files(), _naming_downloads(config), no_bar_left():
+            yield built
 
 
 @contextmanager

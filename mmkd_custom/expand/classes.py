@@ -26,14 +26,13 @@ def set_classes(config: Config) -> None:
     if not classes:
         return
     count = len(classes)
-    for part in _parts(config):
-        if said is not None and part.get('num_classes') == said:
-            part['num_classes'] = count
-        topk = part.get('topk')
-        if isinstance(topk, (list, tuple)):
-            part['topk'] = tuple(k for k in topk if k <= count) or (1,)
-        elif isinstance(topk, int) and topk > count:
-            part['topk'] = 1
+    for part in (
+        config.get('data_preprocessor'),
+        config.get('val_evaluator'),
+        config.get('test_evaluator'),
+        config.model.student,
+    ):
+        recount(part, said, count)
     if said not in (None, AUTO, count):
         print_log(
             f'distill: num_classes is {count}, as the labelled images have '
@@ -50,15 +49,26 @@ def _said(student: dict) -> Optional[Any]:
     return None
 
 
-def _parts(config: Config) -> Iterator[dict]:
-    """Yields each dict that may count the student's classes."""
-    for name in (
-        'data_preprocessor',
-        'val_evaluator',
-        'test_evaluator',
-    ):
-        yield from _dicts(config.get(name))
-    yield from _dicts(config.model.student)
+def recount(node: Any, said: Optional[Any], count: int) -> None:
+    """Has a part of a config count other classes, in place.
+
+    A head's loss may count them too, and metrics are told how many answers
+    of an image are looked at.
+
+    Args:
+        node (Any): The part.
+        said (int, optional): How many classes it has by now; None leaves
+            them.
+        count (int): How many there are.
+    """
+    for part in _dicts(node):
+        if said is not None and part.get('num_classes') == said:
+            part['num_classes'] = count
+        topk = part.get('topk')
+        if isinstance(topk, (list, tuple)):
+            part['topk'] = tuple(k for k in topk if k <= count) or (1,)
+        elif isinstance(topk, int) and topk > count:
+            part['topk'] = 1
 
 
 def _dicts(node: Any) -> Iterator[dict]:

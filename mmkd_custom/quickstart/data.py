@@ -41,6 +41,8 @@ class Data:
         notes (list[str]): What the user should know of them, a sentence each.
         size (int): Median of the shorter sides of the images, in pixels; set
             by :meth:`check_images`. Defaults to 0.
+        folders (tuple[Path, ...]): Those whose folders are the classes.
+            Defaults to none.
     """
 
     specs: Dict[str, dict]
@@ -49,6 +51,7 @@ class Data:
     labels: Dict[str, np.ndarray]
     notes: List[str] = field(default_factory=list)
     size: int = 0
+    folders: Tuple[Path, ...] = ()
 
     def count(self, stream: str) -> int:
         """Returns the number of images of a dataset."""
@@ -112,10 +115,10 @@ def find_data(
             'neither.'
         )
     if data is not None:
-        find_place('DATA', data)
-    place = find_place(
-        'labelled', data if labelled is None else labelled, data
-    )
+        # Not looked up in itself, where a class may have its name.
+        place = find_place('DATA', data)
+    if labelled is not None:
+        place = find_place('labelled', labelled, data)
     spec = labelled_spec('labelled', place)
     whole = build('labelled', spec)
     labels = _labels(whole)
@@ -126,6 +129,7 @@ def find_data(
             f'{classes[0]!r} alone.'
         )
     notes: List[str] = []
+    places = [place]
     if test is None:
         drawn = dict(fraction=SHARE, seed=seed)
         _check_can_hold_out(classes, labels)
@@ -136,6 +140,7 @@ def find_data(
     else:
         found = find_place('test', test, data)
         specs = dict(labelled=spec, test=labelled_spec('test', found))
+        places.append(found)
         if found.is_file():
             specs['test']['classes'] = list(classes)
     specs['unlabelled'] = _unlabelled(
@@ -153,6 +158,7 @@ def find_data(
         paths={name: images_of(dataset) for name, dataset in built.items()},
         labels={n: _labels(built[n]) for n in ('labelled', 'test')},
         notes=notes,
+        folders=tuple(path for path in places if path.is_dir()),
     )
     if test is None:
         notes.insert(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import warnings
 from pathlib import Path
 from typing import Iterator, Optional, TextIO
 
@@ -57,3 +58,13 @@ def logging_apart() -> Iterator[Log]:
             yield log
         finally:
             log.end()
+
+
+@contextlib.contextmanager
+def warnings_in(log: Log) -> Iterator[None]:
+    """Sends warnings, of libraries for the most part, there too."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda *told, **_: log.write(
+            warnings.formatwarning(*told[:4])
+        )
+        yield

@@ -24,6 +24,9 @@ def find_place(
 ) -> Path:
     """Finds a folder or CSV, below ``data`` or wherever its path leads.
 
+    What is called exactly so in ``data`` wins, then the path as it is, then
+    what is spelled alike in ``data``.
+
     Args:
         option (str): What names it, for the error.
         name (str): A path, or the name of a folder or file in ``data``, of
@@ -39,12 +42,12 @@ def find_place(
         root = Path(data).expanduser()
         if (root / path).exists():
             path = root / path
-        elif root.is_dir():
+        elif root.is_dir() and not _can_be_read(path):
             known = sorted(os.listdir(root))
             plain = plain_spelling(str(name))
             alike = [one for one in known if plain_spelling(one) == plain]
             path = root / alike[0] if len(alike) == 1 else path
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in TABLES):
+    if _can_be_read(path):
         # The config that is made shall run from any folder.
         return Path(os.path.abspath(path))
     near = f' ({nearest(str(name), known)} in {data})' if known else ''
@@ -52,6 +55,17 @@ def find_place(
         f'{option}: expected an existing folder of images or a '
         f'{" or ".join(TABLES)} file, got {str(name)!r}{near}.'
     )
+
+
+def stem_of(name: Optional[PathLike]) -> str:
+    """Returns what the folder or file of a path is called.
+
+    Args:
+        name (str, optional): The path; '.' and '..' are called as the folders
+            that they are.
+    """
+    path = os.path.abspath(Path(name or '').expanduser())
+    return (Path(path).stem if name else '') or 'images'
 
 
 def labelled_spec(option: str, place: Path) -> dict:
@@ -106,6 +120,10 @@ def images_of(dataset: Any) -> Tuple[str, ...]:
     """Returns the path of every image of a dataset, in order."""
     infos = (dataset.get_data_info(i) for i in range(len(dataset)))
     return tuple(info['img_path'] for info in infos)
+
+
+def _can_be_read(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and path.suffix.lower() in TABLES)
 
 
 def _check_class_folders(option: str, place: Path) -> None:

@@ -17,6 +17,7 @@ from ..datasets.subset import stratified_subset
 from ..fitting.config import inner_teacher, scope_of, seed_of
 from ..fitting.labelled import LabelledImages
 from ..fitting.logistic import fit_linear, fit_probe, stratified_folds
+from ..fitting.propagation import FALLBACK
 from ..models.outputs import FEATURE
 from ..models.teachers.wrappers.base import build_wrapped
 from ..models.teachers.wrappers.probed import STANDARDIZE, normalize
@@ -46,11 +47,13 @@ class Outlook:
 
     Args:
         constant (Score): Of always giving the commonest class.
-        pixels (Score): Of a probe of thumbnails.
-        probe (Score): Of a probe of the teacher's feature; the last two on
-            images that were held out, each once.
-        gain (tuple[float, float]): 95 % interval, over the images, of the
-            macro-F1 that ``probe`` has above the better of the others.
+        pixels (Score, optional): Of a probe of thumbnails.
+        probe (Score, optional): Of a probe of the teacher's feature; the last
+            two on images that were held out, each once. None where every
+            class has one image alone, of which none can be held out.
+        gain (tuple[float, float], optional): 95 % interval, over the images,
+            of the macro-F1 that ``probe`` has above the better of the others;
+            None as these.
         count (int): Number of images.
         seconds_per_image (float): That the teacher takes.
         tested (Score, optional): Of the probe, fitted to all labelled images,
@@ -58,15 +61,21 @@ class Outlook:
     """
 
     constant: Score
-    pixels: Score
-    probe: Score
-    gain: Tuple[float, float]
+    pixels: Optional[Score]
+    probe: Optional[Score]
+    gain: Optional[Tuple[float, float]]
     count: int
     seconds_per_image: float
     tested: Optional[Score] = None
 
     def verdict(self) -> str:
         """Says whether distillation is likely to help, in a sentence."""
+        if self.gain is None:
+            return (
+                'Whether distillation is likely to help cannot be told: every '
+                'class has one labelled image alone (but for those held out '
+                'to test on), and a probe needs one to fit and one to ask.'
+            )
         low, high = self.gain
         above = f'{low:+.1f} to {high:+.1f} points of macro-F1'
         if low > 0:
@@ -95,32 +104,15 @@ def look(config: Config, tested: bool = True) -> Outlook:
             Defaults to True.
 
     Raises:
-        UserError: If the teacher cannot be built, or every class has one
-            image alone.
+        UserError: If the teacher cannot be built.
     """
     spec, option = inner_teacher(config)
     with scope_of(config):
         teacher = build_wrapped(spec, option, {}).to(get_device())
     features, pixels, labels, seconds = _ask(config, teacher, MOST)
     classes = int(labels.max()) + 1
-    answers, c = _cross_validated(features, labels)
-    thumbnails, _ = _cross_validated(pixels, labels)
-    asked = answers >= 0
-    answers, thumbnails = answers[asked], thumbnails[asked]
-    truth = labels.numpy()[asked]
-    common = np.full(len(truth), np.bincount(labels.numpy()).argmax())
-    others = {
-        'constant': (common, score(common, truth, classes)),
-        'pixels': (thumbnails, score(thumbnails, truth, classes)),
-    }
-    best = max(others.values(), key=lambda other: other[1].f1)[0]
-    outlook = Outlook(
-        probe=score(answers, truth, classes),
-        gain=_gain(answers, best, truth, classes, seed_of(config)),
-        count=len(truth),
-        seconds_per_image=seconds / len(labels),
-        **{name: found for name, (_, found) in others.items()},
-    )
+    outlook, c = _compared(features, pixels, labels, seed_of(config))
+    outlook.seconds_per_image = seconds / len(labels)
     if tested:
         fitted, _ = fit_linear(features, labels, c)
         theirs = copy.deepcopy(config)
@@ -134,6 +126,39 @@ def look(config: Config, tested: bool = True) -> Outlook:
         said = _answers(shown, fitted)
         outlook.tested = score(said, answer.numpy(), classes)
     return outlook
+
+
+def _compared(
+    features: torch.Tensor,
+    pixels: torch.Tensor,
+    labels: torch.Tensor,
+    seed: int,
+) -> Tuple[Outlook, float]:
+    """Returns the outlook, without a time, and the strength of the probe."""
+    truth = labels.numpy()
+    classes = int(truth.max()) + 1
+    common = np.full(len(truth), np.bincount(truth).argmax())
+    if not stratified_folds(truth):
+        constant = score(common, truth, classes)
+        return Outlook(constant, None, None, None, len(truth), 0.0), FALLBACK
+    answers, c = _cross_validated(features, labels)
+    thumbnails, _ = _cross_validated(pixels, labels)
+    asked = answers >= 0
+    answers, thumbnails = answers[asked], thumbnails[asked]
+    truth, common = truth[asked], common[asked]
+    others = {
+        'constant': (common, score(common, truth, classes)),
+        'pixels': (thumbnails, score(thumbnails, truth, classes)),
+    }
+    best = max(others.values(), key=lambda other: other[1].f1)[0]
+    outlook = Outlook(
+        probe=score(answers, truth, classes),
+        gain=_gain(answers, best, truth, classes, seed),
+        count=len(truth),
+        seconds_per_image=0.0,
+        **{name: found for name, (_, found) in others.items()},
+    )
+    return outlook, c
 
 
 def score(answers: np.ndarray, truth: np.ndarray, classes: int) -> Score:

@@ -29,9 +29,8 @@ def hub_file(repository: str, *names: str) -> Optional[str]:
     Returns:
         str | None: :data:`KEPT`, :data:`FETCHED`, or None if it cannot.
     """
-    for name in names:
-        if isinstance(try_to_load_from_cache(repository, name), str):
-            return KEPT
+    if is_kept(repository, *names):
+        return KEPT
     for name in names:
         try:
             get_hf_file_metadata(
@@ -42,6 +41,14 @@ def hub_file(repository: str, *names: str) -> Optional[str]:
         except Exception:
             continue
     return None
+
+
+def is_kept(repository: str, *names: str) -> bool:
+    """Tells whether any of these files is on this machine; asks no server."""
+    return any(
+        isinstance(try_to_load_from_cache(repository, name), str)
+        for name in names
+    )
 
 
 def web_file(url: str) -> Optional[str]:

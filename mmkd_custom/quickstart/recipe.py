@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -12,7 +13,7 @@ from .plan import Plan
 from .students import Student
 from .teachers import Teacher
 
-#: Evaluations and checkpoints of a run.
+#: Evaluations and checkpoints of a run, at the most.
 LOOKS = 5
 
 
@@ -62,7 +63,8 @@ def run_config(
         dict(type='Accuracy', topk=1),
         dict(type='SingleLabelMetric', items=['recall', 'f1-score']),
     ]
-    interval = max(1, plan.epochs // LOOKS)
+    # Not more of them than the clock foresees.
+    interval = math.ceil(plan.epochs / LOOKS)
     return dict(
         default_scope='mmpretrain',
         custom_imports=dict(imports=['mmkd_custom']),
@@ -103,8 +105,6 @@ def run_config(
                 type='CheckpointHook', interval=interval, max_keep_ckpts=2
             ),
         ),
-        # The log goes to a file.
-        custom_hooks=[dict(type='mmkd_custom.ProgressHook', lines=True)],
         randomness=dict(seed=seed),
     )
 

@@ -10,8 +10,9 @@ from typing import Dict
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
-from ..engine.launch import build_runner
+from ..engine.launch import build_runner, naming_mistakes
 from ..engine.unwrap import unwrapped
 from ..fitting.config import is_type
 from ..measuring.windows import forget
@@ -54,6 +55,10 @@ def rehearse(config: Config, folder: Path) -> Pace:
     Args:
         config (Config): Prepared for the run; it is copied.
         folder (Path): For its cache; not the run's.
+
+    Raises:
+        UserError: As of :func:`~mmkd_custom.engine.launch.train`: here it is
+            that a run is built for the first time.
     """
     config = copy.deepcopy(config)
     config.work_dir = str(folder)
@@ -69,25 +74,30 @@ def rehearse(config: Config, folder: Path) -> Pace:
     config.custom_hooks = [
         hook for hook in config.custom_hooks if is_type(hook, *_NEEDED)
     ]
-    runner = build_runner(config, 'train')
     try:
-        _fill_tables(runner)
-        runner.train()
-        loop = runner.train_loop
-        seconds: Dict[str, float] = {}
-        for stage in (DISTILLATION, CUSTOMIZATION):
-            if stage not in loop.epochs:
-                continue
-            loop.window(stage)
-            times = [loop.window(stage)['seconds'] for _ in range(TIMES)]
-            seconds[stage] = min(times) / STEPS
+        with naming_mistakes(config) as built:
+            return _pace(config, built)
     finally:
-        del runner
         # Its workers and networks make room for the run's.
         forget()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _pace(config: Config, built: Hook) -> Pace:
+    runner = build_runner(config, 'train')
+    runner.register_hook(built)
+    _fill_tables(runner)
+    runner.train()
+    loop = runner.train_loop
+    seconds: Dict[str, float] = {}
+    for stage in (DISTILLATION, CUSTOMIZATION):
+        if stage not in loop.epochs:
+            continue
+        loop.window(stage)
+        times = [loop.window(stage)['seconds'] for _ in range(TIMES)]
+        seconds[stage] = min(times) / STEPS
     return Pace(**seconds)
 
 

@@ -76,6 +76,9 @@ def show_outlook(out: Console, outlook: Outlook, commonest: str) -> None:
         outlook (Outlook): From :func:`~.probing.look`.
         commonest (str): The commonest class.
     """
+    if outlook.gain is None:
+        out.print(escape(outlook.verdict()))
+        return
     title = f'what {outlook.count} labelled images say, each held out once'
     rows = [
         Line(f'always {commonest!r}', outlook.constant),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import List, Optional
+from typing import Iterable, List, Optional
 
 from rich.console import Console
 
@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..evaluation.results import write_json
 from ..utils.duration import spell_duration
 from ..utils.files import STUDENT_FILE
-from .places import PathLike
+from .places import PathLike, stem_of
 from .plan import Plan
 from .probing import Outlook, Score
 from .report import Line, score_table
@@ -70,12 +70,11 @@ def finish(screen: Console, result: Result, tested: int, run: dict) -> None:
             seconds=round(result.seconds, 1),
             expected_seconds=round(result.expected_seconds, 1),
             plan=[list(row) for row in result.plan.rows()],
-            outlook=dict(
-                constant=vars(result.outlook.constant),
-                pixels=vars(result.outlook.pixels),
-                probe=vars(result.outlook.probe),
-                gain=list(result.outlook.gain),
-            ),
+            outlook={
+                name: value
+                for name, value in asdict(result.outlook).items()
+                if name in ('constant', 'pixels', 'probe', 'gain')
+            },
             versions=run.get('versions'),
         ),
         result.work_dir / REPORT,
@@ -102,8 +101,7 @@ def unused_folder(out: Optional[PathLike], data: Optional[PathLike]) -> Path:
         UserError: If the one that was given is used.
     """
     if out is None:
-        stem = Path(data or 'images').stem
-        base = Path('work_dirs', f'distill_{stem}')
+        base = Path('work_dirs', f'distill_{stem_of(data)}')
         number, path = 1, base
         while path.exists():
             number += 1
@@ -124,3 +122,23 @@ def unused_folder(out: Optional[PathLike], data: Optional[PathLike]) -> Path:
             f'{sorted(os.listdir(path))[0]}; choose another{hint}.'
         )
     return path
+
+
+def check_outside(path: Path, folders: Iterable[Path]) -> None:
+    """Refuses to write where the next run would find one more class.
+
+    Args:
+        path (Path): Where everything goes.
+        folders (Iterable[Path]): Those whose folders are classes.
+
+    Raises:
+        UserError: If it is inside one of them.
+    """
+    real = Path(os.path.realpath(path))
+    for folder in folders:
+        if Path(os.path.realpath(folder)) in (real, *real.parents):
+            raise UserError(
+                f'out {path}: expected a folder outside {folder}, whose '
+                'folders are classes, got one inside; choose another with '
+                '--out.'
+            )

@@ -6,6 +6,7 @@ import io
 import shutil
 import tempfile
 import time as clocks
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Optional, Tuple, Union
 
@@ -17,12 +18,13 @@ from ..engine.launch import train
 from ..errors import UserError
 from ..evaluation.report import ACCURACY, MACRO_F1
 from ..evaluation.results import read_results
+from ..utils.bars import DISPLAY
 from ..utils.duration import parse_duration
 from ..utils.files import STUDENT_FILE
 from .clock import fit_time, make_clock
 from .data import Data, find_data
-from .log import Log, logging_apart
-from .places import PathLike
+from .log import Log, logging_apart, warnings_in
+from .places import PathLike, stem_of
 from .plan import Options, make_plan, this_machine
 from .probing import Score, look
 from .recipe import run_config, student_config, write_config
@@ -41,6 +43,7 @@ from .result import (
     RUN,
     STUDENT_CONFIG,
     Result,
+    check_outside,
     finish,
     unused_folder,
 )
@@ -102,7 +105,8 @@ def distill(
         seed (int): Defaults to 0.
         plan_only (bool): Whether to stop before training; the config is left
             in ``out``, if that is given. Defaults to False.
-        quiet (bool): Whether to print nothing. Defaults to False.
+        quiet (bool): Whether to print nothing; warnings go to the log then.
+            Defaults to False.
         **options: ``size``, ``teacher_size``, ``batch_size``, ``epochs``,
             ``lr``, ``workers``: see :class:`~.plan.Options`.
 
@@ -121,10 +125,17 @@ def distill(
     if out is not None or not plan_only:
         work_dir = unused_folder(out, labelled or data)
     screen = Console(file=io.StringIO()) if quiet else console()
-    with logging_apart() as log:
-        run = _Run(screen, method, seed, Path(labelled or data or '').stem)
+    with ExitStack() as stack:
+        log = stack.enter_context(logging_apart())
+        if quiet:
+            stack.enter_context(DISPLAY.silenced())
+            stack.enter_context(warnings_in(log))
+        run = _Run(screen, method, seed, stem_of(labelled or data))
+        images = find_data(data, labelled, unlabelled, test, seed)
+        if work_dir is not None:
+            check_outside(work_dir, images.folders)
         run.prepare(
-            find_data(data, labelled, unlabelled, test, seed),
+            images,
             (student, student_weights),
             teacher,
             given,
@@ -210,7 +221,9 @@ class _Run:
                 load_config(result.config),
                 config_path=result.config,
                 work_dir=str(work_dir / RUN),
-            )
+            ),
+            # The log goes to a file.
+            lines=True,
         )
         result.seconds = clocks.monotonic() - begun
         shutil.copy2(work_dir / RUN / STUDENT_FILE, result.student)

@@ -12,6 +12,7 @@ import timm
 from mmpretrain.apis import ModelHub
 
 from ..errors import UserError, nearest
+from ..expand.classes import recount
 from ..utils.files import load_checkpoint
 from .reach import KEPT, web_file
 
@@ -69,7 +70,8 @@ def find_student(name: str, num_classes: int, weights: str = AUTO) -> Student:
             f'student: expected a classifier, got {entry.name!r}, which has '
             'no head with classes.'
         )
-    head.update(num_classes=num_classes)
+    # The loss may count them too.
+    recount(model, head['num_classes'], num_classes)
     # Top-5 of two classes cannot be told.
     head.pop('topk', None)
     # Mixed images have no place in the teacher's cache.

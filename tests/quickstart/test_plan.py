@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.quickstart.clock import Clock, fit_time, make_clock
 from mmkd_custom.quickstart.data import Data
 from mmkd_custom.quickstart.plan import Machine, Options, make_plan
+from mmkd_custom.quickstart.recipe import LOOKS, run_config
 from mmkd_custom.quickstart.rehearsal import Pace
 from mmkd_custom.quickstart.students import Student
 from mmkd_custom.quickstart.teachers import Teacher
@@ -89,6 +92,24 @@ def test_time_is_that_of_the_parts():
     # Two batches, five times, without the backward pass.
     assert clock.looks == pytest.approx(5 * 2 * 0.25)
     assert clock.total(2) == pytest.approx(37.18 + 2.5 + 2 * 19.2)
+
+
+@pytest.mark.parametrize('epochs', [*range(1, 12), 14, 99])
+def test_no_more_evaluations_than_time_is_counted_for(epochs):
+    data = data_of(100, 100)
+    data.specs = dict.fromkeys(('labelled', 'unlabelled', 'test'), {})
+    config = run_config(
+        data,
+        Student('s', {}, {}, False, ''),
+        Teacher('t', 't', ''),
+        plan_of(data, epochs=epochs),
+        'propagated',
+        0,
+        'task',
+    )
+    interval = config['train_cfg']['val_interval']
+    assert 1 <= math.ceil(epochs / interval) <= LOOKS
+    assert config['default_hooks']['checkpoint']['interval'] == interval
 
 
 def test_epochs_are_fitted_into_a_time():

@@ -7,6 +7,7 @@ from mmkd_custom.errors import UserError
 from mmkd_custom.quickstart.probing import (
     Outlook,
     Score,
+    _compared,
     _cross_validated,
     _gain,
     _macro_f1,
@@ -43,6 +44,14 @@ def test_the_only_image_of_a_class_is_never_held_out():
     assert (answers >= 0).tolist() == [True] * 5 + [False]
     with pytest.raises(UserError, match='only one'):
         _cross_validated(torch.randn(3, 5), torch.arange(3))
+
+
+def test_no_verdict_where_every_class_has_one_image():
+    features, pixels = torch.randn(3, 5), torch.randn(3, 12)
+    outlook, _ = _compared(features, pixels, torch.arange(3), seed=0)
+    assert outlook.gain is outlook.probe is outlook.pixels is None
+    assert outlook.count == 3
+    assert 'cannot be told: every class has one' in outlook.verdict()
 
 
 def test_the_interval_tells_help_from_none():

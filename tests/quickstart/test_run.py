@@ -1,6 +1,8 @@
 """The whole of it, on a few generated images with a tiny teacher."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mmpretrain import ImageClassificationInferencer
 import mmkd_custom
 from mmkd_custom.errors import UserError
 from mmkd_custom.quickstart import Result, distill
+from mmkd_custom.quickstart.places import stem_of
 from tests.cli import call_tool
 
 SMALL = dict(
@@ -77,6 +80,31 @@ def test_the_config_gives_the_same_student_by_itself(result, tmp_path):
     assert all(torch.equal(ours[name], again[name]) for name in ours)
 
 
+def test_quiet_and_of_two_images_a_class(
+    domains, tiny_teacher, tmp_path, capfd
+):
+    # One of which is held out, so that nothing can be said of the other.
+    for name in ('cat', 'dog'):
+        (tmp_path / 'few' / name).mkdir(parents=True)
+        for number in range(2):
+            file = f'{name}/{number:03d}.jpg'
+            shutil.copy(domains / 'art' / file, tmp_path / 'few' / file)
+    capfd.readouterr()
+    result = distill(
+        tmp_path / 'few',
+        teacher=tiny_teacher,
+        out=tmp_path / 'out',
+        quiet=True,
+        **SMALL,
+    )
+    assert tuple(capfd.readouterr()) == ('', '')
+    assert result.outlook.gain is None and len(result.lines) == 3
+    report = json.loads((result.work_dir / 'report.json').read_text())
+    assert report['outlook']['probe'] is None
+    log = (result.work_dir / 'log.txt').read_text()
+    assert 'Epoch(train)' in log and 'UserWarning' in log
+
+
 def test_the_plan_alone_leaves_its_config(
     domains, tiny_teacher, tmp_path, monkeypatch, capsys
 ):
@@ -120,3 +148,15 @@ def test_a_used_folder_is_refused_before_images_are_read(tmp_path):
     (tmp_path / 'used.txt').touch()
     with pytest.raises(UserError, match='used.txt'):
         distill('nowhere', out=tmp_path)
+
+
+def test_the_folder_that_one_is_in(domains, tmp_path, monkeypatch):
+    shutil.copytree(domains / 'art', tmp_path / 'pets')
+    monkeypatch.chdir(tmp_path / 'pets')
+    assert (stem_of('.'), stem_of('..')) == ('pets', tmp_path.name)
+    assert stem_of(None) == stem_of('/') == 'images'
+    said = 'out work_dirs/distill_pets: .* outside .*pets, .* --out'
+    # It would be a class of the next run.
+    with pytest.raises(UserError, match=said):
+        distill('.')
+    assert not Path('work_dirs').exists()

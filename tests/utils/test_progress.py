@@ -40,6 +40,19 @@ def test_lines_now_and_then_and_a_last_one(capsys, clock):
     ]
 
 
+def test_nothing_of_what_is_silenced(terminal, monkeypatch, capsys):
+    with DISPLAY.silenced(), progress('inside', 1):
+        pass
+    with progress('after', 1):
+        pass
+    assert capsys.readouterr().err == 'after: 0/1, took 0:00\n'
+    with terminal() as (stream, chunks):
+        on(monkeypatch, stream)
+        with DISPLAY.silenced(), progress('inside', 1) as bar:
+            bar.advance()
+    assert b''.join(chunks) == b''
+
+
 @pytest.mark.parametrize(
     'total, unit, done, note, line',
     [

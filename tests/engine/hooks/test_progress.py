@@ -71,6 +71,15 @@ def test_lines_where_there_is_no_terminal_if_asked_for(small_config, capfd):
     assert '10/10' in capfd.readouterr().err
 
 
+def test_lines_of_a_run_whose_config_has_none(small_config, capfd):
+    config = small_config(**SHORT)
+    train(config, lines=True)
+    assert '10/10' in capfd.readouterr().err
+    # Which tools/train.py may go on with.
+    (hook,) = [h for h in config.custom_hooks if h.type == 'ProgressHook']
+    assert 'lines' not in hook
+
+
 def test_a_resumed_run_starts_where_it_left(trained, small_config, capsys):
     train(small_config(**SHORT))
     capsys.readouterr()
