@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
+from ..engine.console import begin_log
 from ..errors import UserError
 from ..stages import CUSTOMIZATION, StageSchedule
 from ..utils.kinds import kind_name
@@ -57,7 +57,7 @@ def set_seed(config: Config) -> None:
     randomness = dict(config.get('randomness') or {})
     if randomness.get('seed') is None:
         randomness['seed'] = 0
-        print_log('distill: randomness.seed is 0, for want of one.', 'current')
+        begin_log(config, 'distill: randomness.seed is 0, for want of one.')
     config.randomness = randomness
 
 
