@@ -16,6 +16,7 @@ from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError
 from ..registry import DATASETS
 from ..utils.kinds import kind_name
+from .elsewhere import DRAWS, STREAMS, refuse
 from .key import OWN, WHOLE, Key
 from .shipped import scoped
 
@@ -27,19 +28,13 @@ _CACHED_VIEWS = 4
 _WHOLE = 224
 
 
-def set_streams(config: Config, key: Key) -> None:
-    """Puts two streams in place of the training images, in place.
-
-    Args:
-        config (Config): Of the student alone.
-        key (Key): The key.
+def check_images(config: Config) -> None:
+    """Refuses training images that no streams can be made of.
 
     Raises:
-        UserError: If there is no such folder or dataset, or the config draws
-            its images in a way that two streams cannot be drawn in.
+        UserError: If there is no labelled dataset, or one of two streams.
     """
-    loader = config.get('train_dataloader') or {}
-    labelled = loader.get('dataset')
+    labelled = (config.get('train_dataloader') or {}).get('dataset')
     if not isinstance(labelled, dict) or 'type' not in labelled:
         raise UserError(
             'distill: expected a train_dataloader.dataset with labels, got '
@@ -51,6 +46,24 @@ def set_streams(config: Config, key: Key) -> None:
             'train_dataloader.dataset, got a TwoStreamDataset; drop one of '
             'them.'
         )
+    for name in STREAMS:
+        if isinstance(labelled.get(name), dict):
+            refuse(f'train_dataloader.dataset.{name}', labelled[name])
+
+
+def set_streams(config: Config, key: Key) -> None:
+    """Puts two streams in place of the training images, in place.
+
+    Args:
+        config (Config): Of the student alone, after :func:`check_images`.
+        key (Key): The key.
+
+    Raises:
+        UserError: If there is no such folder or dataset, or the config draws
+            its images in a way that two streams cannot be drawn in.
+    """
+    loader = config.train_dataloader
+    labelled = loader.dataset
     seed = config.randomness.seed
     dataset = dict(
         type='mmkd_custom.TwoStreamDataset', seed=seed, labelled=labelled
@@ -74,6 +87,9 @@ def _set_loader(config: Config, loader: dict, dataset: dict, key: Key) -> None:
             "train_dataloader.sampler=dict(type='DefaultSampler', "
             'shuffle=True).'
         )
+    for name in DRAWS:
+        if name in given:
+            refuse(f'train_dataloader.sampler.{name}', given[name])
     batches = loader.pop('batch_sampler', None)
     if batches and kind_name(batches) != 'BatchSampler':
         raise UserError(

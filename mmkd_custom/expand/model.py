@@ -13,6 +13,7 @@ from ..models.distillers import BaseDistiller
 from ..registry import MODELS
 from ..stages import DISTILLATION, Stage, StageSchedule
 from ..utils.kinds import kind_name
+from .elsewhere import check_student
 from .key import Key
 from .shipped import scoped, shipped, shipped_names
 from .teachers import teacher_config
@@ -79,7 +80,8 @@ def set_model(config: Config, key: Key, method: dict) -> None:
         method (dict): From :func:`method_config`.
 
     Raises:
-        UserError: If the model is no classifier, or a distiller already.
+        UserError: If the model is no classifier, or a distiller already, or
+            has an option of the distiller's.
     """
     student = config.get('model')
     kind = class_of(student)
@@ -95,6 +97,7 @@ def set_model(config: Config, key: Key, method: dict) -> None:
             'as ImageClassifier, got '
             f'{(student or {}).get("type")!r}.'
         )
+    check_student(student, kind, class_of(method) or BaseDistiller)
     preprocessor = student.pop('data_preprocessor', None)
     model = dict(
         **method,

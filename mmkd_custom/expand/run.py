@@ -10,6 +10,7 @@ from ..engine.console import begin_log
 from ..errors import UserError
 from ..stages import CUSTOMIZATION, StageSchedule
 from ..utils.kinds import kind_name
+from .elsewhere import refuse
 from .key import Key
 from .schedule import stretch_hooks
 from .shipped import shipped
@@ -91,6 +92,8 @@ def set_optimisers(config: Config, key: Key, stages: StageSchedule) -> None:
     wrapper.constructor = _CONSTRUCTOR
     if not two:
         return
+    if wrapper.get('stages'):
+        refuse('optim_wrapper.stages', wrapper.stages)
     usual = shipped('schedules/adamw_short.py')['optim_wrapper']['stages']
     # What is said of the student's parameters is nothing to a projection.
     wrapper.stages = {

@@ -12,7 +12,9 @@ from mmengine.registry import DefaultScope
 
 from ..datasets.two_stream.views import seeded_rng
 from ..engine.building import naming_misspelt
+from ..engine.config import has_key
 from ..errors import UserError
+from ..expand.key import KEY
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.frozen import EXECUTION
 from ..utils.files import check_output
@@ -121,6 +123,9 @@ def usage(
     items = ', '.join(f'{name}={value!r}' for name, value in values.items())
     line = f'dict(_delete_=True, {items})'
     model, *names = inner_teacher(config)[1].split('.')
+    # There the cache is no part of the teacher.
+    if config.filename and has_key(config.filename, config.get('cfg_options')):
+        model, names = KEY, ['teacher']
     for name in reversed(names):
         line = f'dict({name}={line})'
     return f'In a config that inherits this one:\n\n{model} = {line}'

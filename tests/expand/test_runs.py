@@ -90,6 +90,15 @@ def test_the_log_says_what_was_decided(run):
     ]
 
 
+def test_where_the_teachers_cache_is(page, monkeypatch):
+    monkeypatch.chdir(page)
+    arguments = ('mine.py', '--work-dir', 'cached', '--cache-dir', 'kept')
+    options = ('--cfg-options', *SMALL)
+    assert call_tool('cache_teacher.py', *arguments, *options) == 0
+    assert [*(page / 'kept').iterdir()]
+    assert not (page / 'cached' / 'teacher_cache').exists()
+
+
 def test_resumes_bit_for_bit(page, run, monkeypatch):
     monkeypatch.chdir(page)
     (page / 'resumed').mkdir()
