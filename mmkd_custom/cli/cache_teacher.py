@@ -18,7 +18,9 @@ def parse_args() -> argparse.Namespace:
         'unless the config names a cache_dir',
     )
     parser.add_argument(
-        '--cache-dir', help="in place of the config's model.teacher.cache_dir"
+        '--cache-dir',
+        help="in place of the config's model.teacher.cache_dir, or of its "
+        'distill.cache',
     )
     parser.add_argument(
         '--batch-size',
@@ -47,11 +49,13 @@ def main() -> None:
     from mmengine.dist import is_main_process
 
     from ..cache.fill import fill_cache
-    from ..engine.config import load_config, prepare
+    from ..engine.config import has_key, load_config, prepare
 
     options = dict(args.cfg_options or {})
     if args.cache_dir:
-        options['model.teacher.cache_dir'] = args.cache_dir
+        keyed = has_key(args.config, options)
+        option = 'distill.cache' if keyed else 'model.teacher.cache_dir'
+        options[option] = args.cache_dir
     config = prepare(
         load_config(args.config, options),
         config_path=args.config,

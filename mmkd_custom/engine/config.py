@@ -14,6 +14,7 @@ from mmengine.utils import import_modules_from_strings
 
 from ..errors import UserError
 from ..expand import expand
+from ..expand.key import KEY
 from ..utils.files import load_checkpoint
 from ..utils.runs import latest_checkpoint
 from ..utils.shipped import shipped_config
@@ -95,19 +96,7 @@ def load_config(
         UserError: If the file is missing or cannot be read as a config, or
             an option does not fit it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f'config {path}: there is no such file.')
-    try:
-        config = read_config(path)
-    # A config is Python that the user wrote: anything can come out of it.
-    except Exception as error:
-        raise UserError(
-            f'config {path}: cannot be read '
-            f'({type(error).__name__}: {error}); DATA_ROOT, SOURCE, TARGET, '
-            'SEED and other variables of the '
-            'environment become part of it.'
-        ) from error
+    config = _read(path)
     check_file_names(config)
     check_option_names(options or {}, config)
     try:
@@ -127,6 +116,37 @@ def load_config(
     resolve_classes(config)
     _check_drop_last(config)
     return config
+
+
+def has_key(path: Union[str, Path], options: Optional[dict] = None) -> bool:
+    """Whether a config has the key ``distill``.
+
+    Args:
+        path (str | Path): The config, as it is written.
+        options (dict, optional): Those of the command line, which may add the
+            key. Defaults to None.
+
+    Raises:
+        UserError: If the file is missing or cannot be read as a config.
+    """
+    added = {name.split('.')[0] for name in options or {}}
+    return KEY in added or KEY in _read(path)
+
+
+def _read(path: Union[str, Path]) -> Config:
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'config {path}: there is no such file.')
+    try:
+        return read_config(path)
+    # A config is Python that the user wrote: anything can come out of it.
+    except Exception as error:
+        raise UserError(
+            f'config {path}: cannot be read '
+            f'({type(error).__name__}: {error}); DATA_ROOT, SOURCE, TARGET, '
+            'SEED and other variables of the '
+            'environment become part of it.'
+        ) from error
 
 
 def prepare(

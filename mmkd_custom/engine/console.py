@@ -7,13 +7,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.hooks import logger_hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from ..utils.bars import DISPLAY, on_terminal
 
+#: The option that holds what :func:`begin_log` was told.
+BEGINNING = 'log_beginning'
 _PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+def begin_log(config: Config, sentence: str) -> None:
+    """Has a run's log begin with a sentence.
+
+    While a config is read there is no log yet, and each rank reads it. So the
+    sentence is kept in the config, where it decides nothing.
+
+    Args:
+        config (Config): Of the run; changed in place.
+        sentence (str): What was decided while it was read.
+    """
+    config[BEGINNING] = [*(config.get(BEGINNING) or ()), sentence]
 
 
 class Telling(logging.Filter):
@@ -54,10 +70,15 @@ def quieten(logger: logging.Logger) -> None:
 
 
 class ConsoleRunner(Runner):
-    """MMEngine's runner whose log leaves a terminal readable."""
+    """MMEngine's runner whose log leaves a terminal readable.
+
+    It begins with what :func:`begin_log` was told.
+    """
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Builds the logger, whose first lines come at once."""
         logger = super().build_logger(*args, **kwargs)
         quieten(logger)
+        for sentence in self.cfg.get(BEGINNING) or ():
+            logger.info(sentence)
         return logger

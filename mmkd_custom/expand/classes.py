@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Iterator, Optional
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from ..engine.config_data import AUTO, labelled_dataset
+from ..engine.console import begin_log
 
 
 def set_classes(config: Config) -> None:
@@ -34,10 +34,10 @@ def set_classes(config: Config) -> None:
     ):
         recount(part, said, count)
     if said not in (None, AUTO, count):
-        print_log(
+        begin_log(
+            config,
             f'distill: num_classes is {count}, as the labelled images have '
             f'it, not {said}.',
-            'current',
         )
 
 

@@ -15,6 +15,8 @@ from ..datasets.images import is_image_name, visible_files
 from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError
 from ..registry import DATASETS
+from ..utils.kinds import kind_name
+from .elsewhere import DRAWS, STREAMS, refuse
 from .key import OWN, WHOLE, Key
 from .shipped import scoped
 
@@ -26,30 +28,42 @@ _CACHED_VIEWS = 4
 _WHOLE = 224
 
 
+def check_images(config: Config) -> None:
+    """Refuses training images that no streams can be made of.
+
+    Raises:
+        UserError: If there is no labelled dataset, or one of two streams.
+    """
+    labelled = (config.get('train_dataloader') or {}).get('dataset')
+    if not isinstance(labelled, dict) or 'type' not in labelled:
+        raise UserError(
+            'distill: expected a train_dataloader.dataset with labels, got '
+            f'{labelled!r}.'
+        )
+    if kind_name(labelled) == TwoStreamDataset.__name__:
+        raise UserError(
+            'distill: expected the labelled dataset alone in '
+            'train_dataloader.dataset, got a TwoStreamDataset; drop one of '
+            'them.'
+        )
+    for name in STREAMS:
+        if isinstance(labelled.get(name), dict):
+            refuse(f'train_dataloader.dataset.{name}', labelled[name])
+
+
 def set_streams(config: Config, key: Key) -> None:
     """Puts two streams in place of the training images, in place.
 
     Args:
-        config (Config): Of the student alone.
+        config (Config): Of the student alone, after :func:`check_images`.
         key (Key): The key.
 
     Raises:
         UserError: If there is no such folder or dataset, or the config draws
             its images in a way that two streams cannot be drawn in.
     """
-    loader = config.get('train_dataloader') or {}
-    labelled = loader.get('dataset')
-    if not isinstance(labelled, dict) or 'type' not in labelled:
-        raise UserError(
-            'distill: expected a train_dataloader.dataset with labels, got '
-            f'{labelled!r}.'
-        )
-    if class_name(labelled) == TwoStreamDataset.__name__:
-        raise UserError(
-            'distill: expected the labelled dataset alone in '
-            'train_dataloader.dataset, got a TwoStreamDataset; drop one of '
-            'them.'
-        )
+    loader = config.train_dataloader
+    labelled = loader.dataset
     seed = config.randomness.seed
     dataset = dict(
         type='mmkd_custom.TwoStreamDataset', seed=seed, labelled=labelled
@@ -63,28 +77,24 @@ def set_streams(config: Config, key: Key) -> None:
     _set_loader(config, loader, dataset, key)
 
 
-def class_name(part: dict) -> str:
-    """Returns the bare name of a part's type."""
-    kind = part.get('type')
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    return name.rpartition('.')[2]
-
-
 def _set_loader(config: Config, loader: dict, dataset: dict, key: Key) -> None:
     given = dict(loader.get('sampler') or dict(type='DefaultSampler'))
-    if class_name(given) not in _PLAIN:
+    if kind_name(given) not in _PLAIN:
         raise UserError(
             'distill: expected a train_dataloader.sampler of '
             f'{" or ".join(_PLAIN)}, in whose place two streams are drawn, '
-            f'got {class_name(given)}; set '
+            f'got {kind_name(given)}; set '
             "train_dataloader.sampler=dict(type='DefaultSampler', "
             'shuffle=True).'
         )
+    for name in DRAWS:
+        if name in given:
+            refuse(f'train_dataloader.sampler.{name}', given[name])
     batches = loader.pop('batch_sampler', None)
-    if batches and class_name(batches) != 'BatchSampler':
+    if batches and kind_name(batches) != 'BatchSampler':
         raise UserError(
             'distill: expected no train_dataloader.batch_sampler, got '
-            f'{class_name(batches)}, which cannot compose batches of two '
+            f'{kind_name(batches)}, which cannot compose batches of two '
             'streams; set it to None.'
         )
     size = loader.get('batch_size')
@@ -169,7 +179,7 @@ def _check_folder(name: str) -> None:
 
 def _without_labels(dataset: dict) -> dict:
     """Takes away what repeats images by their labels."""
-    if class_name(dataset) == 'ClassBalancedDataset':
+    if kind_name(dataset) == 'ClassBalancedDataset':
         return _without_labels(dataset['dataset'])
     if isinstance(dataset.get('dataset'), dict):
         return dict(dataset, dataset=_without_labels(dataset['dataset']))
@@ -186,7 +196,7 @@ def _whole_image(config: Config, key: Key) -> List[dict]:
     loading = [
         copy.deepcopy(step)
         for step in pipeline[:1]
-        if class_name(step).startswith('Load')
+        if kind_name(step).startswith('Load')
     ]
     return [
         *loading,

@@ -7,7 +7,7 @@ import copy
 from mmengine.config import Config
 
 from .classes import set_classes
-from .data import set_streams
+from .data import check_images, set_streams
 from .key import KEY, read_key
 from .model import method_config, set_model, stages_of
 from .run import (
@@ -44,6 +44,7 @@ def expand(config: Config) -> Config:
     method = method_config(key)
     stages = stages_of(method)
     set_model(config, key, method)
+    check_images(config)
     set_classes(config)
     set_streams(config, key)
     times = stretch(config, stages)

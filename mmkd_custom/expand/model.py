@@ -12,7 +12,8 @@ from ..errors import UserError, nearest
 from ..models.distillers import BaseDistiller
 from ..registry import MODELS
 from ..stages import DISTILLATION, Stage, StageSchedule
-from .data import class_name
+from ..utils.kinds import kind_name
+from .elsewhere import check_student
 from .key import Key
 from .shipped import scoped, shipped, shipped_names
 from .teachers import teacher_config
@@ -79,7 +80,8 @@ def set_model(config: Config, key: Key, method: dict) -> None:
         method (dict): From :func:`method_config`.
 
     Raises:
-        UserError: If the model is no classifier, or a distiller already.
+        UserError: If the model is no classifier, or a distiller already, or
+            has an option of the distiller's.
     """
     student = config.get('model')
     kind = class_of(student)
@@ -95,6 +97,7 @@ def set_model(config: Config, key: Key, method: dict) -> None:
             'as ImageClassifier, got '
             f'{(student or {}).get("type")!r}.'
         )
+    check_student(student, kind, class_of(method) or BaseDistiller)
     preprocessor = student.pop('data_preprocessor', None)
     model = dict(
         **method,
@@ -142,8 +145,8 @@ def _start_student(config: Config, student: dict) -> None:
 
 def _preprocessor(given: Optional[dict]) -> dict:
     given = dict(given or {})
-    name = str(given.pop('type', 'ClsDataPreprocessor')).rpartition('.')[2]
-    if name not in ('ClsDataPreprocessor', 'DistillDataPreprocessor'):
+    name = kind_name(given)
+    if name not in ('', 'ClsDataPreprocessor', 'DistillDataPreprocessor'):
         raise UserError(
             'distill: expected a ClsDataPreprocessor as data_preprocessor, '
             f'got a {name}.'
@@ -163,7 +166,7 @@ def _input_size(config: Config) -> int:
     dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
     size = 224
     for step in pipeline_of(dataset) or []:
-        name = class_name(step)
+        name = kind_name(step)
         if name.endswith(('Crop', 'Resize', 'ResizeEdge')):
             given = next((step[k] for k in _SIZES if k in step), size)
             size = given if isinstance(given, int) else max(given)

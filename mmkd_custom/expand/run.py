@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
+from ..engine.console import begin_log
 from ..errors import UserError
 from ..stages import CUSTOMIZATION, StageSchedule
-from .data import class_name
+from ..utils.kinds import kind_name
+from .elsewhere import refuse
 from .key import Key
 from .schedule import stretch_hooks
 from .shipped import shipped
@@ -31,7 +32,7 @@ def check_runner(config: Config) -> None:
         UserError: If the config has another one.
     """
     given = config.pop('runner_type', 'DistillRunner')
-    if class_name(dict(type=given)) not in ('DistillRunner', 'Runner'):
+    if kind_name(given) not in ('DistillRunner', 'Runner'):
         raise UserError(
             "distill: expected runner_type='mmkd_custom.DistillRunner' or "
             f'none, got {given!r}.'
@@ -57,7 +58,7 @@ def set_seed(config: Config) -> None:
     randomness = dict(config.get('randomness') or {})
     if randomness.get('seed') is None:
         randomness['seed'] = 0
-        print_log('distill: randomness.seed is 0, for want of one.', 'current')
+        begin_log(config, 'distill: randomness.seed is 0, for want of one.')
     config.randomness = randomness
 
 
@@ -80,7 +81,7 @@ def set_optimisers(config: Config, key: Key, stages: StageSchedule) -> None:
         )
     own = wrapper.get('constructor')
     two = len(stages.stages) > 1
-    if own and class_name(dict(type=own)) != 'DefaultOptimWrapperConstructor':
+    if own and kind_name(own) != 'DefaultOptimWrapperConstructor':
         if two:
             raise UserError(
                 'distill: expected no optim_wrapper.constructor with a method '
@@ -91,6 +92,8 @@ def set_optimisers(config: Config, key: Key, stages: StageSchedule) -> None:
     wrapper.constructor = _CONSTRUCTOR
     if not two:
         return
+    if wrapper.get('stages'):
+        refuse('optim_wrapper.stages', wrapper.stages)
     usual = shipped('schedules/adamw_short.py')['optim_wrapper']['stages']
     # What is said of the student's parameters is nothing to a projection.
     wrapper.stages = {
@@ -116,23 +119,23 @@ def set_hooks(config: Config, times: int) -> None:
     runtime = shipped('default_runtime.py')
     custom = list(config.get('custom_hooks') or [])
     for hook in custom:
-        why = _REFUSED.get(class_name(hook))
+        why = _REFUSED.get(kind_name(hook))
         if why:
             raise UserError(
-                f'distill: expected no {class_name(hook)} in custom_hooks, '
+                f'distill: expected no {kind_name(hook)} in custom_hooks, '
                 f'which {why}, got one; drop it.'
             )
-    there = {class_name(hook) for hook in custom}
+    there = {kind_name(hook) for hook in custom}
     stretch_hooks(custom, times)
     custom += [
         hook
         for hook in runtime['custom_hooks']
-        if class_name(hook) not in there
+        if kind_name(hook) not in there
     ]
     config.custom_hooks = custom
     hooks: Dict[str, Any] = dict(config.get('default_hooks') or {})
     steps = hooks.get('param_scheduler', {})
-    if steps is not None and class_name(steps) in ('', 'ParamSchedulerHook'):
+    if steps is not None and kind_name(steps) in ('', 'ParamSchedulerHook'):
         hooks['param_scheduler'] = runtime['default_hooks']['param_scheduler']
     kept = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
     if isinstance(kept, dict):

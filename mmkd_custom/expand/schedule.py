@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from ..errors import UserError
 from ..stages import DISTILLATION, StageSchedule
+from ..utils.kinds import kind_name
 
 #: Options of schedulers that count epochs or iterations.
 _COUNTS = (
@@ -42,7 +43,7 @@ def stretch(config: Config, stages: StageSchedule) -> int:
     if len(stages.stages) == 1:
         return 1
     train = config.get('train_cfg') or {}
-    if not train.get('by_epoch', True) or 'Iter' in str(train.get('type')):
+    if not train.get('by_epoch', True) or 'Iter' in kind_name(train):
         raise UserError(
             f'distill.method: {stages} tells its stages by epochs, but '
             'train_cfg counts iterations; expected by_epoch=True and '
@@ -77,7 +78,7 @@ def _stretch_scheduler(scheduler: dict, times: int) -> None:
             scheduler[name] = [times * each for each in value]
         elif value is not None:
             scheduler[name] = times * value
-    if 'Exponential' in str(scheduler.get('type')) and 'gamma' in scheduler:
+    if 'Exponential' in kind_name(scheduler) and 'gamma' in scheduler:
         # A factor for each epoch.
         scheduler['gamma'] **= 1 / times
 
@@ -96,7 +97,7 @@ def stretch_hooks(hooks: List[Any], times: int) -> None:
 
 
 def _counted(hook: Dict[str, Any]) -> List[str]:
-    name = str(hook.get('type', '')).rpartition('.')[2]
+    name = kind_name(hook)
     if name == 'CheckpointHook' and hook.get('by_epoch', True):
         return ['interval', 'save_begin']
     if name == 'EMAHook':

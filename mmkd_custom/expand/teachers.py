@@ -37,7 +37,11 @@ def teacher_config(key: Key) -> dict:
             f"dict(type='TimmTeacher', …), got {config!r}."
         )
     if key.teacher_size is not None:
-        config['input_size'] = key.teacher_size
+        # A probe or an adaptation has none: it is of the network inside.
+        inner = config
+        while isinstance(inner.get('teacher'), dict):
+            inner = inner['teacher']
+        inner['input_size'] = key.teacher_size
     if not key.cache:
         return config
     cached = dict(type='mmkd_custom.CachedTeacher', teacher=config)

@@ -12,10 +12,13 @@ from mmengine.registry import DefaultScope
 
 from ..datasets.two_stream.views import seeded_rng
 from ..engine.building import naming_misspelt
+from ..engine.config import has_key
 from ..errors import UserError
+from ..expand.key import KEY
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.frozen import EXECUTION
 from ..utils.files import check_output
+from ..utils.kinds import is_kind
 
 
 def inner_teacher(config: Config) -> Tuple[Any, str]:
@@ -30,22 +33,9 @@ def inner_teacher(config: Config) -> Tuple[Any, str]:
         ``CachedTeacher``.
     """
     spec, option = (config.get('model') or {}).get('teacher'), 'model.teacher'
-    if is_type(spec, 'CachedTeacher'):
+    if is_kind(spec, 'CachedTeacher'):
         return spec.get('teacher'), f'{option}.teacher'
     return spec, option
-
-
-def is_type(part: Any, *names: str) -> bool:
-    """Whether a part of a config is of a type, however it names it.
-
-    Args:
-        part (Any): A teacher or hook, say: its config, or the object.
-        *names (str): Names of classes, which the config may name bare, with
-            a scope, or as the class of a lazy config.
-    """
-    kind = part.get('type') if isinstance(part, dict) else type(part)
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    return name.rpartition('.')[2] in names
 
 
 def seed_of(config: Config) -> int:
@@ -96,7 +86,7 @@ def teacher_to_fit(
     """
     spec, named = _without(wrapper, config), None
     given, _ = inner_teacher(config)
-    if is_type(given, wrapper.__name__):
+    if is_kind(given, wrapper.__name__):
         named = given.get(option)
     folder = config.get('work_dir') or Path(
         'work_dirs', Path(config.filename or 'config').stem
@@ -133,6 +123,9 @@ def usage(
     items = ', '.join(f'{name}={value!r}' for name, value in values.items())
     line = f'dict(_delete_=True, {items})'
     model, *names = inner_teacher(config)[1].split('.')
+    # There the cache is no part of the teacher.
+    if config.filename and has_key(config.filename, config.get('cfg_options')):
+        model, names = KEY, ['teacher']
     for name in reversed(names):
         line = f'dict({name}={line})'
     return f'In a config that inherits this one:\n\n{model} = {line}'
@@ -141,7 +134,7 @@ def usage(
 def _without(wrapper: Type[FrozenTeacher], config: Config) -> dict:
     """Returns the config of the teacher to fit to."""
     spec: Optional[dict] = inner_teacher(config)[0]
-    if is_type(spec, wrapper.__name__):
+    if is_kind(spec, wrapper.__name__):
         run = {k: spec[k] for k in EXECUTION if spec.get(k) is not None}
         # Not unpacked: that would import the objects of a lazy config.
         spec = copy.deepcopy(spec.get('teacher'))

@@ -9,8 +9,9 @@ from typing import Dict
 from mmengine.config import Config, ConfigDict
 
 from ..errors import UserError
-from ..fitting.config import inner_teacher, is_type
+from ..fitting.config import inner_teacher
 from ..stages import DISTILLATION
+from ..utils.kinds import is_kind
 
 STUDENT, STUDENT_LAST, UNCACHED, CACHED, CUSTOMIZE = (
     'student_only',
@@ -79,7 +80,7 @@ def mode_configs(
     config.default_hooks = {k: hooks[k] for k in _DEFAULT_HOOKS if k in hooks}
     config.default_hooks.checkpoint = None
     hooks = config.get('custom_hooks') or []
-    config.custom_hooks = [h for h in hooks if is_type(h, *_CUSTOM_HOOKS)]
+    config.custom_hooks = [h for h in hooks if is_kind(h, *_CUSTOM_HOOKS)]
     randomness = config.get('randomness') or {}
     # All modes have to draw the same images.
     config.randomness = dict(randomness, seed=randomness.get('seed') or 0)
@@ -119,11 +120,11 @@ def _without_distillation(config: Config, channels_last: bool) -> None:
     for name in ('runtime_info', 'param_scheduler'):
         config.default_hooks.pop(name, None)
     hooks = config.custom_hooks
-    config.custom_hooks = [h for h in hooks if is_type(h, 'EpochSeedHook')]
+    config.custom_hooks = [h for h in hooks if is_kind(h, 'EpochSeedHook')]
     wrapper = config.optim_wrapper
     stages = wrapper.pop('stages', None) or {}
-    constructor = dict(type=wrapper.get('constructor'))
-    if is_type(constructor, 'StagedOptimWrapperConstructor'):
+    constructor = wrapper.get('constructor')
+    if is_kind(constructor, 'StagedOptimWrapperConstructor'):
         del wrapper['constructor']
     # Replaced, not merged: as that constructor does.
     for name, value in (stages.get(DISTILLATION) or {}).items():
@@ -133,9 +134,9 @@ def _without_distillation(config: Config, channels_last: bool) -> None:
 def _with_cache(config: Config, folder: Path) -> None:
     """Puts the teacher of a config into a cache, and has that opened."""
     teacher, hooks = config.model.teacher, config.custom_hooks
-    if not is_type(teacher, 'CachedTeacher'):
+    if not is_kind(teacher, 'CachedTeacher'):
         teacher = dict(type='mmkd_custom.CachedTeacher', teacher=teacher)
     config.model.teacher = dict(teacher, cache_dir=str(folder))
-    if not any(is_type(hook, 'TeacherCacheHook') for hook in hooks):
+    if not any(is_kind(hook, 'TeacherCacheHook') for hook in hooks):
         hook = dict(type='mmkd_custom.TeacherCacheHook')
         config.custom_hooks = [*hooks, hook]

@@ -14,10 +14,10 @@ from mmengine.hooks import Hook
 
 from ..engine.launch import build_runner, naming_mistakes
 from ..engine.unwrap import unwrapped
-from ..fitting.config import is_type
 from ..measuring.windows import forget
 from ..models.networks import PropagatedLabels
 from ..stages import CUSTOMIZATION, DISTILLATION
+from ..utils.kinds import is_kind
 
 #: Steps of a timed epoch, and how many are timed after the first, in which
 #: the teacher is asked and everything warms up.
@@ -72,7 +72,7 @@ def rehearse(config: Config, folder: Path) -> Pace:
             config[f'{name}_{part}'] = None
     config.default_hooks.checkpoint = None
     config.custom_hooks = [
-        hook for hook in config.custom_hooks if is_type(hook, *_NEEDED)
+        hook for hook in config.custom_hooks if is_kind(hook, *_NEEDED)
     ]
     try:
         with naming_mistakes(config) as built:

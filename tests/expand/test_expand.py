@@ -42,6 +42,10 @@ def test_all_that_a_run_needs_follows(root):
     assert config.default_hooks.checkpoint.backend_args.backend == 'atomic'
     assert config.find_unused_parameters is True
     assert config.randomness.seed == 0
+    assert config.log_beginning == [
+        'distill: randomness.seed is 0, for want of one.',
+        'distill: num_classes is 3, as the labelled images have it, not 1000.',
+    ]
     assert config.custom_imports.imports == ['mmkd_custom']
     second = config.optim_wrapper.stages.customization
     assert second.optimizer.type == 'AdamW'

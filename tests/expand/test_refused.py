@@ -4,6 +4,7 @@ import pytest
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.expand import expand
+from mmkd_custom.expand.data import check_images
 from tests.expand.configs import student_alone
 
 TWO_STREAMS = dict(type='mmkd_custom.TwoStreamDataset')
@@ -104,6 +105,41 @@ def test_the_config_around_it(root, changes, said):
         changes = dict(model__type='mmkd_custom.CustomKD')
     with pytest.raises(UserError, match=said):
         expand(student_alone(root, **changes))
+
+
+@pytest.mark.parametrize(
+    'option, written',
+    [
+        ('model.teacher.cache_dir', 'distill.cache=DIR'),
+        ('model.teacher.teacher.model_name', 'distill.teacher'),
+        ('model.teacher.teacher.input_size', 'distill.teacher_size'),
+        ('model.student.init_cfg.type', 'model.init_cfg.type'),
+        ('model.input_size', 'distill.input_size'),
+        ('model.general_weight', 'distill.method=dict(type=…)'),
+        (
+            'train_dataloader.dataset.labelled.data_prefix',
+            'train_dataloader.dataset.data_prefix',
+        ),
+        ('train_dataloader.dataset.unlabelled.x', 'distill.unlabelled'),
+        ('train_dataloader.sampler.labelled', 'train_dataloader.batch_size'),
+        ('train_dataloader.sampler.num_views', 'distill.views'),
+        ('optim_wrapper.stages.customization.x', 'distill.customization'),
+    ],
+)
+def test_options_that_only_the_expanded_config_has(root, option, written):
+    config = student_alone(root)
+    config.merge_from_dict({option: 'given'})
+    with pytest.raises(UserError) as refused:
+        expand(config)
+    assert str(refused.value) == (
+        f'{option}: expected {written}, where a config with the key distill '
+        "has it, got 'given'."
+    )
+
+
+def test_a_dataset_of_the_users_may_have_options_of_these_names(root):
+    dataset = dict(type='Mine', pipelines=[[], []], unlabelled=True)
+    check_images(student_alone(root, train_dataloader__dataset=dataset))
 
 
 def test_layer_wise_rates_with_one_stage(root):

@@ -81,6 +81,24 @@ def test_what_it_expands_to_runs_by_itself(page, run, monkeypatch):
     assert same(student_of(run), student_of(page / 'again'))
 
 
+def test_the_log_says_what_was_decided(run):
+    (log,) = run.glob('*/*.log')
+    sentences = re.findall(r' - (distill: .*)', log.read_text())
+    assert sentences == [
+        'distill: randomness.seed is 0, for want of one.',
+        'distill: num_classes is 3, as the labelled images have it, not 1000.',
+    ]
+
+
+def test_where_the_teachers_cache_is(page, monkeypatch):
+    monkeypatch.chdir(page)
+    arguments = ('mine.py', '--work-dir', 'cached', '--cache-dir', 'kept')
+    options = ('--cfg-options', *SMALL)
+    assert call_tool('cache_teacher.py', *arguments, *options) == 0
+    assert [*(page / 'kept').iterdir()]
+    assert not (page / 'cached' / 'teacher_cache').exists()
+
+
 def test_resumes_bit_for_bit(page, run, monkeypatch):
     monkeypatch.chdir(page)
     (page / 'resumed').mkdir()
@@ -142,6 +160,10 @@ def test_in_two_processes(page):
         )
         assert ran.returncode == 0, ran.stderr[-3000:]
         students.append(student_of(page / work))
+        # Of the two processes one says it.
+        (log,) = (page / work).glob('*/*.log')
+        for text in (log.read_text(), ran.stdout + ran.stderr):
+            assert text.count(' - distill: num_classes is 3') == 1
     assert same(*students)
 
 

@@ -58,6 +58,18 @@ def test_names(name, config):
     assert config_of(name, teacher_size=98) == dict(config, input_size=98)
 
 
+def test_the_size_is_of_the_network_inside():
+    # A probe has none.
+    inner = dict(type='TimmTeacher', model_name='test_vit')
+    probed = dict(type='ProbedTeacher', probe='p.st', teacher=inner)
+    config = config_of(probed, teacher_size=98)
+    assert config == dict(
+        type='mmkd_custom.ProbedTeacher',
+        probe='p.st',
+        teacher=dict(inner, type='mmkd_custom.TimmTeacher', input_size=98),
+    )
+
+
 @pytest.fixture
 def weights(tmp_path):
     def write(name):

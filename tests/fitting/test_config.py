@@ -62,6 +62,26 @@ def test_the_line_replaces_the_teacher_alone(tmp_path, cache):
     )
 
 
+def test_the_line_for_a_config_with_the_key(tmp_path):
+    key = dict(teacher='timm/test_vit', unlabelled=None, cache=True)
+    (tmp_path / 'base.py').write_text(f'distill = {key}\n')
+    model = dict(teacher=dict(CACHE, teacher=TIMM))
+    expanded = Config(dict(model=model), filename=str(tmp_path / 'base.py'))
+    line = line_of(expanded)
+    (tmp_path / 'line.py').write_text(f"_base_ = ['./base.py']\n{line}\n")
+    given = Config.fromfile(tmp_path / 'line.py')
+    assert 'model' not in given
+    assert given.distill.to_dict() == dict(
+        key,
+        teacher=dict(
+            type='mmkd_custom.ProbedTeacher',
+            probe='runs/p.safetensors',
+            num_classes='auto',
+            teacher=TIMM,
+        ),
+    )
+
+
 @pytest.mark.parametrize('cached', [False, True])
 def test_lazy_config(tmp_path, cached):
     path = tmp_path / 'lazy.py'
