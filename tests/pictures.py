@@ -59,7 +59,9 @@ def console(out, config, *options):
     name = Path(config).name
     work_dir = Path('work_dirs', 'console_picture')
     arguments = [config, '--work-dir', work_dir, '--overwrite']
-    text = written([*arguments, '--cfg-options', *options])
+    text = written(
+        [*arguments, *(['--cfg-options'] if options else []), *options]
+    )
     # The frame that stood there before it was taken away for a line.
     frame = text.rpartition('\r\x1b[2K')[0]
     drawn = Console(width=COLUMNS, record=True, file=open(os.devnull, 'w'))
