@@ -51,12 +51,16 @@ class ProbeFit:
         chosen (Trial): That of the chosen strength.
         train_accuracy (float): Top-1 in percent on all images, of this one.
         trials (list[Trial]): One for each strength.
+        answers (ndarray): Class (N,) that a probe of the chosen strength gives
+            each image that it was not fitted to; -1 of what no fold holds
+            out.
     """
 
     tensors: Dict[str, torch.Tensor]
     chosen: Trial
     train_accuracy: float
     trials: List[Trial]
+    answers: np.ndarray
 
     def table(self) -> str:
         """Returns a line for each trial, the chosen one marked."""
@@ -133,7 +137,9 @@ def fit_probe(
         trials.append(Trial(c, float(np.mean(train[c])), right, loss))
     best = max(trials, key=lambda trial: (trial.held_out, -trial.loss))
     tensors, accuracy = fit_linear(features, labels, best.c, normalization)
-    return ProbeFit(tensors, best, accuracy, trials)
+    answers = np.full(len(targets), -1)
+    answers[held_out] = np.concatenate(told[best.c]).argmax(1)
+    return ProbeFit(tensors, best, accuracy, trials, answers)
 
 
 def stratified_folds(

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 
 from mmengine.config import Config
 
+from ..expand.shipped import shipped
 from .data import Data
 from .plan import Plan
 from .students import Student
@@ -153,19 +154,6 @@ def write_config(path: Path, content: Dict[str, Any], about: str) -> None:
 
 
 def _schedule(epochs: int) -> List[dict]:
-    warm = dict(
-        type='LinearLR',
-        start_factor=0.02,
-        by_epoch=True,
-        begin=0,
-        end=1,
-        convert_to_iter_based=True,
-    )
-    cosine = dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=0,
-        convert_to_iter_based=True,
-    )
+    warm, cosine = shipped('schedules/adamw_short.py')['param_scheduler']
     # One epoch alone has no time to warm up.
     return [warm, cosine] if epochs > 1 else [cosine]
