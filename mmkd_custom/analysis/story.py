@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from ..evaluation.report import LABELS, MACRO_F1
-from ..fitting.config import scope_of
+from ..fitting.config import inner_teacher, scope_of
 from ..fitting.labelled import LabelledImages
 from ..fitting.probe import probe_config
 from ..models.outputs import LOGITS
@@ -142,9 +142,7 @@ def probe_says(
     # Few images: a process to load them would take longer.
     config.train_dataloader.num_workers = 0
     _, _, path = probe_config(config, out=Path(folder, 'probe.safetensors'))
-    spec = config.model.teacher
-    while spec.type.endswith('CachedTeacher'):
-        spec = spec.teacher
+    spec, _ = inner_teacher(config)
     with scope_of(config):
         teacher = build_wrapped(
             dict(type='ProbedTeacher', teacher=spec, probe=str(path)),

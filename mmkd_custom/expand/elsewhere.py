@@ -47,8 +47,9 @@ def check_student(student: dict, kind: Type, distiller: Type) -> None:
     Raises:
         UserError: If the student has an option of the distiller alone.
     """
+    alone = _options(distiller) - _options(kind)
     for name in student:
-        if name in _options(distiller) - _options(kind):
+        if name in alone:
             refuse(f'model.{name}', student[name])
 
 

@@ -139,8 +139,8 @@ def propagate_labels(
     q /= q.sum(1, keepdim=True)
     if class_mass:
         counts = torch.bincount(targets[labelled], minlength=num_classes)
-        p = with_class_mass(p, counts / counts.sum())
-        q = with_class_mass(q, counts / counts.sum())
+        shares = counts / counts.sum()
+        p, q = with_class_mass(p, shares), with_class_mass(q, shares)
         probe[~labelled] = p
     labels = torch.zeros_like(probe)
     labels[labelled, targets[labelled]] = 1

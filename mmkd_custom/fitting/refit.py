@@ -18,7 +18,8 @@ from ..models.distillers import BaseDistiller
 from ..models.options import checked_size
 from ..registry import HOOKS
 from ..stages import STUDENT
-from .logistic import GRID, fit_probe, stratified_folds
+from .logistic import fit_probe, stratified_folds
+from .propagation import STRENGTHS
 
 
 @HOOKS.register_module()
@@ -116,7 +117,7 @@ def _fit(
             'RefitHeadHook: expected labelled images of each class and two '
             f'of some, got {counts.tolist()}.'
         )
-    fit = fit_probe(features, targets, folds, grid=GRID[:6])
+    fit = fit_probe(features, targets, folds, grid=STRENGTHS)
     found = fit.tensors
     weight = found['weight'] / found['std']
     bias = found['bias'] - weight @ found['mean']

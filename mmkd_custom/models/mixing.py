@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -129,24 +129,32 @@ class UnlabelledMixup:
         rows (slice): The unlabelled samples of the batch.
         count (int): Samples of the batch.
         alpha (float): Of the Beta(alpha, alpha) that the ratio is drawn from.
+        device (torch.device | str): Where the batch lies. Defaults to 'cpu'.
 
     Attributes:
         ratio (float): :math:`\lambda`.
         partners (Tensor): Row j for each row i (B,).
     """
 
-    def __init__(self, rows: slice, count: int, alpha: float) -> None:
+    def __init__(
+        self,
+        rows: slice,
+        count: int,
+        alpha: float,
+        device: Union[torch.device, str] = 'cpu',
+    ) -> None:
         # On the host, whose state EpochSeedHook sets.
         beta = torch.distributions.Beta(torch.tensor(alpha), alpha)
         self.ratio = float(beta.sample())
         start, stop, _ = rows.indices(count)
-        self.partners = torch.arange(count)
-        self.partners[rows] = start + torch.randperm(stop - start)
+        partners = torch.arange(count)
+        partners[rows] = start + torch.randperm(stop - start)
+        # Once a step, and not for each tensor that is mixed.
+        self.partners = partners.to(device)
 
     def mix(self, values: torch.Tensor) -> torch.Tensor:
         """Mixes rows (B, ...) linearly; a row without partner stays."""
-        others = values[self.partners.to(values.device)]
-        return others.lerp(values, self.ratio)
+        return values[self.partners].lerp(values, self.ratio)
 
     def mix_targets(
         self, outputs: Dict[str, Outputs], networks: Mapping[str, Any]
@@ -181,12 +189,12 @@ class UnlabelledMixup:
         return from_named(named, said.grid)
 
     def _mix_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        partners = self.partners.to(logits.device)
         logs = logits.float().log_softmax(1)
         # Not by way of probabilities, of which small ones become 0.
         mixed = torch.logaddexp(
             logs + math.log(max(self.ratio, 1e-30)),
-            logs[partners] + math.log(max(1 - self.ratio, 1e-30)),
+            logs[self.partners] + math.log(max(1 - self.ratio, 1e-30)),
         )
-        alone = partners == torch.arange(len(logits), device=logits.device)
-        return torch.where(alone[:, None], logits.float(), mixed)
+        rows = torch.arange(len(logits), device=logits.device)
+        alone = (self.partners == rows)[:, None]
+        return torch.where(alone, logits.float(), mixed)

@@ -18,15 +18,8 @@ LINE_EVERY = 10.0
 class Bar:
     """Some work, and how much of it is done.
 
-    Attributes may be set at any time; what is on the screen follows.
-
-    Args:
-        description (str): What is done.
-        total (int, optional): How much there is. Defaults to None, unknown.
-        unit (str): What is counted, for the rate. Defaults to '', no rate.
-        done (int): How much was done before. Defaults to 0.
-        lines (bool): Whether there are lines where there is no terminal.
-            Defaults to True.
+    Attributes, which :func:`progress` describes, may be set at any time; what
+    is on the screen follows.
 
     Attributes:
         note (str): What else is known, such as a loss.

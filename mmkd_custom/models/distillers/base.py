@@ -272,7 +272,7 @@ class BaseDistiller(TaughtClassifier):
         asked = self._wants[self._stage]
         if self.mixup and any(w.partition('@')[0] == STUDENT for w in asked):
             batch.mixup = UnlabelledMixup(
-                batch.rows(UNLABELLED), len(batch), self.mixup
+                batch.rows(UNLABELLED), len(batch), self.mixup, batch.device
             )
         for who, wants in asked.items():
             name, _, view = who.partition('@')
