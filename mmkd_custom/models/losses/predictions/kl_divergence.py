@@ -7,10 +7,10 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from ...registry import MODELS
-from ..options import checked_positive
-from .base import Loss
-from .functional import softmax_divergence
+from ....registry import MODELS
+from ...options import checked_positive
+from ..base import Loss
+from ..functional import softmax_divergence
 
 
 @MODELS.register_module()
@@ -25,7 +25,7 @@ class KLDivergence(Loss):
     standardization (arXiv 2403.01427) first, z -> (z - mean) / std along the
     classes, and T takes the part of that paper's base temperature tau. The
     loss then does not change when either side's logits are scaled by a
-    positive number or shifted. What is ours: docs/methods.md, Baselines.
+    positive number or shifted. What is ours: docs/methods.md, Losses.
 
     Args:
         temperature (float): T. Defaults to 4.0.

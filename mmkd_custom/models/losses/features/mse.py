@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Optional
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...registry import MODELS
-from .base import Loss
+from ....registry import MODELS
+from ..base import Loss
+from ..functional import channels_last, unit
 
 
 @MODELS.register_module()
@@ -30,7 +30,7 @@ class MSE(Loss):
         relative (bool): Whether L is divided by the variance of the right
             side, so that it is the share of that variance which the left side
             does not explain, and one weight serves every teacher (ours:
-            docs/methods.md, Beyond the paper)::
+            docs/methods.md, Losses)::
 
                 V = 1 / (N * D) * sum_n sum_d (t[n, d] - mean(t[:, d]))^2
 
@@ -51,21 +51,14 @@ class MSE(Loss):
     def per_sample(
         self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
     ) -> Tensor:
+        student, teacher = channels_last(student), channels_last(teacher)
         if self.normalize:
-            # Channels come second in (N, D), (N, C, h, w), last in (N, L, D).
-            # The gradient at a dead (all-zero) feature is 1 / eps: F.normalize
-            # has 1e-12, which overflows once it is cast back to float16.
-            how = dict(dim=2 if student.dim() == 3 else 1, eps=1e-6)
-            student = F.normalize(student, **how)
-            teacher = F.normalize(teacher, **how)
+            student, teacher = unit(student), unit(teacher)
         errors = (student - teacher).square()
         return errors / _variance(teacher) if self.relative else errors
 
 
 def _variance(target: Tensor) -> Tensor:
-    # (N, D), (N, L, D) or (N, C, h, w) -> (rows, channels)
-    if target.dim() == 4:
-        target = target.permute(0, 2, 3, 1)
     rows = target.flatten(0, -2)
     # Taking the first row off makes a constant exactly zero, so that rounding
     # errors of the mean are not taken for a variance.

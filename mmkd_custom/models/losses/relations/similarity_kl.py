@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Optional
 
 import torch
-import torch.nn.functional as F
 from mmengine.dist import all_gather
 from torch import Tensor
 
-from ...registry import MODELS
-from ..options import checked_positive, checked_size
-from ..outputs import Shape
-from .base import Loss
-from .functional import softmax_divergence
+from ....registry import MODELS
+from ...options import checked_positive, checked_size
+from ...outputs import Shape
+from ..base import Loss
+from ..functional import softmax_divergence, unit
 
 #: Far below every similarity, and finite: 0 * inf is no number.
 _NEVER = -1e9
@@ -28,7 +27,7 @@ class SimilarityKL(Loss):
         L = mean_n KL(softmax(t[n] Q^T / T) || softmax(s[n] Q^T / T))
 
     As in SEED (arXiv 2101.04731) and lightly-train, of which the latter keeps
-    Q fixed. Here (ours: docs/methods.md, Beyond the paper) Q is a queue of
+    Q fixed. Here (ours: docs/methods.md, Losses) Q is a queue of
     what the right side has been: each batch in training mode enters before it
     is compared, the oldest rows leave, and until ``size`` rows have come only
     those there are count. The queue is a buffer. All processes put in the
@@ -64,9 +63,7 @@ class SimilarityKL(Loss):
     def per_sample(
         self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
     ) -> Tensor:
-        # As in MSE: the gradient at a dead feature stays finite.
-        student = F.normalize(student, eps=1e-6)
-        teacher = F.normalize(teacher, eps=1e-6)
+        student, teacher = unit(student), unit(teacher)
         queue = self.queue.to(teacher)
         if self.training:
             rows = torch.cat(all_gather(teacher.detach().contiguous()))

@@ -6,11 +6,11 @@ from typing import Optional
 
 from torch import Tensor
 
-from ...registry import MODELS
-from ..options import checked_size
-from ..outputs import Shape
-from .base import Loss
-from .functional import softmax_divergence
+from ....registry import MODELS
+from ...options import checked_size
+from ...outputs import Shape
+from ..base import Loss
+from ..functional import softmax_divergence
 
 
 @MODELS.register_module()
@@ -26,7 +26,7 @@ class TokenRelation(Loss):
     where x[h, i] is the h-th of H equal parts of token i. The paper relates
     queries to keys and values to values; here x, the tokens or any (N, L, D)
     of ``more.<name>``, say values, stands on both sides, and the distance of
-    two rows is the divergence (ours: docs/more_methods.md, Further systems).
+    two rows is the divergence (ours: docs/methods.md, Losses).
     Both sides have L tokens, of any widths, and need no connector. A rotation
     of the channels of a head, on either side, changes nothing.
 
@@ -38,19 +38,16 @@ class TokenRelation(Loss):
     """
 
     kinds = ('tokens',)
+    equal = 'positions'
 
     def __init__(self, heads: int = 1) -> None:
         super().__init__()
         self.heads = checked_size(f'{type(self).__name__}.heads', heads)
 
     def check(self, student: Shape, teacher: Shape) -> None:
-        sides = student, teacher
-        if (
-            any(side.kind != 'tokens' for side in sides)
-            or student.sizes[0] != teacher.sizes[0]
-            or any(side.width % self.heads for side in sides)
-        ):
-            expected = f'as many tokens, of widths that {self.heads} divides'
+        super().check(student, teacher)
+        if student.width % self.heads or teacher.width % self.heads:
+            expected = f'widths that {self.heads} divides'
             self.refuse(expected, student, teacher)
 
     def per_sample(

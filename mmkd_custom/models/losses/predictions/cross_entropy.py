@@ -7,11 +7,11 @@ from typing import Optional
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...registry import MODELS
-from ..options import checked_weight
-from ..outputs import Shape
-from .base import Loss
-from .functional import class_indices
+from ....registry import MODELS
+from ...options import checked_weight
+from ...outputs import Shape
+from ..base import Loss
+from ..functional import class_indices, only
 
 
 @MODELS.register_module()
@@ -53,9 +53,7 @@ class CrossEntropy(Loss):
         options = dict(reduction='none', label_smoothing=self.label_smoothing)
         if teacher.dim() != 1:
             return F.cross_entropy(student, teacher, **options)
-        teacher = class_indices(type(self).__name__, teacher, student)
-        counts = teacher >= 0
+        name = type(self).__name__
+        teacher = class_indices(name, teacher, student.shape)
         values = F.cross_entropy(student, teacher.clamp_min(0), **options)
-        # Picking rows out would have the host wait for the device.
-        share = len(counts) / counts.sum().clamp_min(1).to(values.dtype)
-        return values * (counts * share)
+        return only(values, teacher >= 0)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Optional
 
-import torch
 from torch import Tensor
 
-from ...registry import MODELS
-from ..options import checked_positive, checked_weight
-from .base import Loss
-from .functional import class_indices, softmax_divergence
+from ....registry import MODELS
+from ...options import checked_positive, checked_weight
+from ..base import Loss
+from ..functional import (
+    softmax_divergence,
+    target_and_others,
+    taught_classes,
+)
 
 
 @MODELS.register_module()
@@ -27,7 +30,7 @@ class DKD(Loss):
     plain divergence is the special case beta = 1 - p_t_target. With two
     classes NCKD is exactly 0, with one L is. Where the target is negative,
     and everywhere without one, the teacher's argmax is the target class
-    (ours, as the defaults are: docs/methods.md, Baselines).
+    (ours, as the defaults are: docs/methods.md, Losses).
 
     Args:
         alpha (float): Weight of TCKD. Defaults to 1.0.
@@ -53,29 +56,10 @@ class DKD(Loss):
     ) -> Tensor:
         if student.shape[1] < 2:
             return (student - teacher) * 0
-        classes = teacher.argmax(dim=1)
-        if target is not None:
-            target = class_indices(type(self).__name__, target, student)
-            classes = torch.where(target < 0, classes, target)
-        student, student_others = _split(student / self.temperature, classes)
-        teacher, teacher_others = _split(teacher / self.temperature, classes)
-        tckd = softmax_divergence(student, teacher)
-        nckd = softmax_divergence(student_others, teacher_others)
+        classes = taught_classes(type(self).__name__, target, teacher)
+        sides = (
+            target_and_others(side / self.temperature, classes)
+            for side in (student, teacher)
+        )
+        tckd, nckd = (softmax_divergence(s, t) for s, t in zip(*sides))
         return self.temperature**2 * (self.alpha * tckd + self.beta * nckd)
-
-
-def _split(logits: Tensor, target: Tensor) -> Tuple[Tensor, Tensor]:
-    """Splits (N, C) logits into (target, all others) and the others.
-
-    Softmax of the (N, 2) result gives the two masses, softmax of the
-    (N, C - 1) one the renormalised others; neither forms 1 - p, which is
-    lost to rounding where p is near 1.
-    """
-    target = target.unsqueeze(1)
-    # 0 .. C-1 without the target, in order: (C - 1, ) -> (N, C - 1)
-    rest = torch.arange(logits.shape[1] - 1, device=logits.device)
-    others = logits.gather(1, rest + (rest >= target).long())
-    masses = torch.cat(
-        [logits.gather(1, target), others.logsumexp(dim=1, keepdim=True)], 1
-    )
-    return masses, others

@@ -6,12 +6,12 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
 from torch import Tensor
 
-from ...registry import MODELS
-from ..options import checked_positive, checked_weight
-from .base import Loss
+from ....registry import MODELS
+from ...options import checked_positive, checked_weight
+from ..base import Loss
+from ..functional import summed
 
 
 @MODELS.register_module()
@@ -30,7 +30,7 @@ class ConfidentCrossEntropy(Loss):
     processes, so a resumed run has the very ones. In evaluation mode they
     stay as they are. Soft labels of any network in place of the student's own
     hard ones, and no alignment of the classes, are ours (docs/methods.md,
-    Beyond the paper).
+    Losses).
 
     Args:
         logits (bool): Whether the right side is z_t (N, C); else it is q
@@ -71,9 +71,9 @@ class ConfidentCrossEntropy(Loss):
 
     def _update(self, confidence: Tensor, least: float) -> None:
         count = torch.ones_like(confidence)
-        sums = torch.stack([count, confidence, confidence.square()]).sum(1)
-        all_reduce(sums)
-        count, total, squares = sums
+        count, total, squares = summed(
+            torch.stack([count, confidence, confidence.square()], 1)
+        )
         mean = total / count
         # Of the population that the batch is drawn from.
         variance = (squares - total * mean) / (count - 1).clamp_min(1)

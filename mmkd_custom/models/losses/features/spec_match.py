@@ -6,9 +6,9 @@ from typing import Optional
 
 from torch import Tensor
 
-from ...registry import MODELS
-from ..options import checked_positive
-from .base import Loss
+from ....registry import MODELS
+from ...options import checked_positive
+from ..base import Loss
 
 
 @MODELS.register_module()
