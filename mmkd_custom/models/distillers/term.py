@@ -149,7 +149,7 @@ class Term(BaseModule):
                 f'{option}.streams: expected labelled images, without which '
                 f'{what} says nothing, got {self.streams!r}.'
             )
-        if self.loss.num_classes is None:
+        if self.loss.needs_target and self.loss.num_classes is None:
             self.loss.num_classes = shape_of(_TARGETS).classes
 
     @property
