@@ -20,12 +20,12 @@ class MaskedMSE(Loss):
     """Squared errors weighted by masks of places and of channels.
 
     After ACAM-KD (arXiv 2503.06307), whose code we did not see: all below is
-    ours. With x = softmax(t s^T / sqrt(D)) s, what the teacher's positions
-    find in the student's, x' the mean of x[n, i] / ||x[n, i]|| over positions
-    i, and learnt vectors p[k], c[k] of each mask k::
+    ours. With all rows L2-normalised, x = softmax(sqrt(D) t s^T) s is what
+    the teacher's positions find in the student's, and with vectors p[k], c[k]
+    that are learnt for each mask k::
 
-        m[n, i, k] = sigmoid(<x[n, i] / ||x[n, i]||, p[k]>)
-        o[n, d, k] = sigmoid(sqrt(D) x'[n, d] * c[k, d])
+        m[n, i, k] = sigmoid(<x[n, i], p[k]>)
+        o[n, d, k] = sigmoid(sqrt(D) mean_i x[n, i, d] * c[k, d])
         L = mean_{n, k} (E_m[e] + E_o[e]) / 2 + diversity * (D_m + D_o) / 2
 
     E is the mean of e = (s - t)^2 weighted by a mask, the squared error where
@@ -59,8 +59,9 @@ class MaskedMSE(Loss):
         student, teacher = as_tokens(student), as_tokens(teacher)
         places, channels = self.vectors.to(student)
         root = student.shape[2] ** 0.5
-        found = unit((teacher @ student.mT / root).softmax(2) @ student)
         errors = (student - teacher).square()
+        student, teacher = unit(student), unit(teacher)
+        found = unit((root * teacher @ student.mT).softmax(2) @ student)
         # (N, K, L) and (N, K, D)
         at = (places @ found.mT).sigmoid()
         of = (root * found.mean(1, keepdim=True) * channels).sigmoid()

@@ -102,7 +102,8 @@ def masked(s, t, y, masks=4, diversity=1.0):
     for f_s, f_t in zip(map(rows, s), map(rows, t)):
         width = f_s.shape[1]
         places, channels = learnt(2, masks, width)
-        look = (f_t @ f_s.T / width**0.5).softmax(1) @ f_s
+        u_s, u_t = ((f.T / f.norm(dim=1)).T for f in (f_s, f_t))
+        look = (u_t @ u_s.T * width**0.5).softmax(1) @ u_s
         look = (look.T / look.norm(dim=1)).T
         errors, value = (f_s - f_t) ** 2, 0
         by_place = [1 / (1 + (-(look @ p)).exp()) for p in places]

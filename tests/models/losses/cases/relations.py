@@ -149,7 +149,7 @@ TABLE = [
     *each_size('SelfSimilarity', self_similarity, misfits=MANY),
     Case('SelfSimilarity', self_similarity, {}, MAP, deeper),
     # A polynomial of degree four.
-    Case('CORAL', coral, {}, VECTOR, streams, huge=1e2),
+    Case('CORAL', coral, {}, VECTOR, streams, huge=30),
 ]
 WRONG = {
     ('SimilarityKL', 'size'): SIZE,
