@@ -133,6 +133,11 @@ def summed(rows: Tensor) -> Tensor:
     return total
 
 
+def mean_of_all(rows: Tensor) -> Tensor:
+    """Averages rows (N, ...) over the batches of all processes, detached."""
+    return summed(rows) / summed(rows.new_ones(len(rows)))
+
+
 def channels_last(output: Tensor) -> Tensor:
     """(N, C, h, w) -> (N, h, w, C); (N, D) and (N, L, D) as they are."""
     return output.movedim(1, -1) if output.dim() == 4 else output

@@ -35,6 +35,9 @@ class MaskedMSE(Loss):
     Args:
         masks (int): Masks of each sort. Defaults to 4.
         diversity (float): Weight of their likeness. Defaults to 1.0.
+
+    Raises:
+        UserError: If an option is out of its range.
     """
 
     kinds = ('tokens', 'map')

@@ -30,6 +30,9 @@ class NormDirection(Loss):
     Args:
         num_classes (int, optional): Number of classes. Defaults to None: the
             term tells it.
+
+    Raises:
+        UserError: If an option is out of its range.
     """
 
     needs_target = True

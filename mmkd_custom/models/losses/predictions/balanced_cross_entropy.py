@@ -32,6 +32,9 @@ class BalancedCrossEntropy(CrossEntropy):
         counts (Sequence[float], optional): Sizes > 0 of all classes. Defaults
             to None, counted.
         **kwargs: See :class:`CrossEntropy`.
+
+    Raises:
+        UserError: If an option is out of its range.
     """
 
     def __init__(

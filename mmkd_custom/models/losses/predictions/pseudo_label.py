@@ -12,7 +12,7 @@ from ....registry import MODELS
 from ...options import checked_choice, checked_weight
 from ...outputs import Shape
 from ..base import Loss
-from ..functional import summed
+from ..functional import mean_of_all
 
 
 @MODELS.register_module()
@@ -37,6 +37,9 @@ class PseudoLabel(Loss):
             Defaults to None.
         momentum (float): Share, from 0 to 1, that an average keeps of itself
             in a step. Defaults to 0.999.
+
+    Raises:
+        UserError: If an option is out of its range.
     """
 
     def __init__(
@@ -68,10 +71,8 @@ class PseudoLabel(Loss):
         threshold = self.threshold
         if self.adaptive:
             if self.training:
-                count = torch.ones_like(q[:, :1])
-                seen = torch.cat([count, q.amax(1, keepdim=True), q], 1)
-                count, *sums = summed(seen.double()).split([1, 1 + q.shape[1]])
-                self.averages.lerp_(sums[0] / count, 1 - self.momentum)
+                seen = torch.cat([confidence.unsqueeze(1), q], 1).double()
+                self.averages.lerp_(mean_of_all(seen), 1 - self.momentum)
             tau, p = self.averages[0], self.averages[1:]
             threshold = tau * (p / p.max())[classes]
         values = F.cross_entropy(student, classes, reduction='none')
