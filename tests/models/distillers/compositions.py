@@ -6,6 +6,7 @@ Run by torchrun it trains each in several processes:
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import build_runner
 from tests.cli import REPOSITORY
 from tests.helpers import digests, forget_instances
+from tests.models.distillers import every_part
 
 TIMM = dict(
     type='TimmTeacher', model_name='test_efficientnet', input_size=None
@@ -154,13 +156,15 @@ COMPOSITIONS = {
             )
         ),
     ),
+    'every_part': every_part.EVERY_PART,
 }
 #: Hooks that some need.
 HOOKS = {
     'losses_that_remember': [
         dict(type='StandardizeTeacherHook', rotate=True),
         dict(type='GradientShareHook', interval=1),
-    ]
+    ],
+    'every_part': every_part.HOOKS,
 }
 
 
@@ -182,7 +186,7 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
         },
     )
     own = config.model
-    model = dict(COMPOSITIONS[name])
+    model = copy.deepcopy(COMPOSITIONS[name])
     model.setdefault('student', own.student)
     config.model = dict(model, input_size=32)
     config.custom_hooks.extend(HOOKS.get(name, []))
@@ -190,6 +194,8 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
     for stream in (dataset.labelled, dataset.unlabelled):
         stream.pipeline = _pipeline()
     dataset.pipelines = dict(strong=_pipeline(dict(type='ColorJitter')))
+    if name == 'every_part':
+        every_part.keep_labels(config, work_dir)
     return prepare(
         config,
         config_path=path,
