@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn.utils.parametrizations import orthogonal
 
 from ...registry import MODELS
-from ..outputs import Shape
 from .base import AnyShape, Connector
 
 
@@ -19,29 +18,23 @@ class OrthogonalConnector(Connector):
 
     .. math:: z = f W, \quad W W^\top = I
 
-    with W (D_s, D_t) of a student that is no wider than its teacher: inner
-    products of two features are those of their projections, so that only the
-    student can learn what is distilled (VkD, arXiv 2403.06213). The teacher's
-    side is normalised by the loss, ``SmoothL1(layer_norm=True)``. That W is a
-    product of Householder reflections, by PyTorch's ``orthogonal``, is ours.
+    with W (D_s, D_t): inner products of two features are those of their
+    projections, so that only the student can learn what is distilled (VkD,
+    arXiv 2403.06213). Of a student that is wider than its teacher
+    :math:`W^\top W = I`: so it is of the part that is seen. The teacher's
+    side is normalised by the loss, ``SmoothL1(layer_norm=True)``. That W is
+    parametrized by PyTorch's ``orthogonal`` is ours.
 
     Args:
         source (Shape | int): A vector, or tokens.
-        target (Shape | int): At least as wide, and as many tokens.
+        target (Shape | int): A vector, or as many tokens.
         **kwargs: See :class:`Connector`.
     """
-
-    condition = 'no wider than the target and equal but for the width'
 
     def __init__(self, source: AnyShape, target: AnyShape, **kwargs) -> None:
         super().__init__(source, target, **kwargs)
         width = self.source.width
         self.fc = orthogonal(nn.Linear(width, self.target.width, bias=False))
-
-    @classmethod
-    def fits(cls, source: Shape, target: Shape) -> bool:
-        """Whether the target is as the source, and no narrower."""
-        return super().fits(source, target) and source.width <= target.width
 
     def forward(self, feature: Tensor) -> Tensor:
         """Projects features (N, D) or (N, L, D) along D."""
