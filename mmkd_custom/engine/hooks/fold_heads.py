@@ -59,8 +59,7 @@ class FoldHeadsHook(Hook):
     """
 
     # After EMAHook (NORMAL), which averages the last step, and before
-    # BatchNormStatisticsHook's pass is evaluated, ResultsHook (LOW) and
-    # CheckpointHook (VERY_LOW).
+    # ResultsHook (LOW) and CheckpointHook (VERY_LOW).
     priority = 'BELOW_NORMAL'
 
     def __init__(

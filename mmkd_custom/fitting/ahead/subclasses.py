@@ -15,8 +15,9 @@ from ...errors import UserError
 from ...models.distillers import BaseDistiller
 from ...models.networks import SubclassHead
 from ...models.options import checked_size
+from ...models.teachers.wrappers.probed import NONE
 from ...registry import HOOKS
-from ..logistic import NONE, fit_linear
+from ..logistic import fit_linear
 from .labelled import labelled_features
 
 

@@ -9,6 +9,7 @@ import torch.nn as nn
 from ...errors import UserError
 from ...registry import MODELS
 from ...stages import STUDENT
+from ...utils.compat import keep_nested_state_dict
 from ..batch import Batch
 from ..outputs import Outputs
 from ..rehearsal import Split
@@ -63,6 +64,7 @@ class OwnedClassifier(OwnedNetwork):
             model = MODELS.build(
                 {k: v for k, v in model.items() if k not in own}
             )
+        keep_nested_state_dict(model)
         try:
             self.hold(model, distiller.input_size)
         except UserError as error:
