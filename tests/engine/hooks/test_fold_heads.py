@@ -148,24 +148,40 @@ def heads(config, *hooks, names=('kd',)):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('case', ['dho', 'dho_averaged', 'mdcs'])
-def test_what_is_evaluated_is_what_is_exported(case, small_runner, tmp_path):
+def test_what_is_evaluated_is_what_is_exported(
+    case, small_runner, tmp_path, monkeypatch
+):
     names = ('many', 'few') if case == 'mdcs' else ('kd',)
     hooks = [dict(type='StudentEMAHook')] if 'averaged' in case else []
+    means, fold = [], FoldHeadsHook.fold
+
+    def noted(hook, model):
+        layers = [model.student_view.classifier]
+        layers += [model.networks[name].fc for name in names]
+        means.append(torch.stack([each.weight for each in layers]).mean(0))
+        fold(hook, model)
+
+    monkeypatch.setattr(FoldHeadsHook, 'fold', noted)
     runner = small_runner(
         edit=lambda config: heads(config, *hooks, names=names),
         validate=True,
         epochs=2,
     )
     runner.train()
-    work = tmp_path / 'work'
+    # The student that is trained and, if there is one, its average.
+    assert len(means) == 1 + len(hooks)
     # A plain classifier that MMPretrain builds without this package.
-    student = load_student(work).model
+    work = tmp_path / 'work'
+    student = load_student(work, work / 'student.pth').model
     assert type(student).__module__.startswith('mmpretrain')
-    assert set(load_checkpoint(work / 'student.pth')['state_dict']) == set(
-        student.state_dict()
-    )
-    results = json.loads((work / 'results.json').read_text())
-    assert results['history'][-1]['epoch'] == 2
+    state = load_checkpoint(work / 'student.pth')['state_dict']
+    assert set(state) == set(student.state_dict())
+    name = runner.model.student_view.split.classifier
+    torch.testing.assert_close(state[f'{name}.weight'], means[-1])
+    kept = load_checkpoint(work / 'epoch_2.pth')['state_dict']
+    assert torch.equal(kept[f'student.{name}.weight'], state[f'{name}.weight'])
+    # It is right as often as the last evaluation says.
+    last = json.loads((work / 'results.json').read_text())['last']
     right = total = 0
     for batch in runner.val_loop.dataloader:
         data = runner.model.data_preprocessor(batch, False)
@@ -174,14 +190,6 @@ def test_what_is_evaluated_is_what_is_exported(case, small_runner, tmp_path):
         labels = torch.cat([s.gt_label for s in data['data_samples']])
         right += int((said == labels).sum())
         total += len(labels)
-    assert results['last']['accuracy/top1'] == pytest.approx(
+    assert last['accuracy/top1'] == pytest.approx(
         100 * right / total, abs=1e-3
     )
-    if case != 'dho_averaged':
-        # And the fold is of the heads that the run has kept.
-        state = load_checkpoint(work / 'epoch_2.pth')['state_dict']
-        name = runner.model.student_view.split.classifier
-        assert torch.equal(
-            state[f'student.{name}.weight'],
-            student.state_dict()[f'{name}.weight'],
-        )

@@ -57,14 +57,11 @@ def runner_with(small_runner):
 
     def make(*names, **options):
         def edit(config):
-            config.model.networks = {
-                name: dict(
-                    type='SubclassHead',
-                    logits='teacher.more.customized_logits',
-                    subclasses=2,
+            config.model.networks = dict(probe=dict(type='LinearProbe'))
+            for name in names:
+                config.model.networks[name] = dict(
+                    type='SubclassHead', logits='probe.logits', subclasses=2
                 )
-                for name in names
-            }
 
         runner = small_runner(edit=edit, **options)
         runner._train_loop = runner.build_train_loop(runner._train_loop)

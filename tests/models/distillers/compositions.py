@@ -1,7 +1,8 @@
 """Configurations that combine parts, trained, killed and resumed.
 
-Run by torchrun it trains each in several processes:
-``python -m torch.distributed.run --nproc_per_node 2 compositions.py FOLDER``.
+Run by torchrun it trains each, or those named, in several processes:
+``python -m torch.distributed.run --nproc_per_node 2
+-m tests.models.distillers.compositions FOLDER [NAME ...]``.
 """
 
 from __future__ import annotations
@@ -248,7 +249,7 @@ def main() -> None:
     os.environ.update(
         DATA_ROOT=str(folder / 'data'), SOURCE='art', TARGET='photo', SEED='0'
     )
-    for name in COMPOSITIONS:
+    for name in sys.argv[2:] or COMPOSITIONS:
         train_and_resume(name, folder / name, launcher='pytorch')
         print(f'{name}: resumed bit for bit', flush=True)
 
