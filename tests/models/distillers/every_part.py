@@ -109,9 +109,10 @@ def registered() -> Tuple[set, set]:
 def keep_labels(config: Config, folder: Path) -> None:
     """Writes the table of the images that a config trains on."""
     dataset = DATASETS.build(config.train_dataloader.dataset)
-    folder.mkdir(parents=True, exist_ok=True)
     # One a rank: both may come here at once.
-    file = folder / f'labels_{os.environ.get("RANK", 0)}.safetensors'
+    folder = folder / f'rank_{os.environ.get("RANK", 0)}'
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / 'labels.safetensors'
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(len(dataset), CLASSES, generator=generator)
     save_soft_labels(file, logits, dataset.samples_sha256())
