@@ -4,5 +4,13 @@ from .base import BaseDistiller
 from .customkd import CustomKD
 from .distiller import Distiller
 from .term import Ramp, Term
+from .weights import SourceWeight
 
-__all__ = ['BaseDistiller', 'CustomKD', 'Distiller', 'Ramp', 'Term']
+__all__ = [
+    'BaseDistiller',
+    'CustomKD',
+    'Distiller',
+    'Ramp',
+    'SourceWeight',
+    'Term',
+]

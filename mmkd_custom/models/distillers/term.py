@@ -178,9 +178,10 @@ class Term(BaseModule):
         if rows.start == rows.stop:
             return None
         left = batch.get(self.left)[rows]
-        if self.connector is not None:
-            left = self.connector(left)
         right = batch.get(self.right)[rows].detach()
+        if self.connector is not None:
+            seen = (left, right) if self.connector.sees_target else (left,)
+            left = self.connector(*seen)
         weight = self.weight
         if callable(weight):
             if progress is None:

@@ -1,12 +1,13 @@
 """Configurations that combine parts, trained, killed and resumed.
 
-Run by torchrun it trains each in several processes:
-``python -m torch.distributed.run --nproc_per_node 2 -m
-tests.models.distillers.compositions FOLDER [NAME ...]``.
+Run by torchrun it trains each, or those named, in several processes:
+``python -m torch.distributed.run --nproc_per_node 2
+-m tests.models.distillers.compositions FOLDER [NAME ...]``.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from mmkd_custom.engine.launch import build_runner
 from mmkd_custom.models import losses
 from tests.cli import REPOSITORY
 from tests.helpers import digests, forget_instances
+from tests.models.distillers import every_part
 
 TIMM = dict(
     type='TimmTeacher', model_name='test_efficientnet', input_size=None
@@ -156,6 +158,7 @@ COMPOSITIONS = {
             )
         ),
     ),
+    'every_part': every_part.EVERY_PART,
 }
 
 
@@ -194,7 +197,8 @@ HOOKS = {
     'losses_that_remember': [
         dict(type='StandardizeTeacherHook', rotate=True),
         dict(type='GradientShareHook', interval=1),
-    ]
+    ],
+    'every_part': every_part.HOOKS,
 }
 
 
@@ -216,7 +220,7 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
         },
     )
     own = config.model
-    model = dict(COMPOSITIONS[name])
+    model = copy.deepcopy(COMPOSITIONS[name])
     model.setdefault('student', own.student)
     config.model = dict(model, input_size=32)
     config.custom_hooks.extend(HOOKS.get(name, []))
@@ -224,6 +228,8 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
     for stream in (dataset.labelled, dataset.unlabelled):
         stream.pipeline = _pipeline()
     dataset.pipelines = dict(strong=_pipeline(dict(type='ColorJitter')))
+    if name == 'every_part':
+        every_part.keep_labels(config, work_dir)
     return prepare(
         config,
         config_path=path,
