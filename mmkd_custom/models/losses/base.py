@@ -113,7 +113,8 @@ class Loss(nn.Module):
         self.check(*(Shape(shape[1:]) for shape in shapes))
         student, teacher = _precise(student), _precise(teacher)
         if self.needs_target and target is None:
-            self.refuse('class indices as target, too', *shapes)
+            name = type(self).__name__
+            raise UserError(f'{name}: expected labels as target, got None.')
         if len(student) == 0:
             return student.sum() * 0
         # Under autocast, matrix products would be in half precision again.
