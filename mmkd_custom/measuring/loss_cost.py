@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Tuple
 
 import torch
 from mmengine.registry import init_default_scope
@@ -22,6 +22,7 @@ from ..models.outputs import Shape
 from ..registry import MODELS
 from ..utils.progress import progress
 
+KINDS = ('logits', 'vector', 'tokens', 'map')
 CLASSES = 65
 #: By kind: EfficientNet-Lite2's feature, the tokens of ViT-S/14 at 98 pixels,
 #: MobileNetV3-small's last map at 224 pixels.
@@ -44,7 +45,7 @@ STUDENT = dict(
 
 def loss_costs(
     batch: int = 128, size: int = 224, rounds: int = 7
-) -> Dict[str, float]:
+) -> Dict[Tuple[str, str], float]:
     """Measures every loss with its default options.
 
     Args:
@@ -53,8 +54,8 @@ def loss_costs(
         rounds (int): Timed rounds, after one that warms up. Defaults to 7.
 
     Returns:
-        dict[str, float]: By loss and kind of output the median, over the
-        rounds, of its time in percent of the step of the same round.
+        dict[tuple[str, str], float]: By loss and kind of output the median,
+        over the rounds, of its time in percent of the step of that round.
     """
     init_default_scope('mmkd_custom')
     threads = torch.get_num_threads()
@@ -62,22 +63,22 @@ def loss_costs(
     try:
         step = _step(batch, size)
         ways = {
-            f'{name} | {kind}': _way(name, kind, batch)
+            (name, kind): _way(name, kind, batch)
             for name in losses.__all__
             if name != 'Loss'
             for kind in kinds_of(name)
         }
-        shares: Dict[str, List[float]] = {name: [] for name in ways}
+        shares: Dict[Tuple, List[float]] = {key: [] for key in ways}
         with progress('rounds', rounds + 1) as bar:
             for number in bar.track(range(rounds + 1)):
                 whole = _seconds(step)
-                for name, way in ways.items():
+                for key, way in ways.items():
                     share = 100 * _seconds(way) / whole
                     if number:
-                        shares[name].append(share)
+                        shares[key].append(share)
     finally:
         torch.set_num_threads(threads)
-    return {name: statistics.median(each) for name, each in shares.items()}
+    return {key: statistics.median(each) for key, each in shares.items()}
 
 
 def kinds_of(name: str) -> List[str]:
@@ -95,16 +96,28 @@ def kinds_of(name: str) -> List[str]:
     return list(cls.kinds)
 
 
-def table(costs: Dict[str, float]) -> str:
-    """Returns what :func:`loss_costs` found as a Markdown table."""
-    lines = ['| loss | of | % of a step |', '|---|---|---|']
-    for name, share in sorted(costs.items(), key=lambda item: -item[1]):
-        shown = f'{share:.2f}'
-        lines.append(
-            f'| `{name.replace(" |", "` |")} | '
-            f'{f"**{shown}**" if share > MARKED else shown} |'
-        )
+def table(costs: Dict[Tuple[str, str], float]) -> str:
+    """Returns what :func:`loss_costs` found as a Markdown table.
+
+    Args:
+        costs (dict[tuple[str, str], float]): Percent by loss and kind.
+
+    Returns:
+        str: A row a loss, the dearest first.
+    """
+    rows: Dict[str, Dict[str, float]] = {}
+    for (name, kind), share in costs.items():
+        rows.setdefault(name, {})[kind] = share
+    lines = [f'| % of a step | {" | ".join(KINDS)} |', '|---' * 5 + '|']
+    for name in sorted(rows, key=lambda name: -max(rows[name].values())):
+        shown = [rows[name].get(kind) for kind in KINDS]
+        cells = ['' if cell is None else _shown(cell) for cell in shown]
+        lines.append(f'| `{name}` | {" | ".join(cells)} |')
     return '\n'.join(lines)
+
+
+def _shown(share: float) -> str:
+    return f'**{share:.2f}**' if share > MARKED else f'{share:.2f}'
 
 
 def _way(name: str, kind: str, batch: int) -> Callable[[], None]:

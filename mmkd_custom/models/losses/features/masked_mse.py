@@ -64,7 +64,7 @@ class MaskedMSE(Loss):
         root = student.shape[2] ** 0.5
         errors = (student - teacher).square()
         student, teacher = unit(student), unit(teacher)
-        found = unit((root * teacher @ student.mT).softmax(2) @ student)
+        found = (root * teacher @ student.mT).softmax(2) @ student
         # (N, K, L) and (N, K, D)
         at = (places @ found.mT).sigmoid()
         of = (root * found.mean(1, keepdim=True) * channels).sigmoid()

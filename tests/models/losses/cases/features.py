@@ -104,7 +104,6 @@ def masked(s, t, y, masks=4, diversity=1.0):
         places, channels = learnt(2, masks, width)
         u_s, u_t = ((f.T / f.norm(dim=1)).T for f in (f_s, f_t))
         look = (u_t @ u_s.T * width**0.5).softmax(1) @ u_s
-        look = (look.T / look.norm(dim=1)).T
         errors, value = (f_s - f_t) ** 2, 0
         by_place = [1 / (1 + (-(look @ p)).exp()) for p in places]
         means = look.mean(0) * width**0.5
