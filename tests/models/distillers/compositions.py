@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import build_runner
+from mmkd_custom.models import losses
 from tests.cli import REPOSITORY
 from tests.helpers import digests, forget_instances
 from tests.models.distillers import every_part
@@ -159,6 +160,38 @@ COMPOSITIONS = {
     ),
     'every_part': every_part.EVERY_PART,
 }
+
+
+def _terms_of_every_loss() -> dict:
+    """A term for each loss, and each of vectors and tokens it compares."""
+    terms = {}
+    for name in losses.__all__:
+        loss = getattr(losses, name)
+        if issubclass(loss, losses.CrossEntropy):
+            terms[name] = dict(on=('student.logits', 'batch.targets'))
+        elif loss is losses.CORAL:
+            terms[name] = dict(on=('student.feature', 'batch.stream'))
+        elif '.predictions.' in loss.__module__:
+            terms[name] = dict(on=('student.logits', 'clip.logits'))
+        elif loss is not losses.Loss and 'vector' in loss.kinds:
+            on = 'student.feature', 'clip.feature'
+            terms[name] = dict(on=on, connector=LINEAR)
+        if loss is not losses.Loss and 'tokens' in loss.kinds:
+            on = 'student.tokens', 'mim.tokens'
+            terms[f'{name}_of_tokens'] = dict(on=on, connector=LINEAR)
+    for name, term in terms.items():
+        term['loss'] = dict(type=name.partition('_')[0])
+    return terms
+
+
+#: As many as there are, so that a new one is in it.
+EVERY_LOSS = _terms_of_every_loss()
+COMPOSITIONS['every_loss'] = dict(
+    type='Distiller',
+    student=STUDENT_VIT,
+    teachers=dict(mim=VIT, clip=dict(TIMM, num_classes=3)),
+    terms=EVERY_LOSS,
+)
 #: Hooks that some need.
 HOOKS = {
     'losses_that_remember': [

@@ -9,7 +9,11 @@ import torch
 from tests.cli import REPOSITORY, environment, free_port
 from tests.helpers import make_domains
 from tests.models.distillers import every_part
-from tests.models.distillers.compositions import COMPOSITIONS, train_and_resume
+from tests.models.distillers.compositions import (
+    COMPOSITIONS,
+    EVERY_LOSS,
+    train_and_resume,
+)
 
 #: Those of the last stage, which are what is left in the log.
 TERMS = {
@@ -38,6 +42,7 @@ TERMS = {
     },
     'propagated_labels': {'ce', 'general', 'specific', 'propagated'},
     'averaged_student': {'ce', 'mean'},
+    'every_loss': {'ce', *EVERY_LOSS},
     'every_part': {'ce', *every_part.TERMS},
 }
 

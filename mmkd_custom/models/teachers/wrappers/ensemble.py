@@ -28,8 +28,8 @@ class EnsembleTeacher(FrozenTeacher):
               \sum_k w_k = 1
 
     so their softmax is exactly the weighted mean of the teachers'
-    probabilities (MEAL V2; docs/more_methods.md, Further systems). Its feature
-    is the teachers' features one after the other.
+    probabilities, as in MEAL V2 (arXiv 2009.08453). Its feature is the
+    teachers' features one after the other.
 
     With 'features' there are no logits, and the k-th teacher's feature is
     multiplied by w_k first.
