@@ -1,0 +1,5 @@
+"""DIST on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/dist.py']
+
+model = dict(**_base_.method)
