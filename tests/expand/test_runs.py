@@ -224,6 +224,36 @@ def test_kinds_of_configs(root, tmp_path, distill, changes):
     assert student and not any(name.startswith('teach') for name in student)
 
 
+def test_mixed_precision(root, tmp_path, monkeypatch):
+    # MMEngine's wrapper wants an accelerator; its loss scaler is then idle.
+    monkeypatch.setattr(
+        'mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available',
+        lambda: True,
+    )
+    mixed, usual = [], BaseDistiller.loss
+
+    def loss(self, *args, **kwargs):
+        mixed.append(torch.is_autocast_enabled('cpu'))
+        return usual(self, *args, **kwargs)
+
+    monkeypatch.setattr(BaseDistiller, 'loss', loss)
+    config = student_alone(
+        root,
+        train_cfg__max_epochs=1,
+        optim_wrapper__type='AmpOptimWrapper',
+        optim_wrapper__dtype='bfloat16',
+    )
+    config.distill.update(epoch_length=2)
+    _, student = trained(config, tmp_path)
+    # Both stages.
+    assert mixed == [True] * 4
+    assert all(
+        value.dtype == torch.float32 and value.isfinite().all()
+        for value in student.values()
+        if value.is_floating_point()
+    )
+
+
 LAZY = """
 from mmengine.config import read_base
 from torch.optim import SGD
