@@ -254,6 +254,22 @@ def test_mixed_precision(root, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
+def test_compiled(root, tmp_path):
+    # `compile=True` takes inductor, which compiles for minutes.
+    students = []
+    for name, changes in (
+        ('usual', dict()),
+        ('compiled', dict(compile=dict(backend='eager'))),
+    ):
+        (tmp_path / name).mkdir()
+        config = student_alone(root, train_cfg__max_epochs=1, **changes)
+        config.distill.update(epoch_length=2)
+        students.append(trained(config, tmp_path / name)[1])
+        torch.compiler.reset()
+    assert same(*students)
+
+
 LAZY = """
 from mmengine.config import read_base
 from torch.optim import SGD
