@@ -6,7 +6,7 @@ import copy
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Union
+from typing import Dict, Iterator, Optional, Sequence, Union
 from urllib.error import URLError
 
 import torch
@@ -33,7 +33,9 @@ from .hooks.resumed_schedule import ResumedScheduleHook
 from .unwrap import ensure_hook
 
 
-def train(config: Config, lines: bool = False) -> Dict[str, float]:
+def train(
+    config: Config, lines: bool = False, hooks: Sequence[Hook] = ()
+) -> Dict[str, float]:
     """Trains what a prepared config describes.
 
     Args:
@@ -42,6 +44,7 @@ def train(config: Config, lines: bool = False) -> Dict[str, float]:
             lines where there is no terminal, for a run whose log goes to a
             file alone. Not of the config, which may be trained from again.
             Defaults to False.
+        hooks (Sequence[Hook]): More hooks, likewise. Defaults to none.
 
     Returns:
         dict[str, float]: Metrics of the last evaluation.
@@ -57,7 +60,8 @@ def train(config: Config, lines: bool = False) -> Dict[str, float]:
     with naming_mistakes(config) as built:
         with progress('preparing the run', lines=False):
             runner = build_runner(config, 'train')
-        runner.register_hook(built)
+        for hook in (built, *hooks):
+            runner.register_hook(hook)
         if overwrite:
             runner.register_hook(OverwriteHook())
         for hook in runner.hooks:

@@ -56,6 +56,9 @@ class StagedOptimWrapper(OptimWrapperDict):
             self[stage].zero_grad()
         self._stage = stage
 
+    # With `compile` in the config MMEngine compiles a whole step of training;
+    # torch cannot take in an optimiser's, whose groups are MMEngine's dicts.
+    @torch.compiler.disable
     def update_params(
         self,
         loss: torch.Tensor,

@@ -22,8 +22,17 @@ from ..errors import UserError
 
 
 def own_process() -> ProcessPoolExecutor:
-    """Starts one process, whose calls find what earlier ones left there."""
-    context = multiprocessing.get_context('spawn')
+    """Starts one process, whose calls find what earlier ones left there.
+
+    All of them are forked from one that has imported the libraries, which
+    takes longest, and done nothing else; each imports them itself where
+    processes cannot be forked.
+    """
+    if 'forkserver' in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload([f'{__package__}.windows'])
+    else:
+        context = multiprocessing.get_context('spawn')
     return ProcessPoolExecutor(
         1, mp_context=context, initializer=_follow_parent
     )

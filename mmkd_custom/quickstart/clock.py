@@ -39,6 +39,14 @@ class Clock:
         """Returns how long a run of so many epochs takes."""
         return self.teacher + self.looks + epochs * self.epoch
 
+    def at_pace(self, epoch: float) -> Clock:
+        """Returns that of a run which has begun: the teacher has been asked.
+
+        Args:
+            epoch (float): Seconds that an epoch has turned out to take.
+        """
+        return Clock(0.0, epoch, self.looks * epoch / self.epoch)
+
 
 def make_clock(
     data: Data, plan: Plan, pace: Pace, seconds_per_image: float
@@ -79,8 +87,7 @@ def fit_time(
     if seconds is None:
         return plan
     given = spell_duration(seconds)
-    left = seconds * (1 - RESERVE) - spent - clock.total(0)
-    epochs = int(left / clock.epoch)
+    epochs = _fitting(clock, seconds, spent)
     if epochs < 1:
         least = math.ceil((spent + clock.total(1)) / (1 - RESERVE))
         raise UserError(
@@ -94,3 +101,26 @@ def fit_time(
         why = f'{MOST} times the {plan.epochs} without --time; {given} is more'
         return plan.with_epochs(most, why)
     return plan.with_epochs(epochs, f'what fits into {given}')
+
+
+def fit_rest(plan: Plan, clock: Clock, seconds: float, spent: float) -> Plan:
+    """Fits the epochs of a run that is too slow into what is left.
+
+    Args:
+        plan (Plan): Whose epochs are fitted.
+        clock (Clock): At the pace that was found.
+        seconds (float): From start to end.
+        spent (float): What of it is gone.
+
+    Returns:
+        Plan: With one epoch at the least.
+    """
+    return plan.with_epochs(
+        max(1, _fitting(clock, seconds, spent)),
+        f'what fits into {spell_duration(seconds)}, at the pace of the first',
+    )
+
+
+def _fitting(clock: Clock, seconds: float, spent: float) -> int:
+    left = seconds * (1 - RESERVE) - spent - clock.total(0)
+    return int(left / clock.epoch)

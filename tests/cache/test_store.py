@@ -2,7 +2,6 @@
 
 import itertools
 import multiprocessing
-import signal
 import subprocess
 import sys
 import time
@@ -186,34 +185,30 @@ def test_a_store_of_an_older_format_is_refused(folder, monkeypatch):
         make(folder)
 
 
-_WRITER = """
-import sys, torch
-sys.path.insert(0, sys.argv[2])
-from tests.cache.test_store import make, values, keys
-store = make(sys.argv[1], samples=400, views=2)
-print('ready', flush=True)
-while True:
-    for start in range(0, 400, 16):
-        some = keys(*((s, v) for s in range(start, start + 16)
-                      for v in range(2)))
-        store.write(*some, values(*some))
-    store._checksums[:] = 0
-"""
+def _write_for_ever(folder, ready):
+    store = make(folder, samples=400)
+    ready.set()
+    while True:
+        for start in range(0, 400, 16):
+            some = keys(*itertools.product(range(start, start + 16), range(2)))
+            store.write(*some, values(*some))
+        store._checksums[:] = 0
 
 
-@pytest.mark.slow
-def test_killed_at_any_instant(folder, repo):
+def test_killed_at_any_instant(folder):
+    context = multiprocessing.get_context('fork')
     expected = values(*every(400))
     seen = set()
     for attempt in range(6):
-        writer = subprocess.Popen(
-            [sys.executable, '-c', _WRITER, folder, str(repo)],
-            stdout=subprocess.PIPE,
+        ready = context.Event()
+        writer = context.Process(
+            target=_write_for_ever, args=(folder, ready), daemon=True
         )
-        assert writer.stdout.readline()
+        writer.start()
+        assert ready.wait(600)
         time.sleep(0.02 * attempt)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
+        writer.kill()
+        writer.join()
         outputs, right = make(folder, samples=400).read(*every(400))
         seen.add(int(right.sum()))
         for name, value in expected.items():

@@ -224,6 +224,52 @@ def test_kinds_of_configs(root, tmp_path, distill, changes):
     assert student and not any(name.startswith('teach') for name in student)
 
 
+def test_mixed_precision(root, tmp_path, monkeypatch):
+    # MMEngine's wrapper wants an accelerator; its loss scaler is then idle.
+    monkeypatch.setattr(
+        'mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available',
+        lambda: True,
+    )
+    mixed, usual = [], BaseDistiller.loss
+
+    def loss(self, *args, **kwargs):
+        mixed.append(torch.is_autocast_enabled('cpu'))
+        return usual(self, *args, **kwargs)
+
+    monkeypatch.setattr(BaseDistiller, 'loss', loss)
+    config = student_alone(
+        root,
+        train_cfg__max_epochs=1,
+        optim_wrapper__type='AmpOptimWrapper',
+        optim_wrapper__dtype='bfloat16',
+    )
+    config.distill.update(epoch_length=2)
+    _, student = trained(config, tmp_path)
+    # Both stages.
+    assert mixed == [True] * 4
+    assert all(
+        value.dtype == torch.float32 and value.isfinite().all()
+        for value in student.values()
+        if value.is_floating_point()
+    )
+
+
+@pytest.mark.slow
+def test_compiled(root, tmp_path):
+    # `compile=True` takes inductor, which compiles for minutes.
+    students = []
+    for name, changes in (
+        ('usual', dict()),
+        ('compiled', dict(compile=dict(backend='eager'))),
+    ):
+        (tmp_path / name).mkdir()
+        config = student_alone(root, train_cfg__max_epochs=1, **changes)
+        config.distill.update(epoch_length=2)
+        students.append(trained(config, tmp_path / name)[1])
+        torch.compiler.reset()
+    assert same(*students)
+
+
 LAZY = """
 from mmengine.config import read_base
 from torch.optim import SGD

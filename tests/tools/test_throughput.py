@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli import REPOSITORY, run_tool
+from tests.cli import REPOSITORY, call_tool, run_tool
 
 CONFIG = REPOSITORY / 'configs' / 'customkd_mbv3_domain_folder_128.py'
 OPTIONS = (
@@ -49,9 +49,8 @@ def test_it_prints_and_writes_its_figures(tmp_path):
     assert list(tmp_path.iterdir()) == [report]
 
 
-@pytest.mark.slow
-def test_config_without_a_teacher_is_refused():
+def test_config_without_a_teacher_is_refused(capsys):
     path = REPOSITORY / 'configs/labelled_only/labelled_only_mbv3_elpv.py'
-    done = run_tool('throughput.py', path)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith('error: config')
+    assert call_tool('throughput.py', path) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith('error: config')
