@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
+from mmpretrain.models.backbones import MlpMixer
 
 from ..errors import UserError
 from .outputs import MAPS, TOKENS
@@ -41,7 +42,7 @@ class BackboneTaps:
     XCiT, RevViT) keeps all its tokens at one resolution. Its tokens are those
     that its output is taken from, after the final normalisation where the
     model has one. Its maps are what four evenly spaced blocks give, before
-    it.
+    it. An MLP-Mixer is like one: its tokens are its output.
 
     Of every *other* backbone each stage gives a map; where several in a row
     have one resolution, the last of them does. Backbones whose stages give no
@@ -84,6 +85,9 @@ class BackboneTaps:
         self._seen = BackboneOutput()
         self.is_transformer = is_plain_transformer(backbone)
         self.has_cls = self.is_transformer and backbone.cls_token is not None
+        # All blocks of a Mixer have the grid that it was built for.
+        mixer = isinstance(backbone, MlpMixer)
+        self._grid = tuple(backbone.patch_resolution) if mixer else None
         # All for good: a compiled pass does not see hooks that come and go.
         # And bound methods, which a deep copy binds to the copied taps.
         if self.is_transformer:
@@ -94,7 +98,8 @@ class BackboneTaps:
         for index, stage in enumerate(stages):
             stage.register_forward_hook(partial(self._record, index))
         maps = self._dry_run(size, name)
-        self._indices = _choose(maps, self.is_transformer, name, map_indices)
+        plain = self.is_transformer or mixer
+        self._indices = _choose(maps, plain, name, map_indices)
         backbone.register_forward_hook(self._finish)
 
     def __call__(
@@ -145,7 +150,10 @@ class BackboneTaps:
         seen.outputs = outputs
         maps = self._taken_maps() or _own_maps(outputs)
         seen.maps = tuple(maps) or None
-        if final is None:
+        if self._grid is not None:
+            # (N, D, L) -> (N, L, D)
+            seen.tokens, seen.grid = outputs[-1].transpose(1, 2), self._grid
+        elif final is None:
             seen.tokens, seen.grid = _rows(outputs, seen.maps)
         else:
             both, seen.grid = final
@@ -178,7 +186,7 @@ class BackboneTaps:
 
     def _taken_maps(self) -> List[Optional[torch.Tensor]]:
         """Returns what the stages gave, and forgets it and the tokens."""
-        grid = None if self._final is None else self._final[1]
+        grid = self._grid if self._final is None else self._final[1]
         maps = [_as_map(self._stages.get(i), grid) for i in self._indices]
         self._final = None
         self._stages.clear()
@@ -194,7 +202,7 @@ def is_plain_transformer(backbone: nn.Module) -> bool:
 
 def _choose(
     maps: List[Optional[torch.Tensor]],
-    is_transformer: bool,
+    is_plain: bool,
     name: str,
     indices: Optional[Sequence[int]],
 ) -> List[int]:
@@ -211,7 +219,7 @@ def _choose(
         return sorted({names[i] for i in given})
     if len(known) < len(maps):
         return []
-    if is_transformer:
+    if is_plain:
         count = min(_TRANSFORMER_MAPS, len(maps))
         return [(i + 1) * len(maps) // count - 1 for i in range(count)]
     sizes = [found.shape[-2:] for found in maps]

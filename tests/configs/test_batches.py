@@ -14,8 +14,13 @@ def test_base_batch_size_is_the_batch_of_the_sampler(name):
     assert config.auto_scale_lr.enable is True
     sampler = config.train_dataloader.sampler
     streams = sampler.get('streams', ('labelled', 'unlabelled'))
+    # Recipes of papers are meant for several processes.
+    one, rest = divmod(
+        config.auto_scale_lr.base_batch_size, config.get('processes', 1)
+    )
+    assert rest == 0
     assert (
-        config.auto_scale_lr.base_batch_size
+        one
         == config.train_dataloader.batch_size
         == sum(sampler[stream] for stream in streams)
     )

@@ -62,10 +62,12 @@ def small(name: str) -> dict:
     if teacher:
         tiny = TINY[teacher.type]
         options.update({f'{option}.{k}': v for k, v in tiny.items()})
+    if name.startswith('scalekd'):
+        options.update(small_scalekd(name))
     if 'elpv' in name:
         # What the teacher's feature is standardised over.
         options['train_dataloader.dataset.unlabelled.indices'] = 8
-    if 'imagenet' in name:
+    elif 'imagenet' in name:
         # A ResNet takes any size; the pipelines stay those of the config.
         for stream in ('labelled', 'unlabelled'):
             path = f'train_dataloader.dataset.{stream}.pipeline.1.scale'
@@ -76,6 +78,28 @@ def small(name: str) -> dict:
     if 'mbv3_officehome' in name or 'mbv3_domainnet' in name:
         path = 'model' if alone else 'model.student'
         options[f'{path}.backbone.init_cfg'] = None
+    return options
+
+
+def small_scalekd(name: str) -> dict:
+    """All images labelled; networks of fixed size on small images."""
+    if 'imagenet' not in name:
+        return {}
+    # Patches of 14 pixels; windows that the last stage has to fill.
+    size = 56 if 'beit' in name else 224 if 'swin-t_' in name else 64
+    options = {
+        'train_dataloader.sampler.labelled': 4,
+        'train_dataloader.sampler.unlabelled': 0,
+        'train_dataloader.dataset.labelled.pipeline.1.scale': size,
+        'val_dataloader.dataset.pipeline.2.crop_size': size,
+        'model.input_size': size,
+        'model.teacher.num_classes': 4,
+        # The stand-in is narrow.
+        'model.stage3.num_heads': 4,
+        'model.stage4.num_heads': 4,
+    }
+    if 'vit' in name or 'mixer' in name:
+        options['model.student.backbone.img_size'] = size
     return options
 
 

@@ -284,3 +284,23 @@ def test_families(name, tokens, maps):
         assert len(found.maps) == maps
         areas = [m.shape[2] * m.shape[3] for m in found.maps]
         assert areas == sorted(areas, reverse=True) and areas[-1] == tokens
+
+
+def test_a_mixer_has_four_maps_and_its_output_as_tokens():
+    arch = dict(
+        embed_dims=16, num_layers=8, tokens_mlp_dims=8, channels_mlp_dims=32
+    )
+    mixer = dict(type='MlpMixer', arch=arch, img_size=(32, 48), patch_size=8)
+    backbone = build(mixer)
+    x = torch.randn(2, 3, 32, 48)
+    seen = run(backbone, x, size=(32, 48))
+    assert [tuple(m.shape) for m in seen.maps] == 4 * [(2, 16, 4, 6)]
+    assert seen.grid == (4, 6)
+    with torch.no_grad():
+        assert torch.equal(seen.tokens, backbone(x)[-1].transpose(1, 2))
+        rows, _ = backbone.patch_embed(x)
+        for index, layer in enumerate(backbone.layers):
+            rows = layer(rows)
+            if index % 2:
+                found = seen.maps[index // 2].flatten(2).transpose(1, 2)
+                assert torch.equal(found, rows)

@@ -3,6 +3,7 @@
 from .base import BaseDistiller
 from .customkd import CustomKD
 from .distiller import Distiller
+from .scalekd import ScaleKD
 from .term import Ramp, Term
 from .weights import SourceWeight
 
@@ -11,6 +12,7 @@ __all__ = [
     'CustomKD',
     'Distiller',
     'Ramp',
+    'ScaleKD',
     'SourceWeight',
     'Term',
 ]

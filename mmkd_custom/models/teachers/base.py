@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
@@ -178,18 +178,19 @@ class FrozenTeacher(FrozenNetwork):
         x: torch.Tensor,
         after: int,
         grid: Optional[Tuple[int, int]] = None,
+        until: Optional[int] = None,
     ) -> Outputs:
-        """Runs the frozen rest of the network, from stage ``after`` on.
+        """Runs the frozen rest of the network: :meth:`TimmTeacher.resume`."""
+        raise self._no_middle()
 
-        See :meth:`TimmTeacher.resume`; gradients reach ``x``, never a weight.
+    def middles(self, size: Tuple[int, int]) -> List[Shape]:
+        """Returns what ``resume`` takes: :meth:`TimmTeacher.middles`."""
+        raise self._no_middle()
 
-        Raises:
-            UserError: If this teacher cannot.
-        """
-        raise UserError(
-            f'teacher {self.name}: expected a TimmTeacher, which can resume '
-            f'in the middle of its network, got {type(self).__name__}.'
-        )
+    def _no_middle(self) -> UserError:
+        wanted = 'a TimmTeacher of a ViT, EVA, BEiT or Swin, which can resume'
+        got = type(self).__name__
+        return UserError(f'teacher {self.name}: expected {wanted}, got {got}.')
 
     def standardized(self, output: Outputs) -> Outputs:
         """Applies in place what :meth:`standardize` was given, if it was."""

@@ -158,6 +158,10 @@ COMPOSITIONS = {
             )
         ),
     ),
+    'scalekd': dict(
+        type='ScaleKD',
+        teacher=dict(type='CachedTeacher', teacher=dict(VIT, num_classes=3)),
+    ),
     'every_part': every_part.EVERY_PART,
 }
 
@@ -223,6 +227,9 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
     model = copy.deepcopy(COMPOSITIONS[name])
     model.setdefault('student', own.student)
     config.model = dict(model, input_size=32)
+    if name == 'scalekd':
+        # Nothing that a step leaves out.
+        config.find_unused_parameters = False
     config.custom_hooks.extend(HOOKS.get(name, []))
     dataset = config.train_dataloader.dataset
     for stream in (dataset.labelled, dataset.unlabelled):

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from mmkd_custom.models.distillers import mimicking
 from tests.cli import REPOSITORY, environment, free_port
 from tests.helpers import make_domains
 from tests.models.distillers import every_part
@@ -42,6 +43,11 @@ TERMS = {
     },
     'propagated_labels': {'ce', 'general', 'specific', 'propagated'},
     'averaged_student': {'ce', 'mean'},
+    'scalekd': {
+        'ce',
+        'soft',
+        *(f'stage{i}_{v}' for i in (3, 4) for v in mimicking.VIEWS),
+    },
     'every_loss': {'ce', *EVERY_LOSS},
     'every_part': {'ce', *every_part.TERMS},
 }

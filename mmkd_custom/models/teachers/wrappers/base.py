@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -78,9 +78,14 @@ class WrappedTeacher(FrozenTeacher):
         x: torch.Tensor,
         after: int,
         grid: Optional[Tuple[int, int]] = None,
+        until: Optional[int] = None,
     ) -> Outputs:
         """Runs the frozen rest of the other teacher, if that can."""
-        return self.standardized(self.teacher.resume(x, after, grid))
+        return self.standardized(self.teacher.resume(x, after, grid, until))
+
+    def middles(self, size: Tuple[int, int]) -> List[Shape]:
+        """Returns the other teacher's; see :meth:`FrozenTeacher.middles`."""
+        return self.teacher.middles(size)
 
 
 def for_head(wants: Sequence[str]) -> Sequence[str]:

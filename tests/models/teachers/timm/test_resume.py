@@ -64,6 +64,58 @@ def test_own_middle_gives_own_end(name, after, size, maps):
     assert teacher.digest() == digest
 
 
+@pytest.mark.parametrize(
+    'name, after, until, size',
+    [
+        ('vit_small_patch16_224', 7, 10, 64),
+        ('vit_small_patch14_reg4_dinov2', 2, 5, (56, 70)),
+        ('beit_base_patch16_224', 9, 10, 64),
+        ('vit_small_patch16_dinov3', 9, 10, 64),
+        (SWIN, 1, 2, 224),
+    ],
+)
+def test_in_two_parts_it_is_the_whole(name, after, until, size):
+    if not timm.is_model(name):
+        pytest.skip('older timm')
+    teacher = TimmTeacher(name, input_size=size)
+    _, x = middle(teacher, after)
+    shapes = teacher.middles((8, 8))
+    if x.ndim == 3:
+        # Patches alone, as nothing else comes out of a part.
+        x = x[:, teacher.model.num_prefix_tokens :].detach()
+        assert tuple(x.shape[1:]) == shapes[after].sizes
+        grid = shapes[after].grid
+    else:
+        assert tuple(x.shape[1:]) == shapes[after].sizes
+        grid = None
+    wanted = teacher.resume(x, after, grid)
+    part = teacher.resume(x, after, grid, until)
+    assert part.feature is None
+    assert torch.equal(part.maps[-1], wanted.maps[until - after - 1])
+    assert torch.equal(part.tokens, part.maps[-1].flatten(2).mT)
+    found = teacher.resume(part.maps[-1], until, grid)
+    assert relative(found.tokens, wanted.tokens) < 1e-5
+
+
+def test_patches_of_beit_have_their_own_positions():
+    teacher = TimmTeacher('beit_base_patch16_224', depth=2, input_size=64)
+    layer = unscaled(teacher.model).blocks[1].attn
+    with torch.no_grad():
+        layer.relative_position_bias_table.normal_()
+    x = torch.randn(1, 16, 768)
+    found = teacher.resume(x, 0).maps[0]
+    # A class token that nothing looks at.
+    table = layer.relative_position_bias_table
+    with torch.no_grad():
+        table[-2] = -1e9
+        with_cls = torch.cat([torch.zeros(1, 1, 768), x], 1)
+        wanted = teacher.resume(with_cls, 0).maps[0]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert '_get_rel_pos_bias' not in vars(layer)
+    with pytest.raises(UserError, match='grid'):
+        teacher.resume(x[:, :9], 0)
+
+
 @pytest.mark.parametrize('name', [VIT, 'vit_small_patch16_dinov3'])
 def test_patches_alone_are_what_the_blocks_make_of_them(name):
     if not timm.is_model(name):
@@ -128,6 +180,13 @@ def test_what_does_not_fit(name, x, after, named):
         teacher.resume(torch.zeros(x), after)
 
 
+@pytest.mark.parametrize('until', [1, 6, 'last'])
+def test_until_that_is_no_block(until):
+    teacher = TimmTeacher('test_vit', input_size=32)
+    with pytest.raises(UserError, match='until'):
+        teacher.resume(torch.zeros(2, 5, 64), 2, None, until)
+
+
 def test_grid_that_is_not_known():
     # 4 registers and a class token: 9 are 3 x 3, or 2 x 2 and these five.
     teacher = TimmTeacher(
@@ -147,3 +206,5 @@ def test_teacher_that_cannot_resume():
     )
     with pytest.raises(UserError, match='MMPretrainTeacher'):
         teacher.resume(torch.zeros(1, 8, 8, 8), 0)
+    with pytest.raises(UserError, match='ViT.*Swin.*MMPretrainTeacher'):
+        teacher.middles((32, 32))

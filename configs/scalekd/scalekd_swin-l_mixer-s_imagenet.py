@@ -1,0 +1,11 @@
+"""ScaleKD, Swin-L to Mixer-S on ImageNet; the paper has 78.63."""
+
+_base_ = [
+    '../_base_/datasets/imagenet_mixer.py',
+    '../_base_/students/mixer_small.py',
+    '../_base_/tasks/imagenet_swin_large.py',
+    '../_base_/schedules/adamw_300.py',
+    '../_base_/methods/scalekd_swin_large_transformer.py',
+]
+
+model = dict(**_base_.method, student=_base_.student)
