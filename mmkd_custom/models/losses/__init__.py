@@ -3,6 +3,11 @@
 from .base import Loss
 from .confident_cross_entropy import ConfidentCrossEntropy
 from .cross_entropy import CrossEntropy
+from .dime_fm import (
+    ImageDistanceKL,
+    PseudoVisionLanguageKL,
+    VisionLanguageKL,
+)
 from .dkd import DKD
 from .kl_divergence import KLDivergence
 from .mse import MSE
@@ -15,11 +20,14 @@ __all__ = [
     'ConfidentCrossEntropy',
     'CrossEntropy',
     'DKD',
+    'ImageDistanceKL',
     'KLDivergence',
     'Loss',
     'MSE',
+    'PseudoVisionLanguageKL',
     'SimilarityKL',
     'SmoothL1',
     'SpecMatch',
     'TokenRelation',
+    'VisionLanguageKL',
 ]

@@ -127,6 +127,20 @@ def similarity(s, t, y, size=1024, temperature=0.07):
     return kl(p, q)
 
 
+def unit(x):
+    return torch.stack([row / row.norm() for row in x])
+
+
+def pseudo_vl(s, t, y, temperature=3.0, scale=100.0):
+    s, t = (unit(x) @ unit(t).T * scale / temperature for x in (s, t))
+    return 2 * kl(t.softmax(1), s.softmax(1))
+
+
+def image_distance(s, t, y, temperature=7.0, scale=100.0):
+    s, t = (unit(x) @ unit(x).T * scale / temperature for x in (s, t))
+    return 2 * kl(t.softmax(1), s.softmax(1))
+
+
 def confident(s, t, y, logits=True, width=2.0, momentum=0.999):
     seen = (3 * EARLIER if logits else EARLIER).softmax(1).max(1)[0]
     q = t.softmax(1) if logits else t
@@ -173,6 +187,14 @@ TABLE = [
     *(
         Case('SimilarityKL', similarity, options, remembers=True)
         for options in ({}, dict(size=7, temperature=0.5))
+    ),
+    *(
+        Case(name, reference, options)
+        for name, reference in (
+            ('PseudoVisionLanguageKL', pseudo_vl),
+            ('ImageDistanceKL', image_distance),
+        )
+        for options in ({}, dict(temperature=0.5, scale=3.0))
     ),
     *(
         Case(
@@ -315,6 +337,8 @@ WRONG = {
     ('SpecMatch', 'eps'): POSITIVE,
     ('SimilarityKL', 'size'): [0, -1, 2.0, '2', True, None],
     ('SimilarityKL', 'temperature'): POSITIVE,
+    ('PseudoVisionLanguageKL', 'temperature'): POSITIVE,
+    ('ImageDistanceKL', 'scale'): POSITIVE,
     ('ConfidentCrossEntropy', 'width'): POSITIVE,
     ('ConfidentCrossEntropy', 'momentum'): [*POSITIVE[1:], 1.5],
     ('CrossEntropy', 'label_smoothing'): [*POSITIVE[1:], 1.5],
