@@ -2,7 +2,8 @@
 
 from .base import BaseDistiller
 from .customkd import CustomKD
+from .dime_fm import DIMEFM
 from .distiller import Distiller
 from .term import Ramp, Term
 
-__all__ = ['BaseDistiller', 'CustomKD', 'Distiller', 'Ramp', 'Term']
+__all__ = ['BaseDistiller', 'CustomKD', 'DIMEFM', 'Distiller', 'Ramp', 'Term']

@@ -5,6 +5,7 @@ from .base import OwnedNetwork
 from .linear_probe import LinearProbe
 from .propagated_labels import PropagatedLabels
 from .soft_labels import SoftLabels
+from .text_corpus import TextCorpus
 
 __all__ = [
     'AveragedStudent',
@@ -12,4 +13,5 @@ __all__ = [
     'OwnedNetwork',
     'PropagatedLabels',
     'SoftLabels',
+    'TextCorpus',
 ]
