@@ -72,7 +72,6 @@ def zero_shot(
             'config: model.teacher: expected the teacher whose text tower '
             'names the classes, got none.'
         )
-    rows = []
     with scope_of(config):
         teacher = build_wrapped(spec, 'model.teacher', {})
         texts = text_tower_of(teacher)
@@ -85,14 +84,18 @@ def zero_shot(
                 f'{texts.width}, as the texts of {teacher.name} have, got '
                 f'{towers.width}.'
             )
-        for data in data_sets(config, folders, classes):
-            if probe and data.train is None:
-                raise UserError(
-                    f'{data.name}: expected training images, which a probe is '
-                    'fitted to, in a folder train beside test, got none.'
-                )
-            weight = texts.classes(data.classes, prompts)
-            rows += _rows(data, towers, weight, probe)
+        found = data_sets(config, folders, classes)
+    # Built: what goes wrong from here on is not the config's mistake.
+    for data in found:
+        if probe and data.train is None:
+            raise UserError(
+                f'{data.name}: expected training images, which a probe is '
+                'fitted to, in a folder train beside test, got none.'
+            )
+    rows = []
+    for data in found:
+        weight = texts.classes(data.classes, prompts)
+        rows += _rows(data, towers, weight, probe)
     return rows
 
 
@@ -106,6 +109,12 @@ def _rows(
             f'{truth.max()}, got {count}.'
         )
     constant = np.full(len(truth), np.bincount(truth).argmax())
+    labels = labels_of(data.train) if probe else None
+    if probe and {*labels.tolist()} != {*range(count)}:
+        raise UserError(
+            f'{data.name}: expected training images of each of {count} '
+            f'classes, which a probe is fitted to, got {len({*labels})}.'
+        )
     tested = towers.say(data.test, data.name)
     trained = towers.say(data.train, f'{data.name}, train') if probe else {}
     rows = []
@@ -117,7 +126,6 @@ def _rows(
         row.update(_scores('', logits.argmax(1).numpy(), truth, count))
         row.update(_scores('constant_', constant, truth, count))
         if probe:
-            labels = labels_of(data.train)
             answers, c = _probe(trained[tower], labels, said)
             row.update(_scores('probe_', answers, truth, count), c=c)
         rows.append(row)

@@ -79,6 +79,10 @@ def test_a_list_of_data_sets_with_probes_and_the_teacher(
     # Class folders alone.
     (row,) = zero_shot(config, checkpoint, folders=[folders[0] / 'test'])
     assert row['data'] == 'test' and row['images'] == 12
+    # The config's own: images of one class alone.
+    config.train_dataloader.dataset.labelled.indices = 3
+    with pytest.raises(UserError, match='each of 3 classes'):
+        zero_shot(config, checkpoint, probe=True)
 
 
 def test_classes_by_name_or_file(config, checkpoint, tmp_path):

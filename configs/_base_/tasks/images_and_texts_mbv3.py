@@ -2,16 +2,13 @@
 
 _base_ = [
     '../datasets/images_and_texts_224.py',
-    '../students/mobilenet_v3_large_in1k.py',
+    '../students/mobilenet_v3_large_embedding.py',
     '../teachers/{{$TEACHER:openclip_vitl14}}.py',
     '../default_runtime.py',
 ]
 
 model = dict(
-    # The last layer gives an embedding as wide as the teacher's.
-    student=dict(
-        _base_.student, head=dict(_base_.student.head, num_classes=768)
-    ),
+    student=_base_.student,
     teacher=dict(type='CachedTeacher', teacher=_base_.teacher),
     networks=dict(text=dict(type='TextCorpus', file=_base_.corpus)),
     input_size=_base_.image_size,
