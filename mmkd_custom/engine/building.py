@@ -35,6 +35,7 @@ RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 #: and by this project.
 ALSO = {
     'activation_checkpointing',
+    'bn_statistics',
     'compile',
     'custom_imports',
     'distill',

@@ -19,14 +19,16 @@ from .run import (
     set_seed,
 )
 from .schedule import stretch
+from .statistics import set_statistics
 
 
 def expand(config: Config) -> Config:
-    """Expands the key ``distill``.
+    """Expands the key ``distill``, and spells ``bn_statistics`` out.
 
     Args:
         config (Config): Of a student alone, with the key ``distill``; see
-            docs/one_key.md. Any other is returned as it is.
+            docs/one_key.md. Any other is returned as it is, but for
+            ``bn_statistics``.
 
     Returns:
         Config: Another one, without the key, of the distillation run.
@@ -34,6 +36,7 @@ def expand(config: Config) -> Config:
     Raises:
         UserError: If the key, or the config with it, cannot work.
     """
+    set_statistics(config)
     if KEY not in config:
         return config
     config = _plain(config)

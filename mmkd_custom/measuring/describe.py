@@ -38,7 +38,7 @@ def describe_config(
         UserError: If the config has no teacher, or it cannot be built.
     """
     size = _checked_size(config, image_size)
-    return teacher_report(_build(config), size)
+    return teacher_report(build_teacher(config), size)
 
 
 def peak_memory(
@@ -105,7 +105,8 @@ def _checked_size(config: Config, image_size: Optional[int]) -> int:
     return size
 
 
-def _build(config: Config) -> FrozenTeacher:
+def build_teacher(config: Config) -> FrozenTeacher:
+    """Builds the teacher of a config, without its cache, on the device."""
     with config_scope(config):
         teacher = build_wrapped(inner_teacher(config)[0], 'model.teacher', {})
     return teacher.to(get_device())
@@ -114,7 +115,7 @@ def _build(config: Config) -> FrozenTeacher:
 def _measure(
     config: Config, batch_size: int, max_batch: Optional[int], size: int
 ) -> Dict[str, Any]:
-    teacher = _build(config)
+    teacher = build_teacher(config)
     # One around another hands it whole batches, which that one cuts anew.
     for module in teacher.modules():
         if isinstance(module, FrozenTeacher):

@@ -5,8 +5,9 @@ from .connectors import *  # noqa: F401,F403
 from .data_preprocessor import DistillDataPreprocessor
 from .distillers import *  # noqa: F401,F403
 from .losses import *  # noqa: F401,F403
+from .low_rank import LowRankStudent
 from .networks import *  # noqa: F401,F403
 from .student import Student
 from .teachers import *  # noqa: F401,F403
 
-__all__ = ['DistillDataPreprocessor', 'Student']
+__all__ = ['DistillDataPreprocessor', 'LowRankStudent', 'Student']

@@ -163,14 +163,15 @@ class UnlabelledMixup:
 
         Args:
             outputs (dict[str, Outputs]): By ``who[@view]``.
-            networks (Mapping[str, OwnedNetwork]): The distiller's own. One
-                that is asked about the student's outputs has seen mixed ones.
+            networks (Mapping[str, OwnedNetwork]): The distiller's own, each
+                behind those that it needs. One that needs what was said of
+                mixed images has mixed the rest itself.
         """
-        seen = {STUDENT} | {
-            name
-            for name, network in networks.items()
-            if any(source.network == STUDENT for source in network.of)
-        }
+        seen = {STUDENT}
+        for name, network in networks.items():
+            needed = {source.network for source in network.of}
+            if network.sees_mixed or needed & seen:
+                seen.add(name)
         for who, said in outputs.items():
             if who.partition('@')[0] not in seen:
                 outputs[who] = self.mix_outputs(said)

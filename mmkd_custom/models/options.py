@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Sequence
 
 from ..errors import UserError
 
@@ -34,10 +34,24 @@ def checked_positive(option: str, value: float) -> float:
     return float(value)
 
 
+def checked_number(option: str, value: float) -> float:
+    """Returns a finite number, such as an exponent, as it is."""
+    if not _is_number(value):
+        raise _error(option, 'a finite number', value)
+    return value
+
+
 def checked_size(option: str, value: int) -> int:
     """Returns an integer > 0, such as a width, as it is."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise _error(option, 'an integer > 0', value)
+    return value
+
+
+def checked_choice(option: str, value: str, choices: Sequence[str]) -> str:
+    """Returns one of several words as it is."""
+    if value not in choices:
+        raise _error(option, f'one of {", ".join(map(str, choices))}', value)
     return value
 
 

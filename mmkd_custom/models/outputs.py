@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
@@ -42,6 +43,12 @@ class Shape(NamedTuple):
     def width(self) -> int:
         """int: Number of channels."""
         return self.sizes[0 if len(self.sizes) == 3 else -1]
+
+    @property
+    def positions(self) -> int:
+        """int: Number of tokens, or of positions of a map; 0 of others."""
+        places = dict(tokens=self.sizes[:1], map=self.sizes[1:])
+        return math.prod(places.get(self.kind, (0,)))
 
     def __str__(self) -> str:
         return f'{self.kind} {self.sizes}'

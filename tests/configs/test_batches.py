@@ -3,19 +3,12 @@
 import pytest
 
 from mmkd_custom.engine.config import prepare, read_config
-from tests.cli import REPOSITORY
-
-CONFIGS = REPOSITORY / 'configs'
-SHIPPED = sorted(
-    path.relative_to(CONFIGS).as_posix()
-    for path in CONFIGS.rglob('*.py')
-    if '_base_' not in path.parts
-)
+from tests.configs.shipped import BUT_METHODS, ROOT, TRIED
 
 
-@pytest.mark.parametrize('name', SHIPPED)
+@pytest.mark.parametrize('name', [*BUT_METHODS, *TRIED])
 def test_base_batch_size_is_the_batch_of_the_sampler(name):
-    config = read_config(CONFIGS / name)
+    config = read_config(ROOT / name)
     assert not config.auto_scale_lr.get('enable', False)
     prepare(config, config_path=name, auto_scale_lr=True)
     assert config.auto_scale_lr.enable is True

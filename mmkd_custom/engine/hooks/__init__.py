@@ -5,6 +5,7 @@ from .batch_norm import BatchNormStatisticsHook
 from .classes import ClassesHook
 from .epoch_seed import EpochSeedHook
 from .finite_loss import FiniteLossHook
+from .fold_heads import FoldHeadsHook
 from .gradient_share import GradientShareHook
 from .param_scheduler import StageParamSchedulerHook
 from .progress import ProgressHook
@@ -19,6 +20,7 @@ __all__ = [
     'ClassesHook',
     'EpochSeedHook',
     'FiniteLossHook',
+    'FoldHeadsHook',
     'GradientShareHook',
     'ProgressHook',
     'ResultsHook',

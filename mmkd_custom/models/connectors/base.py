@@ -30,6 +30,8 @@ class Connector(BaseModule):
         takes (tuple[str]): Kinds of the source.
         gives (tuple[str]): Kinds of the target.
         condition (str): What else :meth:`fits` asks for, for its error.
+        sees_target (bool): Whether ``forward`` takes the right side too,
+            detached, as its second argument.
         gives_shape (Shape): What it puts out; most often the target.
 
     Raises:
@@ -39,6 +41,7 @@ class Connector(BaseModule):
     takes: Tuple[str, ...] = ('vector', 'tokens')
     gives: Tuple[str, ...] = ('vector', 'tokens')
     condition = 'equal but for the width'
+    sees_target = False
 
     def __init__(
         self,

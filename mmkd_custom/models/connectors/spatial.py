@@ -53,14 +53,14 @@ class SpatialConnector(Connector):
     @classmethod
     def fits(cls, source: Shape, target: Shape) -> bool:
         """Whether both are maps, or tokens with a grid."""
-        return None not in (_grid(source), _grid(target))
+        return None not in (grid_of(source), grid_of(target))
 
     def forward(self, x: Tensor) -> Tensor:
         """Projects and resamples maps (N, C, h, w) or tokens (N, L, D)."""
-        grid = _grid(self.target)
+        grid = grid_of(self.target)
         if self.source.kind == 'tokens':
             # (N, L, D) -> (N, D, h, w)
-            x = x.transpose(1, 2).unflatten(2, _grid(self.source))
+            x = x.transpose(1, 2).unflatten(2, grid_of(self.source))
         fewer = tuple(map(min, x.shape[2:], grid))
         if fewer != x.shape[2:]:
             x = F.adaptive_avg_pool2d(x, fewer)
@@ -71,5 +71,6 @@ class SpatialConnector(Connector):
         return x if self.target.kind == 'map' else x.flatten(2).transpose(1, 2)
 
 
-def _grid(shape: Shape) -> Optional[Tuple[int, int]]:
+def grid_of(shape: Shape) -> Optional[Tuple[int, int]]:
+    """Returns (h, w) of a map, or of tokens that have a grid."""
     return tuple(shape.sizes[1:]) if shape.kind == 'map' else shape.grid

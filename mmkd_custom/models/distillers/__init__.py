@@ -5,5 +5,14 @@ from .customkd import CustomKD
 from .dime_fm import DIMEFM
 from .distiller import Distiller
 from .term import Ramp, Term
+from .weights import SourceWeight
 
-__all__ = ['BaseDistiller', 'CustomKD', 'DIMEFM', 'Distiller', 'Ramp', 'Term']
+__all__ = [
+    'BaseDistiller',
+    'CustomKD',
+    'DIMEFM',
+    'Distiller',
+    'Ramp',
+    'SourceWeight',
+    'Term',
+]

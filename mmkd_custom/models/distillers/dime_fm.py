@@ -12,7 +12,7 @@ from ...errors import UserError
 from ...registry import MODELS
 from ...stages import DISTILLATION, STUDENT, TEACHER
 from ..batch import Batch
-from ..losses import (
+from ..losses.relations import (
     ImageDistanceKL,
     PseudoVisionLanguageKL,
     VisionLanguageKL,
@@ -37,9 +37,9 @@ class DIMEFM(Distiller):
 
     .. math:: L = 0.7 L_{vl} + 0.3 L_{pvl} + 0 L_{udist}
 
-    see :mod:`~mmkd_custom.models.losses.dime_fm`. No label is read, and the
-    student alone is trained: backbone and projection. After the training it
-    stands beside the teacher's text tower (``tools/zero_shot.py``). What of
+    see :mod:`~mmkd_custom.models.losses.relations.dime_fm`. No label is read,
+    and the student alone is trained: backbone and projection. After the
+    training it stands beside the teacher's text tower (``tools/zero_shot.py``). What of
     this is the paper's: docs/dime_fm.md.
 
     Args:

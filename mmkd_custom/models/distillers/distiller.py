@@ -16,6 +16,7 @@ from ..options import checked_weight
 from ..outputs import LOGITS
 from ..source import Source, merge_wants
 from .base import BaseDistiller
+from .dropping import TermDropping
 from .term import Term
 
 
@@ -46,6 +47,9 @@ class Distiller(BaseDistiller):
         supervised_weight (float): Weight of the student's own loss on
             labelled images, logged as ``loss_ce``; 0 needs no labels.
             Defaults to 1.0.
+        dropping (dict, optional): Options of
+            :class:`~.dropping.TermDropping`, among the terms of several
+            teachers. Defaults to None.
         **kwargs: See :class:`BaseDistiller`.
 
     Raises:
@@ -58,6 +62,7 @@ class Distiller(BaseDistiller):
         teacher: Union[dict, nn.Module, None] = None,
         terms: Optional[Dict[str, dict]] = None,
         supervised_weight: float = 1.0,
+        dropping: Optional[dict] = None,
         **kwargs,
     ) -> None:
         checked_weight('supervised_weight', supervised_weight)
@@ -78,6 +83,9 @@ class Distiller(BaseDistiller):
             if not hasattr(self, children):
                 self.add_module(children, ModuleDict())
             getattr(self, children)[name] = term
+        self.dropping = dropping and TermDropping(**dropping)
+        if self.dropping:
+            self.dropping.check(list(self.terms()))
         self.stage_modules = {
             stage: (*children, f'{stage}_terms')
             for stage, children in self.stage_modules.items()
@@ -103,8 +111,8 @@ class Distiller(BaseDistiller):
         sources = self.sources(stage)
         # One may need what an earlier one says.
         for name in reversed(list(self.networks)):
-            if any(source.network == name for source in sources):
-                sources += self.networks[name].of
+            for view in {s.view: None for s in sources if s.network == name}:
+                sources += self.networks[name].needs(view)
         ranks = {name: i + 2 for i, name in enumerate(self.networks)}
         ranks[STUDENT] = 1
         return dict(
@@ -128,6 +136,8 @@ class Distiller(BaseDistiller):
             value = term(batch, self.progress)
             if value is not None:
                 losses[f'loss_{name}'] = value
+        if self.dropping and stage == DISTILLATION:
+            self.dropping(losses)
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """The student's own loss on labelled images plus every term."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
@@ -10,7 +11,7 @@ from mmengine.model import ModuleDict
 from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.structures import DataSample
 
-from ...errors import UserError
+from ...errors import UserError, nearest
 from ...registry import MODELS
 from ...stages import STUDENT, TEACHER
 from ..batch import Batch, Pixels
@@ -138,8 +139,11 @@ class TaughtClassifier(BaseClassifier):
             return self.teachers[name]
         if name in self.networks:
             return self.networks[name]
-        known = ', '.join((STUDENT, *self.teachers, *self.networks, 'batch'))
-        raise UserError(f'expected one of {known}, got {name!r}.')
+        known = (STUDENT, *self.teachers, *self.networks, 'batch')
+        raise UserError(
+            f'expected one of {", ".join(known)}, got {name!r} '
+            f'({nearest(name, known)}).'
+        )
 
     def shape_of(self, source: Source) -> Shape:
         """Returns the shape of what is at a place, for one image.
@@ -151,7 +155,8 @@ class TaughtClassifier(BaseClassifier):
             Shape: Its shape, by a dry run.
 
         Raises:
-            UserError: If the network does not offer it; lists what it does.
+            UserError: If the network does not offer it; lists what it does,
+                and the nearest.
         """
         if source.network == 'batch':
             shapes = dict(
@@ -186,9 +191,11 @@ class TaughtClassifier(BaseClassifier):
                 if path == LOGITS
                 else ''
             )
+            (near,) = get_close_matches(path, shapes, 1, 0) or ('',)
             raise UserError(
                 f'{source}: expected one of what {source.network} offers '
-                f'({offers}), got {source.output!r}{hint}.'
+                f'({offers}), got {source.output!r} (nearest: {near!r}, '
+                f'{shapes.get(near)}){hint}.'
             )
         return shapes[path]
 

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 
 from ...errors import UserError
 from ...registry import MODELS, TASK_UTILS
-from ...stages import DISTILLATION, STREAMS, STUDENT, TEACHER
+from ...stages import DISTILLATION, LABELLED, STREAMS, STUDENT, TEACHER
 from ..batch import Batch
 from ..connectors.base import Connector, fitting
 from ..options import checked_weight
@@ -19,6 +19,7 @@ from ..source import Source
 
 #: Terms that are always there take these names.
 RESERVED = ('ce', 'customization')
+_TARGETS = Source('batch', None, 'targets')
 _DEFAULTS = dict(
     on=FEATURE, weight=1.0, streams='all', stage=DISTILLATION, connector='auto'
 )
@@ -87,7 +88,8 @@ class Term(BaseModule):
             'teacher' alone.
 
     Raises:
-        UserError: If a key or a place is unknown, or shapes do not fit.
+        UserError: If a key or a place is unknown, shapes do not fit, or a
+            loss wants labels on streams that have none.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Term(BaseModule):
         except UserError as error:
             raise UserError(f'{option}.on: {error}') from error
         self.loss = MODELS.build(cfg['loss'])
+        self._check_labels(option, shape_of)
         connector = cfg['connector']
         if connector == 'auto':
             both = {self.left.output, self.right.output} == {FEATURE}
@@ -132,6 +135,22 @@ class Term(BaseModule):
                 f'{option}: {self.left} is {source} and {self.right} is '
                 f'{target}; {error} Connectors that fit: {names}.'
             ) from error
+
+    def _check_labels(
+        self, option: str, shape_of: Callable[[Source], Shape]
+    ) -> None:
+        of_targets = str(self.right) == str(_TARGETS)
+        if not (of_targets or self.loss.needs_target):
+            return
+        if self.streams not in ('all', LABELLED):
+            what = type(self.loss).__name__
+            what += f' on {_TARGETS}' if of_targets else ''
+            raise UserError(
+                f'{option}.streams: expected labelled images, without which '
+                f'{what} says nothing, got {self.streams!r}.'
+            )
+        if self.loss.needs_target and self.loss.num_classes is None:
+            self.loss.num_classes = shape_of(_TARGETS).classes
 
     @property
     def sources(self) -> Tuple[Source, Source]:
@@ -159,9 +178,10 @@ class Term(BaseModule):
         if rows.start == rows.stop:
             return None
         left = batch.get(self.left)[rows]
-        if self.connector is not None:
-            left = self.connector(left)
         right = batch.get(self.right)[rows].detach()
+        if self.connector is not None:
+            seen = (left, right) if self.connector.sees_target else (left,)
+            left = self.connector(*seen)
         weight = self.weight
         if callable(weight):
             if progress is None:

@@ -1,33 +1,84 @@
-"""One file per loss: modules (student, teacher[, target]) -> scalar."""
+"""One file per loss: modules (student, teacher[, target]) -> scalar.
+
+In folders by what is compared: predictions, features, relations.
+"""
 
 from .base import Loss
-from .confident_cross_entropy import ConfidentCrossEntropy
-from .cross_entropy import CrossEntropy
-from .dime_fm import (
-    ImageDistanceKL,
-    PseudoVisionLanguageKL,
-    VisionLanguageKL,
+from .features import (
+    L1,
+    MSE,
+    RSD,
+    VID,
+    Cosine,
+    DualView,
+    LogSum,
+    MaskedMSE,
+    NormDirection,
+    SmoothL1,
+    SpecMatch,
+    WeightedMSE,
 )
-from .dkd import DKD
-from .kl_divergence import KLDivergence
-from .mse import MSE
-from .similarity_kl import SimilarityKL
-from .smooth_l1 import SmoothL1
-from .spec_match import SpecMatch
-from .token_relation import TokenRelation
+from .predictions import (
+    DIST,
+    DKD,
+    NKD,
+    OFA,
+    BalancedCrossEntropy,
+    BetterPeer,
+    ConfidentCrossEntropy,
+    CrossEntropy,
+    FerKD,
+    JensenShannon,
+    KLDivergence,
+    MinimumClassConfusion,
+    PseudoLabel,
+    WeightedGroundTruth,
+)
+from .relations import (
+    CORAL,
+    RKD,
+    AttentionTransfer,
+    Contrastive,
+    GramRelation,
+    SelfSimilarity,
+    SimilarityKL,
+    TokenRelation,
+)
 
 __all__ = [
+    'AttentionTransfer',
+    'BalancedCrossEntropy',
+    'BetterPeer',
+    'CORAL',
     'ConfidentCrossEntropy',
+    'Contrastive',
+    'Cosine',
     'CrossEntropy',
+    'DIST',
     'DKD',
-    'ImageDistanceKL',
+    'DualView',
+    'FerKD',
+    'GramRelation',
+    'JensenShannon',
     'KLDivergence',
+    'L1',
+    'LogSum',
     'Loss',
     'MSE',
-    'PseudoVisionLanguageKL',
+    'MaskedMSE',
+    'MinimumClassConfusion',
+    'NKD',
+    'NormDirection',
+    'OFA',
+    'PseudoLabel',
+    'RKD',
+    'RSD',
+    'SelfSimilarity',
     'SimilarityKL',
     'SmoothL1',
     'SpecMatch',
     'TokenRelation',
-    'VisionLanguageKL',
+    'VID',
+    'WeightedGroundTruth',
+    'WeightedMSE',
 ]

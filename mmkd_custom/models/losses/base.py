@@ -15,14 +15,28 @@ from ..outputs import Shape
 class Loss(nn.Module):
     """The mean over all values of :meth:`per_sample`.
 
-    A loss writes that method, names the ``kinds`` of shape that both sides
-    may have, and keeps each option in an attribute of the option's name,
-    which the repr shows. It knows no model, no weight and no schedule. What
-    it remembers of earlier batches is in buffers, the same in all processes,
-    that change in training mode only; most remember nothing.
+    A loss writes that method, says which shapes it takes, and keeps each
+    option in an attribute of the option's name, which the repr shows. It
+    knows no model, no weight and no schedule. What it learns is in
+    parameters, what it remembers of earlier batches in buffers, the same in
+    all processes, that change in training mode only; most have neither. Those
+    whose size is that of a side are made in :meth:`check`, when a model is
+    built: an optimiser and a checkpoint want to see them.
+
+    Attributes:
+        kinds (tuple[str]): Kinds of shape that both sides may have.
+        equal (str): What of the shapes is equal: 'shape'; 'positions', their
+            number, for any widths; or 'samples', for any shapes.
+        needs_target (bool): Whether it says nothing without a label. A term
+            of images that have none is then refused.
+        num_classes (int, optional): Number of classes of the labels; a term
+            tells it to a loss that needs them.
     """
 
     kinds: Tuple[str, ...] = ('vector',)
+    equal = 'shape'
+    needs_target = False
+    num_classes: Optional[int] = None
 
     def per_sample(
         self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
@@ -50,9 +64,21 @@ class Loss(nn.Module):
         Raises:
             UserError: If they cannot; names both shapes.
         """
-        if student.sizes != teacher.sizes or student.kind not in self.kinds:
-            kinds = ' or '.join(self.kinds)
-            self.refuse(f'two equal shapes, {kinds}', student, teacher)
+        fits = dict(
+            shape=student.sizes == teacher.sizes,
+            positions=student.positions == teacher.positions,
+            samples=True,
+        )
+        if not fits[self.equal] or not (
+            {student.kind, teacher.kind} <= {*self.kinds}
+        ):
+            what = dict(
+                shape='two equal shapes',
+                positions='as many positions on both sides',
+                samples='two shapes',
+            )
+            expected = f'{what[self.equal]}, {" or ".join(self.kinds)}'
+            self.refuse(expected, student, teacher)
 
     def refuse(self, expected: str, student: object, teacher: object) -> None:
         """Raises the error of two sides that cannot be compared."""
@@ -78,13 +104,17 @@ class Loss(nn.Module):
             empty batch.
 
         Raises:
-            UserError: If the shapes do not fit.
+            UserError: If the shapes do not fit, or it needs a target and gets
+                none.
         """
         shapes = tuple(student.shape), tuple(teacher.shape)
         if shapes[0][:1] != shapes[1][:1]:
             self.refuse('as many samples on both sides', *shapes)
         self.check(*(Shape(shape[1:]) for shape in shapes))
         student, teacher = _precise(student), _precise(teacher)
+        if self.needs_target and target is None:
+            name = type(self).__name__
+            raise UserError(f'{name}: expected labels as target, got None.')
         if len(student) == 0:
             return student.sum() * 0
         # Under autocast, matrix products would be in half precision again.

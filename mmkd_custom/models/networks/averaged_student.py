@@ -14,12 +14,11 @@ from ...registry import MODELS
 from ...stages import STUDENT
 from ..batch import Batch
 from ..outputs import Outputs
-from ..student import Student, tap
-from .base import OwnedNetwork
+from .classifier import OwnedClassifier
 
 
 @MODELS.register_module()
-class AveragedStudent(OwnedNetwork):
+class AveragedStudent(OwnedClassifier):
     """An exponential moving average of the student (arXiv 1703.01780).
 
     After each step of the student's optimiser, parameters become
@@ -35,8 +34,6 @@ class AveragedStudent(OwnedNetwork):
         UserError: If ``momentum`` is another number.
     """
 
-    view = STUDENT
-
     def __init__(self, momentum: float = 0.999) -> None:
         super().__init__()
         if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
@@ -50,18 +47,10 @@ class AveragedStudent(OwnedNetwork):
 
     def attach(self, distiller: Any) -> None:
         """Copies the student."""
-        self.model = copy.deepcopy(distiller.student).requires_grad_(False)
         self._view = distiller.student_view
-        self._tapped = (
-            tap(self.model, distiller.input_size)
-            if hasattr(self.model, 'backbone')
-            else None
-        )
-        self.shapes = self._average().shapes
+        average = copy.deepcopy(distiller.student).requires_grad_(False)
+        self.hold(average, distiller.input_size, self._view.split)
         self.train(False)
-
-    def _average(self) -> Student:
-        return Student(self.model, split=self._view.split, tapped=self._tapped)
 
     def init_weights(self) -> None:
         """Does nothing: the weights are the student's at the first step."""
@@ -74,11 +63,12 @@ class AveragedStudent(OwnedNetwork):
     def ask(
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
     ) -> Outputs:
-        """Runs the average once; see :meth:`Student.ask`."""
+        """Runs the average once, on images that are not mixed."""
         if self._steps == 0:
             # Only now has everything initialised and loaded the student.
             self._move(self._view.model, 0.0)
-        return self._average().ask(batch, wants, view)
+        # As they are: what it says is mixed afterwards.
+        return self.split_view().run(batch.image(view or STUDENT), wants)
 
     def after_step(self, distiller: Any) -> None:
         """Averages, if the stage trains the student."""

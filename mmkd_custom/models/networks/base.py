@@ -18,14 +18,18 @@ class OwnedNetwork(BaseModule):
         shapes (dict[str, Shape]): What it offers, set by :meth:`attach`.
         view (str, optional): The view that it looks at if it is asked about
             none; None if it looks at no image.
-        of (tuple[Source]): What it needs of networks asked before it.
+        of (tuple[Source]): What it needs of networks asked before it, if it
+            is asked about its own view.
         ahead (tuple[Source]): What it needs of teachers before the first
             step, of every training image; a cache keeps it.
+        sees_mixed (bool): Whether it looks at images as the student does,
+            mixed where the distiller mixes some.
     """
 
     view: Optional[str] = None
     of: Tuple[Source, ...] = ()
     ahead: Tuple[Source, ...] = ()
+    sees_mixed: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,6 +41,17 @@ class OwnedNetwork(BaseModule):
         Args:
             distiller (BaseDistiller): With both built.
         """
+
+    def needs(self, view: Optional[str] = None) -> Tuple[Source, ...]:
+        """Names what it needs of others to be asked about a view.
+
+        Args:
+            view (str, optional): Defaults to None, its own.
+
+        Returns:
+            tuple[Source]: :attr:`of`, unless a subclass says otherwise.
+        """
+        return self.of
 
     def ask(
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None

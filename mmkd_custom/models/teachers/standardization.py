@@ -55,6 +55,47 @@ def principal_basis(
     return (basis * largest.sign()).contiguous(), variances
 
 
+def hadamard(width: int) -> Optional[torch.Tensor]:
+    """Returns an orthonormal matrix of equal sizes, if one is known here.
+
+    Sylvester's doubling of 1, or of Paley's first construction.
+
+    Args:
+        width (int): D.
+
+    Returns:
+        Tensor: (D, D) float64, entries of size D^-1/2, or None.
+    """
+    start = width
+    while True:
+        matrix = torch.ones(1, 1, dtype=torch.float64)
+        if start > 1:
+            matrix = _paley(start - 1)
+        if matrix is not None:
+            break
+        if start % 2:
+            return None
+        start //= 2
+    while len(matrix) < width:
+        above = torch.cat([matrix, matrix], 1)
+        matrix = torch.cat([above, torch.cat([matrix, -matrix], 1)])
+    return matrix / width**0.5
+
+
+def _paley(prime: int) -> Optional[torch.Tensor]:
+    """Returns Paley's matrix of q + 1 rows, for a prime q = 3 mod 4."""
+    if prime % 4 != 3 or any(prime % i == 0 for i in range(3, prime, 2)):
+        return None
+    numbers = torch.arange(prime)
+    residues = torch.full((prime,), -1.0, dtype=torch.float64)
+    residues[numbers**2 % prime] = 1
+    residues[0] = 0
+    skew = torch.zeros(prime + 1, prime + 1, dtype=torch.float64)
+    skew[0, 1:], skew[1:, 0] = 1, -1
+    skew[1:, 1:] = residues[(numbers[:, None] - numbers) % prime]
+    return skew + torch.eye(prime + 1, dtype=torch.float64)
+
+
 def checked_statistics(
     name: str,
     width: int,

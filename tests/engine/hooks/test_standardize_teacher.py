@@ -77,11 +77,11 @@ def test_what_the_cache_gives_is_standardised(small_runner):
     assert stored.std(0).max() < 0.1
 
 
-def rotate(small_runner):
+def rotate(small_runner, how=True):
     """A runner whose teacher is rotated, without a training."""
     runner = small_runner(edit=cached)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
-    for hook in (TeacherCacheHook(), StandardizeTeacherHook(5, rotate=True)):
+    for hook in (TeacherCacheHook(), StandardizeTeacherHook(5, rotate=how)):
         hook.before_train(runner)
     return runner
 
@@ -113,6 +113,16 @@ def test_principal_directions_of_one_common_scale(small_runner):
     second = rotate(small_runner).model.teacher
     for name in STATISTICS:
         assert torch.equal(getattr(teacher, name), getattr(second, name))
+
+
+def test_directions_mixed_until_each_dimension_has_variance_one(small_runner):
+    runner = rotate(small_runner, 'hadamard')
+    feature = runner.model.teacher.ask(first_views(runner), ('feature',))
+    covariance = torch.cov(feature.feature.double().T, correction=0)
+    ones = torch.ones(len(covariance), dtype=torch.float64)
+    torch.testing.assert_close(covariance.diagonal(), ones, rtol=0, atol=1e-3)
+    with pytest.raises(UserError, match='StandardizeTeacherHook.rotate'):
+        StandardizeTeacherHook(rotate='phi')
 
 
 def test_the_same_with_the_cache_and_without(small_runner):

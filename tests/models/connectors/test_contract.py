@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.connectors import Connector
@@ -25,7 +26,34 @@ CASES = [
     ('SpatialConnector', dict(norm_cfg=dict(type='BN'))),
     ('Discriminator', {}),
     ('Discriminator', dict(hidden_channels=[5], reverse=False)),
+    ('OrthogonalConnector', {}),
+    ('ResidualConnector', {}),
+    ('ResidualConnector', dict(scale=2.0, hidden_channels=3)),
+    ('QueryConnector', {}),
+    ('CrossAttentionConnector', {}),
+    ('CrossAttentionConnector', dict(num_heads=1, scale=5.0)),
+    ('PrototypeConnector', {}),
+    ('PrototypeConnector', dict(num_prototypes=3, temperature=0.1)),
+    (
+        'MLPConnector',
+        dict(expansion=2, norm_cfg=dict(type='BN1d'), bias=False),
+    ),
 ]
+WIDTHS = [
+    'LinearConnector',
+    'MLPConnector',
+    'OrthogonalConnector',
+    'PrototypeConnector',
+]
+GRIDS = ['CrossAttentionConnector', 'QueryConnector', 'SpatialConnector']
+NAMES = sorted({name for name, _ in CASES})
+
+
+def sides(connector, source, target):
+    """Returns random inputs of a connector."""
+    x = torch.randn(2, *source.sizes, requires_grad=True)
+    seen = torch.randn(2, *target.sizes) if connector.sees_target else None
+    return (x,) if seen is None else (x, seen)
 
 
 def _registered():
@@ -50,19 +78,21 @@ def test_what_fits_is_built_and_gives_its_shape(name, options):
     for source, target in fit:
         torch.manual_seed(0)
         connector = cls(source, target, **options)
-        x = torch.randn(2, *source.sizes, requires_grad=True)
-        y = connector(x)
+        inputs = sides(connector, source, target)
+        y = connector(*inputs)
         assert y.shape == (2, *connector.gives_shape.sizes)
         y.square().sum().backward()
-        assert x.grad is not None
+        assert inputs[0].grad is not None
         for parameter in connector.parameters():
             assert parameter.grad is not None
-        assert connector.eval()(x[:0]).shape[0] == 0
+        assert connector.eval()(*(x[:0] for x in inputs)).shape[0] == 0
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            assert connector(*inputs).isfinite().all()
         assert f'{source} -> {connector.gives_shape}' in repr(connector)
         assert source.kind in cls.takes and target.kind in cls.gives
 
 
-@pytest.mark.parametrize('name', sorted({name for name, _ in CASES}))
+@pytest.mark.parametrize('name', NAMES)
 def test_what_does_not_fit_is_refused_with_both_shapes_named(name):
     cls = MODELS.get(name)
     for source, target in itertools.product(SHAPES, SHAPES):
@@ -74,25 +104,28 @@ def test_what_does_not_fit_is_refused_with_both_shapes_named(name):
                 assert word in str(error.value)
 
 
-@pytest.mark.parametrize('name', sorted({name for name, _ in CASES}))
+@pytest.mark.parametrize('name', NAMES)
 def test_init_cfg_is_followed(name):
     for source, target in itertools.product(SHAPES, SHAPES):
         if MODELS.get(name).fits(source, target):
             break
     layers = ['Linear', 'Conv2d']
-    init = dict(type='Constant', layer=layers, val=0.0, bias=3.0)
+    init = dict(type='Constant', layer=layers, val=2.0, bias=3.0)
     connector = MODELS.get(name)(source, target, init_cfg=init)
     connector.init_weights()
-    assert (connector(torch.randn(2, *source.sizes)) == 3).all()
+    for layer in connector.modules():
+        # What is constrained follows nothing else.
+        if type(layer).__name__ in layers and not is_parametrized(layer):
+            assert (layer.weight == 2).all() and (layer.bias == 3).all()
 
 
 @pytest.mark.parametrize(
     'source, target, names',
     [
-        (SHAPES[0], SHAPES[1], ['LinearConnector', 'MLPConnector']),
+        (SHAPES[0], SHAPES[1], WIDTHS),
         (SHAPES[0], SHAPES[3], ['Discriminator']),
-        (SHAPES[4], SHAPES[4], ['LinearConnector', 'MLPConnector']),
-        (SHAPES[7], SHAPES[8], ['SpatialConnector']),
+        (SHAPES[4], SHAPES[4], [*WIDTHS, 'ResidualConnector']),
+        (SHAPES[7], SHAPES[8], GRIDS),
         (SHAPES[0], SHAPES[8], []),
     ],
 )
@@ -109,10 +142,12 @@ def test_the_connectors_that_fit_are_found(source, target, names):
         ),
         ('MLPConnector', 'hidden_channels'),
         ('MLPConnector', 'num_layers'),
+        ('MLPConnector', 'expansion'),
+        ('PrototypeConnector', 'num_prototypes'),
     ],
 )
 def test_a_wrong_size_is_named(name, option, value):
-    if option == 'hidden_channels' and value is None:
+    if option in ('hidden_channels', 'expansion') and value is None:
         value = 'None'
     with pytest.raises(UserError) as error:
         MODELS.build({'type': name, 'source': 6, 'target': 4, option: value})

@@ -1,11 +1,13 @@
 """Configurations that combine parts, trained, killed and resumed.
 
-Run by torchrun it trains each in several processes:
-``python -m torch.distributed.run --nproc_per_node 2 compositions.py FOLDER``.
+Run by torchrun it trains each, or those named, in several processes:
+``python -m torch.distributed.run --nproc_per_node 2
+-m tests.models.distillers.compositions FOLDER [NAME ...]``.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -16,8 +18,10 @@ from mmengine.runner import Runner
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import build_runner
+from mmkd_custom.models import losses
 from tests.cli import REPOSITORY
 from tests.helpers import digests, forget_instances
+from tests.models.distillers import every_part
 
 TIMM = dict(
     type='TimmTeacher', model_name='test_efficientnet', input_size=None
@@ -154,13 +158,47 @@ COMPOSITIONS = {
             )
         ),
     ),
+    'every_part': every_part.EVERY_PART,
 }
+
+
+def _terms_of_every_loss() -> dict:
+    """A term for each loss, and each of vectors and tokens it compares."""
+    terms = {}
+    for name in losses.__all__:
+        loss = getattr(losses, name)
+        if issubclass(loss, losses.CrossEntropy):
+            terms[name] = dict(on=('student.logits', 'batch.targets'))
+        elif loss is losses.CORAL:
+            terms[name] = dict(on=('student.feature', 'batch.stream'))
+        elif '.predictions.' in loss.__module__:
+            terms[name] = dict(on=('student.logits', 'clip.logits'))
+        elif loss is not losses.Loss and 'vector' in loss.kinds:
+            on = 'student.feature', 'clip.feature'
+            terms[name] = dict(on=on, connector=LINEAR)
+        if loss is not losses.Loss and 'tokens' in loss.kinds:
+            on = 'student.tokens', 'mim.tokens'
+            terms[f'{name}_of_tokens'] = dict(on=on, connector=LINEAR)
+    for name, term in terms.items():
+        term['loss'] = dict(type=name.partition('_')[0])
+    return terms
+
+
+#: As many as there are, so that a new one is in it.
+EVERY_LOSS = _terms_of_every_loss()
+COMPOSITIONS['every_loss'] = dict(
+    type='Distiller',
+    student=STUDENT_VIT,
+    teachers=dict(mim=VIT, clip=dict(TIMM, num_classes=3)),
+    terms=EVERY_LOSS,
+)
 #: Hooks that some need.
 HOOKS = {
     'losses_that_remember': [
         dict(type='StandardizeTeacherHook', rotate=True),
         dict(type='GradientShareHook', interval=1),
-    ]
+    ],
+    'every_part': every_part.HOOKS,
 }
 
 
@@ -182,7 +220,7 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
         },
     )
     own = config.model
-    model = dict(COMPOSITIONS[name])
+    model = copy.deepcopy(COMPOSITIONS[name])
     model.setdefault('student', own.student)
     config.model = dict(model, input_size=32)
     config.custom_hooks.extend(HOOKS.get(name, []))
@@ -190,6 +228,8 @@ def config_of(name: str, work_dir: Path, **options: object) -> Config:
     for stream in (dataset.labelled, dataset.unlabelled):
         stream.pipeline = _pipeline()
     dataset.pipelines = dict(strong=_pipeline(dict(type='ColorJitter')))
+    if name == 'every_part':
+        every_part.keep_labels(config, work_dir)
     return prepare(
         config,
         config_path=path,
@@ -242,7 +282,7 @@ def main() -> None:
     os.environ.update(
         DATA_ROOT=str(folder / 'data'), SOURCE='art', TARGET='photo', SEED='0'
     )
-    for name in COMPOSITIONS:
+    for name in sys.argv[2:] or COMPOSITIONS:
         train_and_resume(name, folder / name, launcher='pytorch')
         print(f'{name}: resumed bit for bit', flush=True)
 

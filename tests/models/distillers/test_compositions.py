@@ -8,7 +8,12 @@ import torch
 
 from tests.cli import REPOSITORY, environment, free_port
 from tests.helpers import make_domains
-from tests.models.distillers.compositions import COMPOSITIONS, train_and_resume
+from tests.models.distillers import every_part
+from tests.models.distillers.compositions import (
+    COMPOSITIONS,
+    EVERY_LOSS,
+    train_and_resume,
+)
 
 #: Those of the last stage, which are what is left in the log.
 TERMS = {
@@ -37,7 +42,15 @@ TERMS = {
     },
     'propagated_labels': {'ce', 'general', 'specific', 'propagated'},
     'averaged_student': {'ce', 'mean'},
+    'every_loss': {'ce', *EVERY_LOSS},
+    'every_part': {'ce', *every_part.TERMS},
 }
+
+
+def test_every_part_is_in_one_of_them():
+    connectors, networks = every_part.registered()
+    assert connectors == set(every_part.CONNECTORS)
+    assert networks == {n['type'] for n in every_part.NETWORKS.values()}
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import torch
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import DIMEFM
-from mmkd_custom.models.losses import (
+from mmkd_custom.models.losses.relations import (
     ImageDistanceKL,
     PseudoVisionLanguageKL,
     VisionLanguageKL,

@@ -88,6 +88,11 @@ def test_it_is_its_loss_on_its_streams_and_the_target_is_detached(
     assert left.grad.abs().sum(1).nonzero().flatten().tolist() == rows
 
 
+def test_a_loss_of_labels_is_told_how_many_classes_there_are():
+    loss = build(loss=dict(type='NormDirection')).loss
+    assert loss.num_classes == 3 and loss.sums.shape == (3, 6)
+
+
 def test_no_image_of_its_streams_is_no_term():
     assert build(loss=MSE, on='logits', streams='synthetic')(batch('ll')) is (
         None
@@ -129,6 +134,19 @@ def test_wrong_ramps(options):
         (dict(loss=MSE, on=('student.', 'c.d')), ['on', 'student.']),
         (dict(loss=MSE, streams='both'), ['terms.t.streams', 'both']),
         (dict(loss=MSE, weight=-1), ['terms.t.weight', '-1']),
+        # Labels on a stream that has none.
+        (
+            dict(loss=dict(type='NormDirection'), streams='unlabelled'),
+            ['terms.t.streams', 'NormDirection', 'label', 'unlabelled'],
+        ),
+        (
+            dict(
+                loss=dict(type='CrossEntropy'),
+                on=('student.logits', 'batch.targets'),
+                streams='synthetic',
+            ),
+            ['terms.t.streams', 'batch.targets', 'synthetic'],
+        ),
         # Two shapes without a connector: both, and what would fit.
         (
             dict(loss=MSE, on=('student.maps.2', 'teacher.tokens')),

@@ -6,6 +6,7 @@ import torch
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers.standardization import (
     checked_statistics,
+    hadamard,
     principal_basis,
     standardize,
 )
@@ -44,3 +45,33 @@ def test_a_basis_of_another_width_is_named():
         checked_statistics('dino', 3, ones, ones, torch.eye(2))
     for word in ('dino', 'basis', '(3, 3)', '(2, 2)'):
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize('width', [1, 2, 4, 12, 20, 384, 1152])
+def test_a_hadamard_matrix_is_orthonormal_of_equal_sizes(width):
+    matrix = hadamard(width)
+    torch.testing.assert_close(
+        matrix @ matrix.T, torch.eye(width, dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        matrix.abs(), torch.full_like(matrix, width**-0.5)
+    )
+
+
+def test_phi_s_gives_each_dimension_variance_one():
+    # cov diag(4, 0): phi = sqrt(2), output covariance of ones.
+    covariance = torch.diag(torch.tensor([4.0, 0.0], dtype=torch.float64))
+    basis, variances = principal_basis(covariance)
+    phi = variances.mean().sqrt()
+    assert phi.item() == pytest.approx(2**0.5)
+    axes = basis @ hadamard(2).T / phi
+    found = axes.T @ covariance @ axes
+    torch.testing.assert_close(
+        found.abs(), torch.ones(2, 2, dtype=torch.float64)
+    )
+    assert found.diagonal().tolist() == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize('width', [3, 6, 28, 92])
+def test_no_matrix_is_made_up_where_none_is_known(width):
+    assert hadamard(width) is None

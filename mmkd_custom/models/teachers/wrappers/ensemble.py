@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, List, Sequence, Union
 
 import torch
 import torch.nn as nn
@@ -13,6 +12,7 @@ from ....registry import MODELS
 from ...outputs import FEATURE, LOGITS, Outputs
 from ..base import FrozenTeacher
 from .base import build_wrapped, check_classes, feature_name
+from .shares import checked_shares
 
 PROBABILITIES, FEATURES = 'probabilities', 'features'
 MODES = (PROBABILITIES, FEATURES)
@@ -28,8 +28,8 @@ class EnsembleTeacher(FrozenTeacher):
               \sum_k w_k = 1
 
     so their softmax is exactly the weighted mean of the teachers'
-    probabilities (MEAL V2; docs/more_methods.md, Further systems). Its feature
-    is the teachers' features one after the other.
+    probabilities, as in MEAL V2 (arXiv 2009.08453). Its feature is the
+    teachers' features one after the other.
 
     With 'features' there are no logits, and the k-th teacher's feature is
     multiplied by w_k first.
@@ -40,9 +40,11 @@ class EnsembleTeacher(FrozenTeacher):
 
     Args:
         teachers (Sequence[dict | FrozenTeacher]): One or more.
-        weights (Sequence[float], optional): w_k >= 0, one a teacher. For
-            probabilities they are divided by their sum. None is 1 for each.
-            Defaults to None.
+        weights (Sequence[float] | dict, optional): w_k >= 0, one a teacher.
+            For probabilities they are divided by their sum. Or what they are
+            made of, see :func:`~.shares.checked_shares`: ``dict(scores=…,
+            temperature=…)`` as of CV-DD, ``dict(scores=…, power=…)``. None is
+            1 for each. Defaults to None.
         mode (str): 'probabilities' or 'features'. Defaults to
             'probabilities'.
         **execution (Any): ``dtype``, ``channels_last``, ``max_batch`` and
@@ -60,7 +62,7 @@ class EnsembleTeacher(FrozenTeacher):
     def __init__(
         self,
         teachers: Sequence[Union[dict, FrozenTeacher]],
-        weights: Optional[Sequence[float]] = None,
+        weights: Union[Sequence[float], dict, None] = None,
         mode: str = PROBABILITIES,
         **execution: Any,
     ) -> None:
@@ -74,7 +76,7 @@ class EnsembleTeacher(FrozenTeacher):
                 'teacher: teachers: expected a list of at least one teacher, '
                 f'got {teachers!r}.'
             )
-        shares = _check_weights(weights, len(teachers))
+        shares = checked_shares(weights, len(teachers))
         members = [
             build_wrapped(teacher, f'teachers[{index}]', execution)
             for index, teacher in enumerate(teachers)
@@ -139,24 +141,6 @@ class EnsembleTeacher(FrozenTeacher):
             f'{self.feature_dim}: {" + ".join(parts)} (sha256 '
             f'{self.digest()[:12]})'
         )
-
-
-def _check_weights(
-    weights: Optional[Sequence[float]], count: int
-) -> torch.Tensor:
-    if weights is None:
-        return torch.ones(count, dtype=torch.float64)
-    numbers = [
-        w
-        for w in (weights if isinstance(weights, (list, tuple)) else ())
-        if isinstance(w, (int, float)) and math.isfinite(w) and w >= 0
-    ]
-    if not any(numbers) or not len(numbers) == len(weights) == count:
-        raise UserError(
-            f'teacher: weights: expected {count} numbers >= 0, one a teacher '
-            f'and not all of them 0, got {weights!r}.'
-        )
-    return torch.tensor(numbers, dtype=torch.float64)
 
 
 def _check_classes(members: List[FrozenTeacher]) -> FrozenTeacher:

@@ -1,0 +1,30 @@
+"""OFA-KD (arXiv 2310.19444): stages of the student, taken to logits.
+
+Three exits of earlier stages beside the student's own logits, epsilon 1 and
+equal weights: ours.
+"""
+
+stages = (1, 2, 3)
+
+method = dict(
+    type='Distiller',
+    networks=dict(
+        probe=dict(type='LinearProbe'),
+        exits=dict(type='StageExits', stages=stages),
+    ),
+    terms=dict(
+        probe=dict(
+            loss=dict(type='CrossEntropy'),
+            on=('probe.logits', 'batch.targets'),
+            streams='labelled',
+        ),
+        kd=dict(loss=dict(type='OFA'), on=('student.logits', 'probe.logits')),
+        **{
+            f'exit_{index}': dict(
+                loss=dict(type='OFA'),
+                on=(f'exits.more.{index}', 'probe.logits'),
+            )
+            for index in stages
+        },
+    ),
+)

@@ -1,0 +1,13 @@
+"""Further pre-training by self-distillation (arXiv 2210.02871), its last half.
+
+The teacher is a copy of the student that was trained further without labels;
+the student starts where that one started, and learns its features.
+"""
+
+method = dict(
+    type='Distiller',
+    supervised_weight=0.0,
+    terms=dict(
+        feature=dict(loss=dict(type='MSE'), connector=None, weight=20.0)
+    ),
+)

@@ -1,0 +1,15 @@
+"""Solar cells in 20 epochs; the teacher sees each cell whole.
+
+What methods on features and logits are compared in: one clean image at 192 px,
+asked once and kept, in the run's work directory or, for all runs that name
+it, below TEACHER_CACHE.
+"""
+
+_base_ = ['../tasks/elpv_clean192_mbv3.py', '../schedules/adamw_short.py']
+
+cache = '{{$TEACHER_CACHE:none}}'
+whose = '{{$TEACHER:efficientnet_lite2}}'
+labels = '{{$LABEL_FRACTION:0.02}}'
+folder = f'{cache}/{whose}_elpv_{labels}_{_base_.seed}'
+
+model = dict(teacher=dict(cache_dir=None if cache == 'none' else folder))

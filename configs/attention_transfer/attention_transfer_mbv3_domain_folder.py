@@ -1,0 +1,8 @@
+"""Attention transfer on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder_crop.py',
+    '../_base_/methods/attention_transfer.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,8 @@
+"""Attention transfer on ELPV solar cells."""
+
+_base_ = [
+    '../_base_/runs/elpv_crop.py',
+    '../_base_/methods/attention_transfer.py',
+]
+
+model = dict(**_base_.method)

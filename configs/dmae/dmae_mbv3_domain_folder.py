@@ -1,0 +1,5 @@
+"""DMAE on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder_crop.py', '../_base_/methods/dmae.py']
+
+model = dict(**_base_.method)

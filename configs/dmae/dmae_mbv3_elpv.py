@@ -1,0 +1,5 @@
+"""DMAE on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv_crop.py', '../_base_/methods/dmae.py']
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""FerKD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/ferkd.py']
+
+model = dict(**_base_.method)

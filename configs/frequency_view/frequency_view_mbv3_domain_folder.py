@@ -1,0 +1,8 @@
+"""ScaleKD's two views on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder_crop.py',
+    '../_base_/methods/frequency_view.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""GKD on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder_crop.py', '../_base_/methods/gkd.py']
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""GKD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv_crop.py', '../_base_/methods/gkd.py']
+
+model = dict(**_base_.method)

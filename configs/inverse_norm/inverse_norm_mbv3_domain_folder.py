@@ -1,0 +1,8 @@
+"""LAPTOP-Diff's weights on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder.py',
+    '../_base_/methods/inverse_norm.py',
+]
+
+model = dict(**_base_.method)

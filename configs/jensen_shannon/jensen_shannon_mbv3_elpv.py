@@ -1,0 +1,5 @@
+"""SSLD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/jensen_shannon.py']
+
+model = dict(**_base_.method)

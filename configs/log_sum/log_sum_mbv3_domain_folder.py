@@ -1,0 +1,5 @@
+"""Projector, BatchNorm and logarithm on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder.py', '../_base_/methods/log_sum.py']
+
+model = dict(**_base_.method)

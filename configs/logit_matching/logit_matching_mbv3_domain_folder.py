@@ -1,0 +1,8 @@
+"""Matching of logits on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder.py',
+    '../_base_/methods/logit_matching.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,8 @@
+"""Soft targets of standardised logits on ELPV solar cells."""
+
+_base_ = [
+    '../_base_/runs/elpv.py',
+    '../_base_/methods/logit_standardization.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""Minimum class confusion on ELPV solar cells of two types."""
+
+_base_ = ['../_base_/runs/elpv_domains_alone.py', '../_base_/baselines/mcc.py']
+
+model = dict(**_base_.method)

@@ -1,0 +1,8 @@
+"""Mean teacher on ELPV solar cells."""
+
+_base_ = [
+    '../_base_/runs/elpv_alone.py',
+    '../_base_/baselines/mean_teacher.py',
+]
+
+model = dict(**_base_.method)

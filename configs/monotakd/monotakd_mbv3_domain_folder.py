@@ -1,0 +1,5 @@
+"""MonoTAKD on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder.py', '../_base_/methods/monotakd.py']
+
+model = dict(**_base_.method)

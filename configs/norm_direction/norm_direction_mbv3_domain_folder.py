@@ -1,0 +1,8 @@
+"""KD++ on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder.py',
+    '../_base_/methods/norm_direction.py',
+]
+
+model = dict(**_base_.method)

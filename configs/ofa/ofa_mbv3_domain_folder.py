@@ -1,0 +1,5 @@
+"""OFA-KD on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder.py', '../_base_/methods/ofa.py']
+
+model = dict(**_base_.method)

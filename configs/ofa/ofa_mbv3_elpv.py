@@ -1,0 +1,5 @@
+"""OFA-KD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/ofa.py']
+
+model = dict(**_base_.method)

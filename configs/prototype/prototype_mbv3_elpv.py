@@ -1,0 +1,5 @@
+"""ProC-KD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/prototype.py']
+
+model = dict(**_base_.method)

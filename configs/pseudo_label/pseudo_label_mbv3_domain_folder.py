@@ -1,0 +1,8 @@
+"""Pseudo-labels on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder_alone.py',
+    '../_base_/baselines/pseudo_label.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,8 @@
+"""Pseudo-labels on ELPV solar cells."""
+
+_base_ = [
+    '../_base_/runs/elpv_alone.py',
+    '../_base_/baselines/pseudo_label.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""RKD on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder.py', '../_base_/methods/rkd.py']
+
+model = dict(**_base_.method)

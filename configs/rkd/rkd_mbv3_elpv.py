@@ -1,0 +1,5 @@
+"""RKD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/rkd.py']
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""RSD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/rsd.py']
+
+model = dict(**_base_.method)

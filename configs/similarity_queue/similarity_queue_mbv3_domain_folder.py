@@ -1,0 +1,8 @@
+"""Similarity queue on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder.py',
+    '../_base_/methods/similarity_queue.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""Similarity queue on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/similarity_queue.py']
+
+model = dict(**_base_.method)

@@ -1,0 +1,8 @@
+"""SoftMatch on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder_alone.py',
+    '../_base_/baselines/softmatch.py',
+]
+
+model = dict(**_base_.method)

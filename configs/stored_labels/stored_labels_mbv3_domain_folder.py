@@ -1,0 +1,8 @@
+"""Stored soft labels on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder_alone.py',
+    '../_base_/baselines/stored_labels.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,8 @@
+"""Stored soft labels on ELPV solar cells."""
+
+_base_ = [
+    '../_base_/runs/elpv_alone.py',
+    '../_base_/baselines/stored_labels.py',
+]
+
+model = dict(**_base_.method)

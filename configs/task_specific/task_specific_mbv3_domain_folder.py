@@ -1,0 +1,8 @@
+"""Task-specific distillation on a folder of domains."""
+
+_base_ = [
+    '../_base_/runs/domain_folder.py',
+    '../_base_/methods/task_specific.py',
+]
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""VID on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/vid.py']
+
+model = dict(**_base_.method)

@@ -1,0 +1,5 @@
+"""VkD on a folder of domains."""
+
+_base_ = ['../_base_/runs/domain_folder.py', '../_base_/methods/vkd.py']
+
+model = dict(**_base_.method)

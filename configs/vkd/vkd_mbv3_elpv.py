@@ -1,0 +1,5 @@
+"""VkD on ELPV solar cells."""
+
+_base_ = ['../_base_/runs/elpv.py', '../_base_/methods/vkd.py']
+
+model = dict(**_base_.method)
