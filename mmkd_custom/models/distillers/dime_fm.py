@@ -39,8 +39,8 @@ class DIMEFM(Distiller):
 
     see :mod:`~mmkd_custom.models.losses.relations.dime_fm`. No label is read,
     and the student alone is trained: backbone and projection. After the
-    training it stands beside the teacher's text tower (``tools/zero_shot.py``). What of
-    this is the paper's: docs/dime_fm.md.
+    training it stands beside the teacher's text tower
+    (``tools/zero_shot.py``). What of this is the paper's: docs/dime_fm.md.
 
     Args:
         student (dict | nn.Module): Any MMPretrain classifier whose head has as
