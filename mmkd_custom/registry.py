@@ -35,7 +35,9 @@ def _child(parent: Registry, *locations: str) -> Registry:
 RUNNERS = _child(mmpretrain.RUNNERS, 'engine', 'expand')
 RUNNER_CONSTRUCTORS = _child(mmpretrain.RUNNER_CONSTRUCTORS, 'engine')
 LOOPS = _child(mmpretrain.LOOPS, 'engine')
-HOOKS = _child(mmpretrain.HOOKS, 'engine', 'cache', 'fitting', 'analysis')
+HOOKS = _child(
+    mmpretrain.HOOKS, 'engine', 'cache', 'fitting', 'texts', 'analysis'
+)
 LOG_PROCESSORS = _child(mmpretrain.LOG_PROCESSORS, 'engine')
 OPTIMIZERS = _child(mmpretrain.OPTIMIZERS, 'engine')
 OPTIM_WRAPPERS = _child(mmpretrain.OPTIM_WRAPPERS, 'engine')

@@ -24,7 +24,7 @@ FLOORS = [
     ('models.distillers',),
     ('evaluation', 'export'),
     ('engine', 'expand'),
-    ('cache', 'fitting', 'benchmark', 'measuring', 'analysis'),
+    ('cache', 'fitting', 'texts', 'benchmark', 'measuring', 'analysis'),
     ('quickstart',),
     ('cli', '__main__'),
 ]

@@ -27,7 +27,8 @@ def pages(repo, request):
 def options_of(repo, name):
     """Returns the source in which a tool declares its options, if any."""
     package = repo / 'mmkd_custom'
-    own = [repo / 'tools' / f'{name}.py', package / 'cli' / f'{name}.py']
+    places = repo / 'tools', package / 'cli', package / 'cli' / 'teachers'
+    own = [place / f'{name}.py' for place in places]
     own = [file for file in own if file.is_file()]
     shared = (package / 'cli' / 'shared').glob('*.py')
     return ''.join(file.read_text() for file in (*own, *shared) if own)

@@ -28,7 +28,8 @@ def run(name: str) -> None:
     """Runs a command with the arguments of this process, and exits.
 
     Args:
-        name (str): A file of this folder, without ``.py``.
+        name (str): A file of this folder, or of ``teachers``, without
+            ``.py``.
     """
     end_in_one_line()
     from ..errors import run_cli
@@ -64,7 +65,8 @@ def _mmkd():
 def _call(name: str):
     from importlib import import_module
 
+    from .shared.commands import module_of
     from .shared.quiet import quiet
 
     with quiet():
-        return import_module(f'{__name__}.{name}').main()
+        return import_module(f'{__name__}.{module_of(name)}').main()

@@ -144,9 +144,11 @@ def labelled_dataset(config: Config) -> Any:
         knows any; None if the config has no such dataset.
     """
     dataset = (config.get('train_dataloader') or {}).get('dataset')
+    if dataset and {'labelled', 'unlabelled'} & dataset.keys():
+        dataset = dataset.get('labelled')
     if dataset is None:
         return None
-    spec = with_pipeline(dataset.get('labelled', dataset), [])
+    spec = with_pipeline(dataset, [])
     with config_scope(config):
         try:
             built = DATASETS.build(dict(spec, lazy_init=True))

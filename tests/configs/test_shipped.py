@@ -41,6 +41,7 @@ def stages(name: str) -> bool:
 def small(name: str) -> dict:
     """What makes a config small and offline; its structure stays."""
     alone = 'labelled_only' in name
+    unpaired = name.startswith('dime_fm/')
     teacher, option = inner_teacher(read_config(ROOT / name))
     options = {
         'train_dataloader.batch_size': 2 if alone else 4,
@@ -55,6 +56,20 @@ def small(name: str) -> dict:
         # Checkpoints are the same for all and take most of the time.
         'default_hooks.checkpoint.interval': 100,
     }
+    if unpaired:
+        # As wide as the tiny teacher's embedding.
+        options['model.student.head.num_classes'] = 12
+    if unpaired and 'domain_folder' not in name:
+        options['train_dataloader.sampler.labelled'] = 0
+        options['train_dataloader.sampler.unlabelled'] = 4
+        # Beyond the warm-up.
+        options['train_cfg.max_epochs'] = 5
+        for key in [k for k in options if k.startswith('val_')]:
+            del options[key]
+    if name.endswith('vitb32.py'):
+        # A thirtieth of the weights.
+        options['model.student.backbone.arch'] = 'deit-tiny'
+        options['model.student.head.in_channels'] = 192
     if name.startswith('benchmark/true_labels'):
         # Batches of labelled images alone.
         options['train_dataloader.sampler.labelled'] = 4
@@ -75,7 +90,10 @@ def small(name: str) -> dict:
         options['val_dataloader.dataset.pipeline.2.crop_size'] = 64
         if not alone:
             options['model.input_size'] = 64
-    if 'mbv3_officehome' in name or 'mbv3_domainnet' in name:
+    if any(
+        part in name
+        for part in ('mbv3_officehome', 'mbv3_domainnet', 'dime_fm_mbv3.py')
+    ):
         path = 'model' if alone else 'model.student'
         options[f'{path}.backbone.init_cfg'] = None
     return options
@@ -148,6 +166,11 @@ def test_config_trains_and_reports(name, layout, monkeypatch, tmp_path):
     variables = layout(name)
     if name in TEACHERS:
         variables = dict(variables, TEACHER=TEACHERS[name])
+    if name.startswith('dime_fm/') and 'domain_folder' not in name:
+        # Any images, and a corpus.
+        variables = layout('domain_folder')
+        (tmp_path / 'corpus.txt').write_text('a cat\na dog\nan owl\n')
+        variables['CORPUS'] = str(tmp_path / 'corpus.txt')
     for key, value in variables.items():
         monkeypatch.setenv(key, value)
     (tmp_path / 'models').mkdir()
@@ -158,7 +181,7 @@ def test_config_trains_and_reports(name, layout, monkeypatch, tmp_path):
 
     results = json.loads((work_dir / 'results.json').read_text())
     assert results['task'] == config.task
-    if not name.startswith('pretrain'):
+    if not name.startswith(('pretrain', 'dime_fm')):
         assert 0 <= results['last']['accuracy/top1'] <= 100
         assert 0 <= results['last']['single-label/f1-score'] <= 100
     if inner_teacher(config)[0]:

@@ -217,6 +217,9 @@ def test_class_names_are_words_for_prompts(plain, tmp_path):
         'train_dataloader = None',
         "train_dataloader = dict(dataset=dict(type='mmpretrain.CustomDataset',"
         'ann_file={listed!r}))',
+        # Unlabelled images alone.
+        "train_dataloader = dict(dataset=dict(type='TwoStreamDataset',"
+        "unlabelled=dict(type='ImageFolder', data_root='images')))",
     ],
 )
 def test_auto_needs_class_names(plain, tmp_path, text):

@@ -6,18 +6,14 @@ import os
 import pytest
 
 from mmkd_custom.analysis.browse import CHOICES
-from mmkd_custom.cli import (
-    adapt_teacher,
-    browse_dataset,
-    prepare_data,
-    probe_teacher,
-)
+from mmkd_custom.cli import browse_dataset, prepare_data
 from mmkd_custom.cli.shared.options import (
     add_cfg_options,
     add_json,
     add_launcher,
     parse,
 )
+from mmkd_custom.cli.teachers import adapt_teacher, probe_teacher
 from mmkd_custom.datasets.checking.protocols import PROTOCOLS
 from mmkd_custom.fitting.training import AdaptSettings
 from mmkd_custom.models.teachers.wrappers.probed import (

@@ -16,8 +16,20 @@ SHORT = dict(export='export_student')
 
 def commands() -> Dict[str, str]:
     """Returns the names of all commands, and the first line of each."""
-    files = sorted(FOLDER.glob('[a-z]*.py'))
-    return {file.stem: _first_line(file) for file in files}
+    return {name: _first_line(file) for name, file in sorted(files().items())}
+
+
+def files() -> Dict[str, Path]:
+    """Returns the file of each command, by its name."""
+    places = (FOLDER, FOLDER / 'teachers')
+    found = (file for place in places for file in place.glob('[a-z]*.py'))
+    return {file.stem: file for file in found}
+
+
+def module_of(name: str) -> str:
+    """Returns the module of a command, within the package of commands."""
+    parts = files()[name].relative_to(FOLDER).with_suffix('').parts
+    return '.'.join(parts)
 
 
 def _first_line(file: Path) -> str:

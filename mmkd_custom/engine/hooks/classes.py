@@ -211,7 +211,7 @@ def _classes_of(model: nn.Module) -> Tuple[Optional[int], str]:
             option += where
             break
     if isinstance(model, BaseDistiller):
-        count = model.student_view.num_classes
+        count = model.student_view.num_classes if model.classifies else None
     elif not isinstance(model, BaseClassifier):
         count = None
     return count if _is_count(count) else None, option + 'num_classes'

@@ -2,6 +2,7 @@
 
 from .base import BaseDistiller
 from .customkd import CustomKD
+from .dime_fm import DIMEFM
 from .distiller import Distiller
 from .scalekd import ScaleKD
 from .term import Ramp, Term
@@ -10,6 +11,7 @@ from .weights import SourceWeight
 __all__ = [
     'BaseDistiller',
     'CustomKD',
+    'DIMEFM',
     'Distiller',
     'Ramp',
     'ScaleKD',

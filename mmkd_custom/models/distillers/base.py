@@ -62,6 +62,8 @@ class BaseDistiller(TaughtClassifier):
 
     #: Whether a batch without any label is refused.
     needs_labels = True
+    #: Whether the student's logits are those of the dataset's classes.
+    classifies = True
 
     #: Is shown a batch and its losses; what it returns is logged with them.
     monitor: Optional[Callable[[Batch, Dict], Dict]] = None

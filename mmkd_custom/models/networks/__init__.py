@@ -10,6 +10,7 @@ from .soft_labels import SoftLabels
 from .stage_exits import StageExits
 from .student_head import StudentHead
 from .subclass_head import SubclassHead
+from .text_corpus import TextCorpus
 
 __all__ = [
     'Assistant',
@@ -22,4 +23,5 @@ __all__ = [
     'StageExits',
     'StudentHead',
     'SubclassHead',
+    'TextCorpus',
 ]

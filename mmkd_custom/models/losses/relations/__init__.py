@@ -3,6 +3,11 @@
 from .attention_transfer import AttentionTransfer
 from .contrastive import Contrastive
 from .coral import CORAL
+from .dime_fm import (
+    ImageDistanceKL,
+    PseudoVisionLanguageKL,
+    VisionLanguageKL,
+)
 from .gram_relation import GramRelation
 from .rkd import RKD
 from .self_similarity import SelfSimilarity
@@ -14,8 +19,11 @@ __all__ = [
     'CORAL',
     'Contrastive',
     'GramRelation',
+    'ImageDistanceKL',
+    'PseudoVisionLanguageKL',
     'RKD',
     'SelfSimilarity',
     'SimilarityKL',
     'TokenRelation',
+    'VisionLanguageKL',
 ]

@@ -10,16 +10,10 @@ from ....errors import UserError
 from ....registry import MODELS
 from ...outputs import FEATURE, LOGITS, MAPS, TOKENS, Outputs
 from ..base import FrozenTeacher
-from ..weights import check_sources
-from .models import (
-    build,
-    find_config,
-    find_tokenizer,
-    read_card,
-    tell_of_quick_gelu,
-)
+from .models import build, find_config, find_tokenizer, read_card
+from .text_tower import TextTower, load_tower
 from .towers import ImageTower, image_tower
-from .weights import load_image_tower, load_text_tower, read_weights, tag_card
+from .weights import find_weights, load_image_tower, load_text_tower
 from .zero_shot import (
     check_class_names,
     load_templates,
@@ -40,7 +34,8 @@ DRY_RUN_SIZE = 128
 class OpenCLIPTeacher(FrozenTeacher):
     """Any open_clip model: its image tower, and zero-shot logits.
 
-    The text tower is asked once, for the class head, and not kept. With
+    The text tower is asked once, for the class head, and not kept;
+    :meth:`text_tower` builds it anew. With
     neither ``checkpoint`` nor ``pretrained`` the weights are random, which a
     warning says. Preprocessing comes from the model's card: what its weights
     were published with. Of that the way to crop is not used: the teacher sees
@@ -128,26 +123,17 @@ class OpenCLIPTeacher(FrozenTeacher):
         **execution: Any,
     ) -> None:
         name, config = find_config(model_name)
-        pretrained = None if pretrained is False else pretrained
         feature = PROJECTED if feature is None else feature
         if feature not in FEATURES:
             raise UserError(
                 f'teacher {name}: feature: expected one of '
                 f'{", ".join(FEATURES)}, got {feature!r}.'
             )
-        check_sources(name, checkpoint, pretrained)
         prompts = _prompts(name, class_names, templates)
         tokenizer = find_tokenizer(name, config) if prompts else None
-        published = None if pretrained is None else tag_card(name, pretrained)
-        weights = None
-        quick_gelu = bool(published and published.get('quick_gelu'))
-        if checkpoint is not None or published is not None:
-            state_dict, weights, openai = read_weights(
-                name, checkpoint, published
-            )
-            quick_gelu = quick_gelu or openai
-            if not quick_gelu and published is None:
-                tell_of_quick_gelu(name)
+        published, quick_gelu, state_dict, weights = find_weights(
+            name, checkpoint, pretrained
+        )
         model = build(name, config, quick_gelu, with_text=bool(prompts))
         tower = image_tower(model.visual)
         del model.visual
@@ -175,6 +161,9 @@ class OpenCLIPTeacher(FrozenTeacher):
         if weights is not None:
             self.weights = weights
         self.feature = feature
+        self._texts = dict(
+            model_name=name, checkpoint=checkpoint, pretrained=pretrained
+        )
         self.classes = tuple(class_names) if prompts else None
         if prompts:
             self.head = zero_shot_head(model, tokenizer, class_names, prompts)
@@ -194,6 +183,20 @@ class OpenCLIPTeacher(FrozenTeacher):
         step = tower.patch_multiple
         edge = 2 * step if step > 1 else DRY_RUN_SIZE
         self.infer_dims(self.input_size or (edge, edge))
+
+    def text_tower(self) -> TextTower:
+        """Returns the tower whose embeddings its feature is compared with.
+
+        Raises:
+            UserError: If the feature is another than 'projected', or its
+                weights are those of an image tower alone.
+        """
+        if self.feature != PROJECTED:
+            raise UserError(
+                f'teacher {self.name}: feature: expected {PROJECTED!r}, which '
+                f'texts are compared with, got {self.feature!r}.'
+            )
+        return load_tower(**self._texts)
 
     def encode(self, inputs: torch.Tensor, wants: Sequence[str]) -> Outputs:
         """Runs the image tower once; see :meth:`FrozenTeacher.encode`."""

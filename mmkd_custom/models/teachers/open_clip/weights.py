@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 import open_clip
 import torch.nn as nn
@@ -10,7 +10,8 @@ from open_clip.model import convert_to_custom_text_state_dict
 
 from ....errors import UserError, nearest
 from ..layouts import OPENAI_CLIP, StateDict, log, recognise
-from ..weights import load_state_dict, load_strict
+from ..weights import check_sources, load_state_dict, load_strict
+from .models import tell_of_quick_gelu
 from .towers import ImageTower
 
 VISUAL = 'visual.'
@@ -113,6 +114,52 @@ def read_weights(
     return state_dict, source, layout == OPENAI_CLIP
 
 
+class Found(NamedTuple):
+    """The weights of a model, as far as some are named.
+
+    Attributes:
+        card (dict, optional): What open_clip knows about those it downloads.
+        quick_gelu (bool): Whether they are known to want QuickGELU.
+        state_dict (dict, optional): Tensors by name; None for random ones.
+        source (str, optional): Where they came from; likewise.
+    """
+
+    card: Optional[Dict[str, Any]]
+    quick_gelu: bool
+    state_dict: Optional[StateDict]
+    source: Optional[str]
+
+
+def find_weights(
+    name: str, checkpoint: Optional[str], pretrained: Union[str, bool, None]
+) -> Found:
+    """Reads the weights of a model, or none.
+
+    Args:
+        name (str): Of the model.
+        checkpoint (str, optional): See :func:`read_weights`.
+        pretrained (str | bool, optional): See :func:`tag_card`; None and
+            False name none.
+
+    Returns:
+        Found: What it says, too, if these may be for the twin with QuickGELU.
+
+    Raises:
+        UserError: If both are given, or as those.
+    """
+    pretrained = None if pretrained is False else pretrained
+    check_sources(name, checkpoint, pretrained)
+    card = None if pretrained is None else tag_card(name, pretrained)
+    quick_gelu = bool(card and card.get('quick_gelu'))
+    if checkpoint is None and card is None:
+        return Found(card, quick_gelu, None, None)
+    state_dict, source, openai = read_weights(name, checkpoint, card)
+    quick_gelu = quick_gelu or openai
+    if not quick_gelu and card is None:
+        tell_of_quick_gelu(name)
+    return Found(card, quick_gelu, state_dict, source)
+
+
 def load_image_tower(
     tower: ImageTower, state_dict: StateDict, source: str
 ) -> None:
@@ -160,8 +207,9 @@ def load_text_tower(
     }
     if not any(key.startswith(VISUAL) for key in state_dict) or not text:
         raise UserError(
-            f'checkpoint {source}: class_names: expected weights of the text '
-            'tower too, got an image tower alone.'
+            f'checkpoint {source}: expected weights of the text tower too, '
+            'which class_names and a TextCorpus ask for, got an image tower '
+            'alone.'
         )
     own = model.state_dict()
     if not hasattr(model, 'positional_embedding'):

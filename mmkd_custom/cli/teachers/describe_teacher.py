@@ -2,7 +2,7 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, add_config, parse
+from ..shared.options import add_cfg_options, add_config, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,9 +41,9 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..engine.config import load_config
-    from ..measuring.describe import describe_config, peak_memory
-    from ..models.teachers.report import report_text
+    from ...engine.config import load_config
+    from ...measuring.describe import describe_config, peak_memory
+    from ...models.teachers.report import report_text
 
     config = load_config(args.config, args.cfg_options)
     print(report_text(describe_config(config, args.image_size)))

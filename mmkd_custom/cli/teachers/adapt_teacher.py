@@ -2,7 +2,7 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, add_config, parse
+from ..shared.options import add_cfg_options, add_config, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,9 +55,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Adapts, stores and says how to use it."""
     args = parse_args()
-    from ..engine.config import load_config
-    from ..fitting.adapt import adapt_config, adapt_usage
-    from ..fitting.training import AdaptSettings
+    from ...engine.config import load_config
+    from ...fitting.adapt import adapt_config, adapt_usage
+    from ...fitting.training import AdaptSettings
 
     settings = AdaptSettings(
         mode=args.mode,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, add_config, add_launcher, parse
+from ..shared.options import add_cfg_options, add_config, add_launcher, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,8 +48,8 @@ def main() -> None:
     args = parse_args()
     from mmengine.dist import is_main_process
 
-    from ..cache.fill import fill_cache
-    from ..engine.config import has_key, load_config, prepare
+    from ...cache.fill import fill_cache
+    from ...engine.config import has_key, load_config, prepare
 
     options = dict(args.cfg_options or {})
     if args.cache_dir:

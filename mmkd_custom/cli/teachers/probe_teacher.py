@@ -2,7 +2,7 @@
 
 import argparse
 
-from .shared.options import add_cfg_options, add_config, parse
+from ..shared.options import add_cfg_options, add_config, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,8 +36,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Fits, stores and says how to use it."""
     args = parse_args()
-    from ..engine.config import load_config
-    from ..fitting.probe import probe_config, probe_usage
+    from ...engine.config import load_config
+    from ...fitting.probe import probe_config, probe_usage
 
     config = load_config(args.config, args.cfg_options)
     probe, fit, path = probe_config(
