@@ -62,11 +62,11 @@ def small(name: str) -> dict:
     if teacher:
         tiny = TINY[teacher.type]
         options.update({f'{option}.{k}': v for k, v in tiny.items()})
-    if name.startswith('scalekd'):
-        options.update(small_scalekd(name))
     if 'elpv' in name:
         # What the teacher's feature is standardised over.
         options['train_dataloader.dataset.unlabelled.indices'] = 8
+    if name.startswith('scalekd'):
+        options.update(small_scalekd(name))
     elif 'imagenet' in name:
         # A ResNet takes any size; the pipelines stay those of the config.
         for stream in ('labelled', 'unlabelled'):
