@@ -77,11 +77,11 @@ def small(name: str) -> dict:
     if teacher:
         tiny = TINY[teacher.type]
         options.update({f'{option}.{k}': v for k, v in tiny.items()})
-    if name.startswith('scalekd'):
-        options.update(small_scalekd(name))
     if 'elpv' in name:
         # What the teacher's feature is standardised over.
         options['train_dataloader.dataset.unlabelled.indices'] = 8
+    if name.startswith('scalekd'):
+        options.update(small_scalekd(name))
     elif 'imagenet' in name:
         # A ResNet takes any size; the pipelines stay those of the config.
         for stream in ('labelled', 'unlabelled'):
@@ -103,8 +103,7 @@ def small_scalekd(name: str) -> dict:
     """All images labelled; networks of fixed size on small images."""
     if 'imagenet' not in name:
         return {}
-    # Patches of 14 pixels; windows that the last stage has to fill.
-    size = 56 if 'beit' in name else 224 if 'swin-t_' in name else 64
+    size = 56 if 'beit' in name else 64
     options = {
         'train_dataloader.sampler.labelled': 4,
         'train_dataloader.sampler.unlabelled': 0,
@@ -116,7 +115,10 @@ def small_scalekd(name: str) -> dict:
         'model.stage3.num_heads': 4,
         'model.stage4.num_heads': 4,
     }
-    if 'vit' in name or 'mixer' in name:
+    if 'swin-t_' in name:
+        # The last stage has to fill one.
+        options['model.student.backbone.window_size'] = 2
+    if any(kind in name for kind in ('vit', 'mixer', 'swin-t_')):
         options['model.student.backbone.img_size'] = size
     return options
 
