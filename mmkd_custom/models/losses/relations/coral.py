@@ -24,8 +24,8 @@ class CORAL(Loss):
 
     ``on=('student.feature', 'batch.stream')``. Synthetic images do not count;
     with fewer than two images of a stream L is 0. The gradient grows with the
-    cube of a feature's norm: float16 holds that of norms up to some 1e4 at a
-    width of 576 and more.
+    cube of a feature's norm: float16 holds that of a norm of 1e4 at a width
+    of 1024.
     """
 
     def check(self, student: Shape, teacher: Shape) -> None:

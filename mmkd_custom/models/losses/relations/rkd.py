@@ -26,8 +26,7 @@ class RKD(Loss):
 
     Weights of 25 and 50, the defaults with a weight of 25, are second-hand.
     Both come of the Gram matrix (ours), so memory is batch^3, whatever the
-    width.
-    Samples that coincide have distance and angle 0.
+    width. Samples that coincide have distance and angle 0.
 
     Args:
         distance (float): Weight of distances, >= 0. Defaults to 1.0.
