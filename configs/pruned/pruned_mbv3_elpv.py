@@ -1,4 +1,8 @@
-"""Soft targets on ELPV solar cells, of a share KEEP of the labels."""
+"""Soft targets on ELPV solar cells, of a share KEEP of the labels.
+
+KEEP of the LABEL_FRACTION that all runs on them have; cells that lose their
+label stay among the unlabelled ones.
+"""
 
 _base_ = ['../_base_/runs/elpv.py', '../_base_/methods/pruned.py']
 
@@ -6,5 +10,10 @@ _base_ = ['../_base_/runs/elpv.py', '../_base_/methods/pruned.py']
 model = dict(**_base_.method, teacher=dict(cache_dir=None))
 
 train_dataloader = dict(
-    dataset=dict(labelled=dict(fraction=_base_.keep, seed=_base_.seed))
+    dataset=dict(
+        labelled=dict(
+            fraction=_base_.keep
+            * _base_.train_dataloader.dataset.labelled.fraction
+        )
+    )
 )

@@ -1,7 +1,8 @@
 """DANN (arXiv 1409.7495): features that do not tell the streams apart.
 
 For unlabelled images of another domain. The weight .1 and its ramp over half
-of the run are ours.
+of the run are ours: it ramps the whole term, the discriminator's own training
+with it, where the paper ramps the reversed gradient alone.
 """
 
 method = dict(

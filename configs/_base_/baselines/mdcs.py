@@ -2,9 +2,8 @@
 
 The student's own head and two more, whose logits are balanced by 1, -.5 and
 2.5 times the logarithms of the classes' sizes. Each learns on a strong view
-from its own answer to the usual one where that is the better answer; the
-paper: where it is right. `FoldHeadsHook` in the config makes their mean one
-plain layer in the end.
+from its own answer to the usual one where that is right. `FoldHeadsHook` in
+the config makes their mean one plain layer in the end.
 """
 
 heads = dict(common=-0.5, rare=2.5)
@@ -29,7 +28,7 @@ method = dict(
         },
         **{
             f'{name}_strong': dict(
-                loss=dict(type='BetterPeer'),
+                loss=dict(type='BetterPeer', where='right'),
                 on=(said.replace('.', '@strong.'), said),
                 streams='labelled',
             )

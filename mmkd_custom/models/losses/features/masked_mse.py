@@ -30,7 +30,8 @@ class MaskedMSE(Loss):
 
     E is the mean of e = (s - t)^2 weighted by a mask, the squared error where
     masks are constant, and D the mean over all pairs of masks of Dice's
-    2 <a, b> / (<a, a> + <b, b>).
+    2 <a, b> / (<a, a> + <b, b>). Masks learn by D alone, and the student by E
+    with masks that are given: else both would learn to hide what is wrong.
 
     Args:
         masks (int): Masks of each sort. Defaults to 4.
@@ -63,12 +64,13 @@ class MaskedMSE(Loss):
         places, channels = self.vectors.to(student)
         root = student.shape[2] ** 0.5
         errors = (student - teacher).square()
-        student, teacher = unit(student), unit(teacher)
+        student, teacher = unit(student.detach()), unit(teacher.detach())
         found = (root * teacher @ student.mT).softmax(2) @ student
         # (N, K, L) and (N, K, D)
         at = (places @ found.mT).sigmoid()
         of = (root * found.mean(1, keepdim=True) * channels).sigmoid()
-        weighted = _mean(at, errors.mean(2)) + _mean(of, errors.mean(1))
+        weighted = _mean(at.detach(), errors.mean(2))
+        weighted = weighted + _mean(of.detach(), errors.mean(1))
         return (weighted + self.diversity * (_dice(at) + _dice(of))) / 2
 
 

@@ -21,7 +21,7 @@ class RSD(Loss):
 
         L = sum_i (C[i, i] - 1)^2 + off_diagonal * sum_{i != j} C[i, j]^2
 
-    The paper's weight of L is 0.1, its projector an ``MLPConnector``.
+    Second-hand: a weight of L of 0.1, and the projector, an ``MLPConnector``.
 
     Args:
         off_diagonal (float): Weight of redundant channels, >= 0. Defaults to

@@ -23,8 +23,8 @@ class WeightedMSE(Loss):
     - ``'inverse_norm'``: w ~ 1 / ||t[n, i]||, after LAPTOP-Diff: outputs of a
       large norm do not rule; at most that of a tenth of the mean norm.
     - ``'entropy'``: w ~ log(1 + v[d] / mean v), v[d] the variance of channel
-      d over the batch of one process, and positions: the entropy of a
-      Gaussian channel. After FEDS.
+      d over the batch of one process, and positions: it grows with the
+      logarithm of the variance, as a Gaussian's entropy does. After FEDS.
 
     Both equations are ours; of the papers we know the idea. With equal norms,
     or equal variances, L is the mean squared error.

@@ -26,7 +26,7 @@ class FerKD(Loss):
 
     and L is the mean cross entropy of those that are left. A sample without
     a label is left out where it would need it (ours), and the two thresholds
-    are ours to set; with both 0 L is that of FKD: soft cross entropy.
+    are ours to set; with both 0 all have the teacher's prediction, as in FKD.
 
     Args:
         drop (float): From 0 to 1. Defaults to 0.1.

@@ -44,8 +44,13 @@ class GramRelation(Loss):
 
     def check(self, student: Shape, teacher: Shape) -> None:
         super().check(student, teacher)
-        if self.of == 'channels' and student.width != teacher.width:
+        if self.of == 'samples':
+            return
+        if student.width != teacher.width:
             self.refuse('as many channels on both sides', student, teacher)
+        # Else the channels of a batch would meet those of each sample.
+        if (student.kind == 'vector') != (teacher.kind == 'vector'):
+            self.refuse('positions on both sides or none', student, teacher)
 
     def per_sample(
         self, student: Tensor, teacher: Tensor, target: Optional[Tensor]

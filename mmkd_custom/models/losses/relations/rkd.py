@@ -24,9 +24,9 @@ class RKD(Loss):
         L = distance * mean_{i, j} h(d(s) - d(t))
           + angle * mean_{i, j, k} h(a(s) - a(t))
 
-    The paper's weights are 25 and 50: the defaults with a weight of 25. Both
-    come of the Gram matrix (ours), so memory is batch^3, whatever the width.
-    Samples that coincide have distance and angle 0.
+    Weights of 25 and 50, the defaults with a weight of 25, are second-hand.
+    Both come of the Gram matrix (ours), so memory is batch^3, whatever the
+    width. Samples that coincide have distance and angle 0.
 
     Args:
         distance (float): Weight of distances, >= 0. Defaults to 1.0.

@@ -27,6 +27,7 @@ class Case(NamedTuple):
     remembers: bool = False  # whether it has seen EARLIER batches
     labels: bool = False  # whether its value follows the target
     zero: Optional[bool] = None  # for equal sides; None: if right is None
+    exact: bool = True  # whether all of its gradient is that of its value
     huge: float = 1e4  # entries whose gradient still is a number in float16
     misfits: tuple = ((7,), (7, 2), (7, 3, 2))  # shapes of neither side
 

@@ -149,11 +149,13 @@ def ferkd(s, t, y, drop=0.1, soft=0.3, smoothing=0.1):
     return torch.stack(values)
 
 
-def better_peer(s, t, y, temperature=1.0):
+def better_peer(s, t, y, temperature=1.0, where='better'):
     values = []
     for z_s, z_t, c in zip(s, t, y.tolist()):
         if c >= 0:
             better = z_t.softmax(0)[c] > z_s.softmax(0)[c]
+            if where == 'right':
+                better = int(z_t.argmax()) == c
             p, q = ((z / temperature).softmax(0) for z in (z_t, z_s))
             values.append(temperature**2 * better * kl(p, q))
     return torch.stack(values)
@@ -242,7 +244,7 @@ TABLE = [
     ),
     *(
         Case('BetterPeer', better_peer, options, labels=True)
-        for options in ({}, dict(temperature=2.0))
+        for options in ({}, dict(temperature=2.0), dict(where='right'))
     ),
     *(
         Case('MinimumClassConfusion', confusion, options, zero=False)
@@ -275,5 +277,6 @@ WRONG = {
     ('FerKD', 'soft'): SHARE,
     ('FerKD', 'smoothing'): SHARE,
     ('BetterPeer', 'temperature'): POSITIVE,
+    ('BetterPeer', 'where'): [*WORD, None],
     ('MinimumClassConfusion', 'temperature'): POSITIVE,
 }

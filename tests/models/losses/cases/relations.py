@@ -141,15 +141,27 @@ TABLE = [
     ),
     *each_size('GramRelation', gram, misfits=((7, 3, 2, 2),)),
     Case('GramRelation', gram, {}, MAP, deeper, misfits=((7, 3, 2, 2),)),
-    *each_size('GramRelation', gram, dict(of='channels')),
+    *(
+        Case('GramRelation', gram, dict(of='channels'), size, misfits=misfits)
+        # As many channels, of an image in place of the batch.
+        for size, *misfits in (
+            (VECTOR, (4, 5), (7,)),
+            (TOKENS, (6,), (7, 2)),
+            (MAP, (3,), (7, 3, 2)),
+        )
+    ),
     *(
         Case('Contrastive', info_nce, options, zero=False)
         for options in ({}, dict(temperature=0.5))
     ),
     *each_size('SelfSimilarity', self_similarity, misfits=MANY),
     Case('SelfSimilarity', self_similarity, {}, MAP, deeper),
-    # A polynomial of degree four.
-    Case('CORAL', coral, {}, VECTOR, streams, huge=30),
+    # A polynomial of degree four: float16 holds the gradient of a norm of 67
+    # at a width of 5, of 1e4 at that of MobileNetV3-small's feature.
+    *(
+        Case('CORAL', coral, {}, (width,), streams, huge=norm / width**0.5)
+        for width, norm in ((5, 67), (1024, 1e4))
+    ),
 ]
 WRONG = {
     ('SimilarityKL', 'size'): SIZE,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.models.losses import MSE, SpecMatch, TokenRelation
+from mmkd_custom.models.losses import MSE, MaskedMSE, SpecMatch, TokenRelation
 from mmkd_custom.models.outputs import Shape
 
 
@@ -102,3 +102,20 @@ def test_heads_that_do_not_divide_a_width_are_refused():
         loss.check(Shape((4, 6)), Shape((4, 8)))
     for word in ('3', '(4, 6)', '(4, 8)'):
         assert word in str(error.value)
+
+
+def test_no_mask_learns_to_hide_an_error():
+    """The student learns by given masks, masks by their diversity alone."""
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 3, 9, 6, dtype=torch.float64)
+    student.requires_grad_()
+    loss = MaskedMSE(diversity=0)
+    loss(student, teacher).backward()
+    assert loss.vectors.grad.abs().max() == 0 < student.grad.abs().max()
+    weighted, student.grad = student.grad, None
+    loss.diversity = 1.0
+    loss(student, teacher).backward()
+    assert loss.vectors.grad.abs().max() > 0
+    torch.testing.assert_close(student.grad, weighted)
+    # Each error is made smaller: no place moves away from the teacher.
+    assert (weighted * (student - teacher) >= 0).all()
