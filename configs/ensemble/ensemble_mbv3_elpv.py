@@ -1,8 +1,9 @@
 """Two probed teachers as one on ELPV solar cells: EfficientNet-Lite2 and 0.
 
-FIRST and SECOND are files of `tools/probe_teacher.py` (docs/methods.md, Several
-teachers). FIRST_SCORE and SECOND_SCORE are how good each is, in percent, for
-shares softmax(score / 5), CV-DD's; without them both are equal, MEAL V2's.
+FIRST and SECOND are files of `tools/probe_teacher.py` (docs/methods.md,
+Several teachers). FIRST_SCORE and SECOND_SCORE say how good each is, in
+percent, for CV-DD's shares, softmax(score / 5); without them both are equal,
+as MEAL V2 has them.
 """
 
 _base_ = ['../_base_/runs/elpv.py', '../_base_/methods/ensemble.py']

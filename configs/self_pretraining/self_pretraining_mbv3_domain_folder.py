@@ -1,9 +1,9 @@
 """Self-distillation after further pre-training on a folder of domains.
 
-FURTHER is the student of configs/pretrain/feature_mbv3_domain_folder.py, trained with
-`--cfg-options model.student.init_cfg.type=SeededStart`: it started where this
-one does. What comes of this is where another run starts. The last layer is
-untrained, so nothing is evaluated.
+FURTHER is the student of configs/pretrain/feature_mbv3_domain_folder.py,
+trained with `--cfg-options model.student.init_cfg.type=SeededStart`: it
+started where this one does. What comes of this is where another run starts.
+The last layer is untrained, so nothing is evaluated.
 """
 
 _base_ = [
