@@ -48,7 +48,8 @@ class CrossAttentionConnector(Connector):
         **kwargs: See :class:`Connector`.
 
     Raises:
-        UserError: If ``num_heads`` does not divide the width.
+        UserError: If ``num_heads`` does not divide the width, or there are no
+            queries at all.
     """
 
     takes = gives = ('map', 'tokens')
@@ -117,6 +118,11 @@ class CrossAttentionConnector(Connector):
             x = x.transpose(1, 2).unflatten(2, grid_of(self.source))
         # (N, C_s, h, w) -> (N, L, C_s)
         x = (self.student(x) + self.position).flatten(2).transpose(1, 2)
+        if queries is None and self.queries is None:
+            raise UserError(
+                f'{type(self).__name__}.self_query: expected True, or queries '
+                'in each call, which a term does not give, got False and none.'
+            )
         if queries is None:
             queries = self.queries.weight.expand(len(x), -1, -1)
         sides = (

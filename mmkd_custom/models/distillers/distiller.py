@@ -49,7 +49,7 @@ class Distiller(BaseDistiller):
             Defaults to 1.0.
         dropping (dict, optional): Options of
             :class:`~.dropping.TermDropping`, among the terms of several
-            teachers. Defaults to None.
+            teachers. Defaults to None, none is dropped.
         **kwargs: See :class:`BaseDistiller`.
 
     Raises:
@@ -83,8 +83,9 @@ class Distiller(BaseDistiller):
             if not hasattr(self, children):
                 self.add_module(children, ModuleDict())
             getattr(self, children)[name] = term
-        self.dropping = dropping and TermDropping(**dropping)
-        if self.dropping:
+        self.dropping: Optional[TermDropping] = None
+        if dropping is not None:
+            self.dropping = TermDropping(**dropping)
             self.dropping.check(list(self.terms()))
         self.stage_modules = {
             stage: (*children, f'{stage}_terms')
@@ -136,7 +137,7 @@ class Distiller(BaseDistiller):
             value = term(batch, self.progress)
             if value is not None:
                 losses[f'loss_{name}'] = value
-        if self.dropping and stage == DISTILLATION:
+        if self.dropping is not None and stage == DISTILLATION:
             self.dropping(losses)
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
@@ -151,18 +152,26 @@ class Distiller(BaseDistiller):
                 )
             )
         self.add_terms(losses, batch, DISTILLATION)
-        taught = self._taught_logits()
+        taught = self._taught_logits(batch)
         if taught is not None and batch.labelled.stop:
             losses['teacher_top1'] = top1(
-                batch.get(taught)[batch.labelled],
-                batch.targets[batch.labelled],
+                taught[batch.labelled], batch.targets[batch.labelled]
             )
         return losses
 
-    def _taught_logits(self) -> Optional[Source]:
-        """Returns the first target that is another network's logits."""
-        for term in self.terms().values():
-            right = term.right
-            if right.network != STUDENT and 'logits' in right.output:
-                return right
+    def _taught_logits(self, batch: Batch) -> Optional[torch.Tensor]:
+        """Returns the first target that is what another knows of the task.
+
+        Neither logits of other classes, as a source model's, nor those of a
+        head on what the student says itself.
+        """
+        for right in (term.right for term in self.terms().values()):
+            if right.network == STUDENT or 'logits' not in right.output:
+                continue
+            of = getattr(self.network(right.network), 'of', ())
+            logits = batch.get(right)
+            if logits.shape[1:] == (
+                self.student_view.num_classes,
+            ) and STUDENT not in {source.network for source in of}:
+                return logits
         return None

@@ -49,6 +49,9 @@ class TermDropping:
     def __call__(self, losses: Dict[str, torch.Tensor]) -> None:
         """Multiplies by zero what is dropped, in place.
 
+        What each term was is added as ``undropped_<name>``, so that a log
+        shows it also where the term is dropped.
+
         Args:
             losses (dict[str, Tensor]): With ``loss_<name>`` of the terms; one
                 that has no images in a batch is not there.
@@ -63,5 +66,9 @@ class TermDropping:
         worst = worst == values.argmax()
         keep = (kept.to(values.device) | worst).to(values.dtype)
         for name, factor in zip(names, keep):
+            # MMEngine sums each key with "loss" in it.
+            term = name.partition('loss_')[2]
+            if 'loss' not in term:
+                losses[f'undropped_{term}'] = losses[name].detach()
             # Multiplied: each parameter has a gradient in each process.
             losses[name] = losses[name] * factor

@@ -44,8 +44,9 @@ class Peer(OwnedClassifier):
 
     def __init__(self, model: Union[dict, nn.Module]) -> None:
         super().__init__()
-        self._config = model
+        # A module that is set would be a child, and saved twice.
+        self._given = (model,)
 
     def attach(self, distiller: Any) -> None:
         """Builds the classifier."""
-        self.build(self._config, distiller)
+        self.build(*self._given, distiller)

@@ -28,19 +28,18 @@ class StageExits(OwnedNetwork):
     export.
 
     Args:
-        stages (Sequence[int], optional): Indices of the student's ``maps``;
-            each needs a term, on ``('<name>.more.<stage>', …)``. Defaults to
-            None, all.
+        stages (Sequence[int]): Indices of the student's ``maps``; each needs
+            a term, on ``('<name>.more.<stage>', …)``.
 
     Raises:
-        UserError: If the student has no such map.
+        UserError: If these are no indices, or the student has no such map.
     """
 
     view = STUDENT
 
-    def __init__(self, stages: Optional[Sequence[int]] = None) -> None:
+    def __init__(self, stages: Sequence[int]) -> None:
         super().__init__()
-        if stages is not None and (
+        if (
             not isinstance(stages, (list, tuple))
             or not stages
             or not all(type(i) is int and i >= 0 for i in stages)
@@ -53,10 +52,6 @@ class StageExits(OwnedNetwork):
 
     def attach(self, distiller: Any) -> None:
         """Builds an exit of each stage."""
-        if self.stages is None:
-            distiller.shape_of(_map(0))
-            known = distiller.student_view.shapes
-            self.stages = range(sum(k.startswith(f'{MAPS}.') for k in known))
         view, self.exits = distiller.student_view, nn.ModuleDict()
         self.of = tuple(_map(i) for i in self.stages)
         for index, source in zip(self.stages, self.of):

@@ -115,6 +115,8 @@ def test_cross_attention_from_queries_that_are_given_alone():
     assert connector.queries is None
     found = connector(torch.randn(2, 6, 3), torch.randn(2, 4, 6))
     assert found.shape == (2, 6, 2, 2)
+    with pytest.raises(UserError, match='CrossAttentionConnector.self_query'):
+        connector(torch.randn(2, 6, 3))
     with pytest.raises(UserError, match='num_heads'):
         CrossAttentionConnector(MAP, TOKENS, num_heads=4)
 

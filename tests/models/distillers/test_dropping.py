@@ -50,7 +50,7 @@ def test_in_a_distiller():
         for name, weight in (('small', 0.1), ('large', 1.0))
     }
 
-    def build(**dropping):
+    def build(dropping):
         torch.manual_seed(0)
         model = Distiller(
             student_config(),
@@ -61,11 +61,18 @@ def test_in_a_distiller():
         )
         return model.eval()
 
-    model = build(terms=('small', 'large'), probability=1.0)
+    model = build(dict(terms=('small', 'large'), probability=1.0))
     losses = model.loss(
         **model.data_preprocessor(make_batch([0, 1, None]), True)
     )
     assert losses['loss_small'] == 0 < losses['loss_large']
+    # A log shows what it was; nothing sums it.
+    assert 0 < losses['undropped_small'] < losses['undropped_large']
+    assert losses['undropped_large'] == losses['loss_large']
+    total, _ = model.parse_losses(losses)
+    assert total == losses['loss_ce'] + losses['loss_large']
+    with pytest.raises(TypeError, match='terms'):
+        build({})
     for wrong, words in (
         (dict(terms=('small', 'lage')), ['lage', 'large']),
         (dict(terms=('small',)), ['dropping.terms']),
@@ -75,5 +82,5 @@ def test_in_a_distiller():
         ),
     ):
         with pytest.raises(UserError) as error:
-            build(**wrong)
+            build(wrong)
         assert all(word in str(error.value) for word in words)

@@ -111,6 +111,11 @@ TRAINED = {
 #: What teaches the student: their own loss reaches its encoder.
 REACHING = {'StudentHead', 'SubclassHead', 'StageExits'}
 
+#: What no term of these compares: an assistant's own logits.
+UNUSED = {
+    'Assistant': {f'model.head.layers.head.{k}' for k in ('weight', 'bias')}
+}
+
 
 def prepare(network: torch.nn.Module) -> None:
     """Does what a hook does before the first step."""

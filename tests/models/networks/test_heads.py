@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models import Distiller
@@ -13,6 +14,7 @@ from mmkd_custom.models.networks import (
     SubclassHead,
 )
 from mmkd_custom.models.outputs import Outputs
+from mmkd_custom.registry import MODELS
 from tests.helpers import IMAGE_SIZE, make_batch, student_config
 from tests.models.networks.cases import LINEAR, classifier, term
 
@@ -150,10 +152,11 @@ def test_one_subclass_is_the_soft_target():
 
 
 def test_exits_classify_the_stages():
-    model = build(dict(exits=dict(type='StageExits')), {})
+    model = build(dict(exits=dict(type='StageExits', stages=(0, 2))), {})
     exits = model.networks['exits']
-    count = sum(k.startswith('maps.') for k in model.student_view.shapes)
-    assert list(exits.shapes) == [f'more.{i}' for i in range(count)]
+    assert list(exits.shapes) == ['more.0', 'more.2']
+    with pytest.raises(TypeError, match='stages'):
+        StageExits()
     for wrong in ((), (-1,), 2, ('0',)):
         with pytest.raises(UserError, match='StageExits.stages'):
             StageExits(wrong)
@@ -198,6 +201,17 @@ def test_the_better_peer_gets_no_gradient_from_the_other():
     model.loss(**data_of(model))['loss_kd'].backward()
     assert all(p.grad is None for p in model.networks.parameters())
     assert any(p.grad is not None for p in model.student.parameters())
+
+
+@pytest.mark.parametrize('kind', [Peer, Assistant])
+def test_a_module_that_is_given_is_saved_once(kind):
+    with DefaultScope.overwrite_default_scope('mmkd_custom'):
+        given = MODELS.build(classifier())
+    model = build(dict(peer=dict(type=kind, model=given)), {})
+    (saved,) = (n for n, m in model.networks.named_modules() if m is given)
+    assert saved == 'peer.model'
+    keys = [k for k in model.state_dict() if k.endswith('backbone.cls_token')]
+    assert keys == ['networks.peer.model.backbone.cls_token']
 
 
 @pytest.mark.parametrize('kind', [Peer, Assistant])
