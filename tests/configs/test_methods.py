@@ -34,6 +34,11 @@ def build(name):
         options['model.teacher.checkpoint'] = None
         if 'LowRankStudent' in text:
             options['model.student.checkpoint'] = None
+    elif 'EnsembleTeacher' in text:
+        classes = load_config(ROOT / name).model.student.head.num_classes
+        member = dict(TINY, num_classes=classes)
+        del member['_delete_']
+        options['model.teacher.teacher.teachers'] = [member, dict(member)]
     elif 'teachers=' in text:
         for source in ('first', 'second'):
             options[f'model.teachers.{source}.teacher'] = dict(TINY)

@@ -2,8 +2,13 @@
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
+from mmkd_custom.engine.config import load_config
+from mmkd_custom.registry import MODELS
 from mmkd_custom.utils.files import load_checkpoint
+from tests.configs.shipped import ROOT
+from tests.helpers import digests
 
 SHORT = {'train_dataloader.sampler.epoch_length': 2}
 
@@ -46,3 +51,30 @@ def test_a_second_run_starts_from_its_student(small_runner, tmp_path):
     assert seen[0].keys() == found.keys()
     assert all(torch.equal(seen[0][name], found[name]) for name in found)
     assert runner.iter == 4
+
+
+def test_further_pretraining_starts_twice_from_one_start(layout, monkeypatch):
+    def start(name, seed, options):
+        for key, value in layout(name).items():
+            monkeypatch.setenv(key, value)
+        config = load_config(ROOT / name, options)
+        torch.manual_seed(seed)
+        with DefaultScope.overwrite_default_scope('mmkd_custom'):
+            model = MODELS.build(
+                dict(config.model, data_preprocessor=config.data_preprocessor)
+            )
+            model.init_weights()
+        return digests(model.student)
+
+    tiny = dict(
+        _delete_=True,
+        type='TimmTeacher',
+        model_name='test_efficientnet',
+        input_size=None,
+    )
+    named = {'model.student.init_cfg.type': 'SeededStart'}
+    first = 'pretrain/feature_mbv3_domain_folder.py'
+    further = start(first, 0, {'model.teacher.teacher': tiny, **named})
+    second = 'self_pretraining/self_pretraining_mbv3_domain_folder.py'
+    options = {'model.teacher.checkpoint': None}
+    assert further == start(second, 0, options) == start(second, 1, options)

@@ -1,7 +1,8 @@
 """Further pre-training by self-distillation (arXiv 2210.02871), its last half.
 
 The teacher is a copy of the student that was trained further without labels;
-the student starts where that one started, and learns its features.
+the student learns its features. Both start alike where the configs of both
+runs draw them from a seed of their own, `student.init_cfg`.
 """
 
 method = dict(

@@ -57,8 +57,9 @@ class WeighSourcesHook(Hook):
     of that weight, rho being :func:`parc` of the teacher on a term's right
     side, and 0 where it is negative (DistillWeighted; with large p
     DistillNearest). Before the first step the teachers are asked
-    about view 0 of the labelled images, or their caches read; a resumed run
-    finds the same.
+    about view 0 of the labelled images, or their caches read where these keep
+    the feature (``outputs=['feature', 'logits']``); a resumed run finds the
+    same.
 
     Args:
         power (float): p. Defaults to 12.0.

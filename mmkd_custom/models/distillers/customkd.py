@@ -241,10 +241,10 @@ class CustomKD(Distiller):
                 )
         return super().loss_distillation(batch)
 
-    def _taught_logits(self) -> Optional[Source]:
+    def _taught_logits(self, batch: Batch) -> Optional[torch.Tensor]:
         if self._customizes:
-            return Source(TEACHER, None, CUSTOMIZED_LOGITS)
-        return super()._taught_logits()
+            return batch.get(Source(TEACHER, None, CUSTOMIZED_LOGITS))
+        return super()._taught_logits(batch)
 
     def _classify(self, customized: torch.Tensor) -> torch.Tensor:
         if self.teacher_head is not None:

@@ -290,6 +290,54 @@ def test_logits_that_the_teacher_does_not_have():
     assert 'teacher_top1' not in model.loss(**data_of(model))
 
 
+@pytest.mark.parametrize(
+    'terms, network, classes, whose',
+    [
+        # Of a source model's classes, and of a head of the student's own.
+        (
+            dict(kd=dict(KD, on=('net.logits', 'teacher.logits'))),
+            dict(type='StudentHead', like='teacher.logits'),
+            7,
+            None,
+        ),
+        (
+            dict(kd=dict(KD, on=('student.logits', 'net.logits'))),
+            dict(type='StudentHead'),
+            NUM_CLASSES,
+            None,
+        ),
+        # The first that is a teacher's.
+        (
+            dict(
+                own=dict(KD, on=('student.logits', 'net.logits')),
+                kd=KD,
+            ),
+            dict(type='StudentHead'),
+            NUM_CLASSES,
+            'teacher',
+        ),
+        (
+            dict(kd=dict(KD, on=('student.logits', 'net.logits'))),
+            dict(type='AveragedStudent'),
+            NUM_CLASSES,
+            'net',
+        ),
+    ],
+)
+def test_top1_is_of_a_teacher_of_the_task(terms, network, classes, whose):
+    model = build(
+        terms, dict(num_classes=classes), networks=dict(net=network)
+    ).eval()
+    seen, usual = [], model.loss_distillation
+    model.loss_distillation = lambda batch: seen.append(batch) or usual(batch)
+    losses = model.loss(**data_of(model))
+    assert ('teacher_top1' in losses) == (whose is not None)
+    if whose is not None:
+        found = seen[0].outputs[whose].logits[:3].argmax(1).tolist()
+        hits = np.mean([a == b for a, b in zip(found, LABELS)])
+        assert losses['teacher_top1'].item() == pytest.approx(100 * hits)
+
+
 def test_what_a_stage_looks_at():
     model = build(
         dict(
