@@ -99,6 +99,8 @@ CASES = {
         ],
     ),
 }
+#: What they say is of no image of the batch: tested where they are.
+OF_NO_IMAGE = {'TextCorpus'}
 #: What is trained, of those that a loss reaches.
 TRAINED = {
     'LinearProbe',
