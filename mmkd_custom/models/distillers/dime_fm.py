@@ -17,6 +17,7 @@ from ..losses.relations import (
     PseudoVisionLanguageKL,
     VisionLanguageKL,
 )
+from ..networks import TextCorpus
 from ..options import checked_weight
 from ..outputs import FEATURE, LOGITS
 from ..source import Source
@@ -24,6 +25,8 @@ from .distiller import Distiller
 
 #: The name of the network that draws texts.
 TEXT = 'text'
+#: The losses that it has itself.
+OWN = ('vl', 'pvl', 'udist')
 
 
 @MODELS.register_module()
@@ -59,8 +62,9 @@ class DIMEFM(Distiller):
             :class:`~mmkd_custom.models.networks.TextCorpus`, for L_vl.
 
     Raises:
-        UserError: If an option is wrong, there is no network ``text``, or the
-            student's embedding is of another width than the teacher's.
+        UserError: If an option is wrong, there is no network ``text`` or it
+            embeds texts by another teacher, or the student's embedding is of
+            another width than the teacher's.
     """
 
     # Its last layer gives an embedding.
@@ -82,6 +86,12 @@ class DIMEFM(Distiller):
                 'mixup: expected None for DIMEFM, whose texts belong to no '
                 f'image, got {kwargs["mixup"]!r}.'
             )
+        for name in terms or {}:
+            if name in OWN:
+                raise UserError(
+                    f'terms.{name}: expected another name than those of '
+                    f"DIMEFM's own losses, {', '.join(OWN)}, got {name!r}."
+                )
         super().__init__(
             student, teacher, terms, supervised_weight=0.0, **kwargs
         )
@@ -91,18 +101,33 @@ class DIMEFM(Distiller):
         self.vl = VisionLanguageKL(scale=logit_scale)
         self.pvl = PseudoVisionLanguageKL(scale=logit_scale)
         self.udist = ImageDistanceKL(scale=logit_scale)
-        if vl_weight and TEXT not in self.networks:
-            raise UserError(
-                "networks: expected text=dict(type='TextCorpus', file=...), "
-                'of which L_vl draws its texts, got '
-                f'{", ".join(self.networks) or "none"}.'
-            )
+        if vl_weight:
+            self._check_text()
         widths = [self.shape_of(place).width for place in self._places()]
         if len({*widths}) > 1:
             raise UserError(
                 f'student.head.num_classes: expected {widths[1]}, the width '
                 f"of the teacher's embedding, got {widths[0]}"
                 + (f' (texts: {widths[2]}).' if widths[2:] else '.')
+            )
+
+    def _check_text(self) -> None:
+        if TEXT not in self.networks:
+            raise UserError(
+                "networks: expected text=dict(type='TextCorpus', file=...), "
+                'of which L_vl draws its texts, got '
+                f'{", ".join(self.networks) or "none"}.'
+            )
+        text = self.networks[TEXT]
+        if not isinstance(text, TextCorpus):
+            raise UserError(
+                f'networks.{TEXT}: expected a TextCorpus, of which L_vl draws '
+                f'its texts, got a {type(text).__name__}.'
+            )
+        if text.of_teacher != TEACHER:
+            raise UserError(
+                f'networks.{TEXT}.of: expected {TEACHER!r}, whose images its '
+                f'texts are compared with, got {text.of_teacher!r}.'
             )
 
     def _places(self) -> List[Source]:

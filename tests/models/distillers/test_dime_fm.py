@@ -39,9 +39,9 @@ def build(width=WIDTH, text=True, **options):
     torch.manual_seed(0)
     corpus = dict(text=dict(type='TextCorpus', file='unused', batch_size=7))
     options.setdefault('networks', corpus if text else {})
+    options.setdefault('teacher', teacher_config())
     model = DIMEFM(
         student_config(width),
-        teacher_config(),
         input_size=IMAGE_SIZE,
         **options,
     )
@@ -115,6 +115,24 @@ def test_only_the_student_is_trained_and_no_label_is_read():
         (dict(mixup=0.5), 'mixup'),
         (dict(vl_weight=-1.0), 'vl_weight'),
         (dict(logit_scale=0), 'scale'),
+        (dict(terms=dict(pvl=dict(loss=dict(type='MSE')))), 'terms.pvl'),
+        (
+            dict(
+                networks=dict(text=dict(type='LinearProbe', of='teacher')),
+                text=False,
+            ),
+            'networks.text',
+        ),
+        (
+            dict(
+                teacher=None,
+                teachers=dict(teacher=teacher_config(), clip=teacher_config()),
+                networks=dict(
+                    text=dict(type='TextCorpus', file='x', of='clip')
+                ),
+            ),
+            'networks.text.of',
+        ),
         (
             dict(
                 networks=dict(
