@@ -60,8 +60,12 @@ class Corpus:
                     f'line, got {str(network.file)!r}.'
                 )
             return
-        self._names = check_class_names(network.class_names)
-        self._templates = load_templates(network.templates)
+        self._names = check_class_names(
+            network.class_names, 'TextCorpus.class_names'
+        )
+        self._templates = load_templates(
+            network.templates, 'TextCorpus.templates'
+        )
 
     def __iter__(self) -> Iterator[str]:
         if self.file is None:

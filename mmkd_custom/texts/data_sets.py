@@ -125,6 +125,12 @@ def _classes(name: str, dataset: Any, names: Optional[List[str]]) -> List[str]:
 def _given(classes: Sequence[str]) -> List[str]:
     classes = list(classes)
     if len(classes) == 1 and Path(classes[0]).expanduser().is_file():
-        text = Path(classes[0]).expanduser().read_text(encoding='utf-8')
+        try:
+            text = Path(classes[0]).expanduser().read_text(encoding='utf-8')
+        except UnicodeDecodeError as error:
+            raise UserError(
+                '--classes: expected a text file in UTF-8, got '
+                f'{classes[0]!r} ({error}).'
+            ) from error
         classes = [line.strip() for line in text.splitlines() if line.strip()]
-    return check_class_names(classes)
+    return check_class_names(classes, '--classes')

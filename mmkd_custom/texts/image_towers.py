@@ -139,8 +139,12 @@ def load_plain_student(
     return model.eval()
 
 
-def labels_of(dataset: object) -> np.ndarray:
+def labels_of(dataset: object, name: str) -> np.ndarray:
     """Returns the class of every image, (N,).
+
+    Args:
+        dataset (BaseDataset): The images.
+        name (str): What it is called.
 
     Raises:
         UserError: If an image has not exactly one.
@@ -151,7 +155,7 @@ def labels_of(dataset: object) -> np.ndarray:
     ]
     if not labels or any(len(label) != 1 for label in labels):
         raise UserError(
-            'data set: expected images with one label each, got '
+            f'{name}: expected images with one label each, got '
             f'{"no image" if not labels else "another number of them"}.'
         )
     return np.concatenate(labels).astype(np.int64)

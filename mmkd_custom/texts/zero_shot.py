@@ -65,7 +65,7 @@ def zero_shot(
         UserError: If the teacher has no text tower, student and texts differ
             in width, or anything the user gave is wrong.
     """
-    prompts = load_templates(templates)
+    prompts = load_templates(templates, '--templates')
     spec = inner_teacher(config)[0]
     if not isinstance(spec, dict):
         raise UserError(
@@ -102,14 +102,14 @@ def zero_shot(
 def _rows(
     data: DataSet, towers: ImageTowers, weight: torch.Tensor, probe: bool
 ) -> List[Dict[str, Any]]:
-    truth, count = labels_of(data.test), weight.shape[1]
+    truth, count = labels_of(data.test, data.name), weight.shape[1]
     if truth.min() < 0 or truth.max() >= count:
         raise UserError(
             f'--classes: expected a name for each label of {data.name}, up to '
             f'{truth.max()}, got {count}.'
         )
     constant = np.full(len(truth), np.bincount(truth).argmax())
-    labels = labels_of(data.train) if probe else None
+    labels = labels_of(data.train, data.name) if probe else None
     if probe and {*labels.tolist()} != {*range(count)}:
         raise UserError(
             f'{data.name}: expected training images of each of {count} '

@@ -37,7 +37,7 @@ def test_logits_are_cosines_with_the_mean_of_the_prompts(
     (row,) = zero_shot(config, checkpoint, templates=['a {}.', 'one {}'])
     dataset = DATASETS.build(config.test_dataloader.dataset)
     said = ImageTowers(config, checkpoint).say(dataset, 'it')['student']
-    truth = labels_of(dataset)
+    truth = labels_of(dataset, 'it')
     weights = []
     for name in ('cat', 'dog', 'owl'):
         mean = tower.embed([f'a {name}.', f'one {name}']).mean(0)
@@ -93,6 +93,10 @@ def test_classes_by_name_or_file(config, checkpoint, tmp_path):
         for classes in ([str(listed)], ['feline', 'canine', 'night bird'])
     ]
     assert rows[0] == rows[1]
+    for wrong in (b'caf\xe9\n', b'\n'):
+        listed.write_bytes(wrong)
+        with pytest.raises(UserError, match='^--classes'):
+            zero_shot(config, checkpoint, classes=[str(listed)])
     with pytest.raises(UserError, match='expected 3 names'):
         zero_shot(config, checkpoint, classes=['cat', 'dog'])
 
@@ -101,7 +105,7 @@ def test_what_does_not_fit_is_named(config, checkpoint, tmp_path):
     empty = tmp_path / 'none.txt'
     empty.write_text('\n')
     for templates in (str(empty), 'nowhere.txt', ['no place']):
-        with pytest.raises(UserError, match='templates'):
+        with pytest.raises(UserError, match='^--templates'):
             zero_shot(config, checkpoint, templates=templates)
     with pytest.raises(UserError, match='--data'):
         zero_shot(config, checkpoint, folders=[tmp_path / 'nowhere'])
@@ -123,4 +127,8 @@ def test_what_does_not_fit_is_named(config, checkpoint, tmp_path):
 
 def test_labels_are_those_of_the_images(config):
     dataset = DATASETS.build(config.test_dataloader.dataset)
-    assert labels_of(dataset).tolist() == np.repeat([0, 1, 2], 3).tolist()
+    assert (
+        labels_of(dataset, 'it').tolist() == np.repeat([0, 1, 2], 3).tolist()
+    )
+    with pytest.raises(UserError, match='^nothing'):
+        labels_of([], 'nothing')

@@ -107,6 +107,15 @@ def test_only_the_student_is_trained_and_no_label_is_read():
     assert all(k.startswith('student.') for k in model.state_dict())
 
 
+def test_predicts_no_class():
+    model = build().eval()
+    data = model.data_preprocessor(make_batch((0, 1)), False)
+    with pytest.raises(UserError, match='zero_shot'):
+        model(**data, mode='predict')
+    with torch.no_grad():
+        assert model(data['inputs']).shape == (2, WIDTH)
+
+
 @pytest.mark.parametrize(
     'options, named',
     [

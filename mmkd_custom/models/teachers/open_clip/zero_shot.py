@@ -97,11 +97,15 @@ def zero_shot_head(
     )
 
 
-def check_class_names(class_names: Any) -> List[str]:
+def check_class_names(
+    class_names: Any, option: str = 'teacher: class_names'
+) -> List[str]:
     """Returns the names of classes as a list.
 
     Args:
         class_names (Any): What the user gave.
+        option (str): The option that gave it. Defaults to
+            'teacher: class_names'.
 
     Raises:
         UserError: If they are not a list of at least one name.
@@ -111,19 +115,21 @@ def check_class_names(class_names: Any) -> List[str]:
     )
     if not listed or not class_names:
         raise UserError(
-            'teacher: class_names: expected a list of names, one a class in '
-            f'the order of their labels, got {class_names!r}.'
+            f'{option}: expected a list of names, one a class in the order of '
+            f'their labels, got {class_names!r}.'
         )
     for index, name in enumerate(class_names):
         if not isinstance(name, str) or not name.strip():
             raise UserError(
-                f'teacher: class_names[{index}]: expected the name of a '
-                f'class, got {name!r}.'
+                f'{option}[{index}]: expected the name of a class, got '
+                f'{name!r}.'
             )
     return list(class_names)
 
 
-def load_templates(templates: Union[str, Sequence[str]]) -> List[str]:
+def load_templates(
+    templates: Union[str, Sequence[str]], option: str = 'teacher: templates'
+) -> List[str]:
     """Returns prompt templates.
 
     Args:
@@ -132,42 +138,43 @@ def load_templates(templates: Union[str, Sequence[str]]) -> List[str]:
             of those published with CLIP for ImageNet), path of a text file
             with one a line, or the templates themselves. The published ones
             are ``[t('{}') for t in open_clip.OPENAI_IMAGENET_TEMPLATES]``.
+        option (str): The option that gave them. Defaults to
+            'teacher: templates'.
 
     Raises:
         UserError: If there is no such set or file, or a template has no '{}'.
     """
     given = templates
     if isinstance(templates, str):
-        templates = _named(templates)
+        templates = _named(templates, option)
     if not isinstance(templates, Sequence) or not templates:
         raise UserError(
-            "teacher: templates: expected at least one such as 'a photo of a "
-            f"{{}}.', got {given!r}."
+            f"{option}: expected at least one such as 'a photo of a {{}}.', "
+            f'got {given!r}.'
         )
     for template in templates:
         if not isinstance(template, str) or PLACE not in template:
             raise UserError(
-                f'teacher: templates: expected {PLACE!r} where the name of '
-                f'the class goes, got {template!r}.'
+                f'{option}: expected {PLACE!r} where the name of the class '
+                f'goes, got {template!r}.'
             )
     return list(templates)
 
 
-def _named(name: str) -> List[str]:
+def _named(name: str, option: str) -> List[str]:
     sets = json.loads(TEMPLATES_FILE.read_text(encoding='utf-8'))
     if name in sets:
         return sets[name]
     path = Path(name).expanduser()
     if not path.is_file():
         raise UserError(
-            'teacher: templates: expected the path of a text file or one of '
+            f'{option}: expected the path of a text file or one of '
             f'{", ".join(sets)}, got {name!r}; {nearest(name, sets)}.'
         )
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
     except UnicodeDecodeError as error:
         raise UserError(
-            'teacher: templates: expected a text file in UTF-8, got '
-            f'{name!r} ({error}).'
+            f'{option}: expected a text file in UTF-8, got {name!r} ({error}).'
         ) from error
     return [line.strip() for line in lines if line.strip()]
