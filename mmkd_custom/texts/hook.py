@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
-from mmengine.dist import broadcast_object_list
+from mmengine.device import get_device
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_dist_info,
+)
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from ..cache.manifest import MADE_WITH
 from ..cache.store import FeatureStore
 from ..engine.hooks import StandardizeTeacherHook
 from ..engine.teacher_pass import distiller_of, teacher_features
@@ -84,9 +90,10 @@ class TextCorpusHook(Hook):
         wordings: List[np.ndarray] = []
 
         def read() -> Survey:
-            survey = corpus.survey(chooses)
+            with naming_files():
+                survey = corpus.survey(chooses)
             if chooses:
-                # Rank 0 alone needs them: 8 bytes a sentence.
+                # Not all ranks need 8 bytes a sentence meanwhile.
                 wordings.append(survey.wordings)
             return survey._replace(wordings=None)
 
@@ -121,26 +128,43 @@ class TextCorpusHook(Hook):
     ) -> np.ndarray:
         """Chooses, or reads what an earlier start of the run has chosen."""
         model = distiller_of(runner, type(self).__name__)
-        features = teacher_features(runner, model, network.of_teacher)
+        dataset = runner.train_dataloader.dataset
+        # What the choice follows from. Not the features: another start may
+        # compute them with other last digits, and must not choose anew.
+        depends = {k: v for k, v in store.manifest.items() if k != MADE_WITH}
+        depends.update(
+            dataset_sha256=by_rank_0(dataset.samples_sha256),
+            views=model.teachers[network.of_teacher].kept_views,
+            nearest=network.nearest,
+        )
+        key = hashlib.sha256(repr(sorted(depends.items())).encode())
+        key = key.hexdigest()
 
-        def chosen() -> np.ndarray:
-            depends = repr((store.manifest, network.nearest))
-            sha = hashlib.sha256(depends.encode())
-            sha.update(features.numpy().tobytes())
-            key = sha.hexdigest()
+        def known() -> Optional[np.ndarray]:
             try:
                 found = load_file(file) if file.is_file() else {}
             except SafetensorError:
                 found = {}
-            if key in found:
-                return found[key]
-            candidates = first_of_each(wordings[0])
-            rows = nearest_texts(features, store, candidates, network.nearest)
+            return found.get(key)
+
+        rows = by_rank_0(known)
+        if rows is not None:
+            return rows
+        candidates = by_rank_0(lambda: first_of_each(wordings[0]))
+        features = teacher_features(runner, model, network.of_teacher)
+        rank, world_size = get_dist_info()
+        images = features[rank::world_size].to(get_device())
+        part = together(
+            lambda: nearest_texts(images, store, candidates, network.nearest)
+        )
+        rows = np.unique(np.concatenate(all_gather_object(part)))
+
+        def write() -> None:
             with naming_files():
                 write_atomic(file, save({key: rows}))
-            return rows
 
-        return by_rank_0(chosen)
+        by_rank_0(write)
+        return rows
 
 
 def _corpora(runner: Runner) -> Dict[str, TextCorpus]:

@@ -32,7 +32,8 @@ def nearest_texts(
     """Chooses the sentences that are among the nearest to some image.
 
     Args:
-        images (Tensor): The teacher's embeddings (N, D) of the images.
+        images (Tensor): The teacher's embeddings (N, D) of the images, on the
+            device that compares.
         store (FeatureStore): Its embeddings of the sentences, of which a
             block at a time is read.
         candidates (ndarray): Entries to choose from, sorted.
@@ -43,21 +44,21 @@ def nearest_texts(
     """
     images = F.normalize(images.float(), dim=1)
     count = min(nearest, len(candidates))
-    best = torch.full((len(images), count), -2.0)
-    chosen = torch.full((len(images), count), -1)
+    best = images.new_full((len(images), count), -2.0)
+    chosen = torch.full_like(best, -1, dtype=torch.int64)
     with progress('choosing texts', len(candidates), 'sentences') as bar:
         for start in range(0, len(candidates), TEXTS):
             entries = candidates[start : start + TEXTS]
-            texts = F.normalize(read_entries(store, entries), dim=1)
-            numbers = torch.from_numpy(entries)
+            texts = read_entries(store, entries).to(images.device)
+            texts = F.normalize(texts, dim=1)
+            numbers = torch.from_numpy(entries).to(images.device)
             for first in range(0, len(images), IMAGES):
                 rows = slice(first, first + IMAGES)
                 cosines = images[rows] @ texts.T
-                found = torch.cat([best[rows], cosines], 1)
-                known = torch.cat(
-                    [chosen[rows], numbers.expand(len(cosines), -1)], 1
-                )
+                value, at = cosines.topk(min(count, len(entries)), dim=1)
+                found = torch.cat([best[rows], value], 1)
+                known = torch.cat([chosen[rows], numbers[at]], 1)
                 best[rows], at = found.topk(count, dim=1)
                 chosen[rows] = known.gather(1, at)
             bar.advance(len(entries))
-    return torch.unique(chosen[chosen >= 0]).numpy()
+    return torch.unique(chosen[chosen >= 0]).cpu().numpy()

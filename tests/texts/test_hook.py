@@ -1,5 +1,6 @@
 """Texts in runs: embedded once, drawn alike after a resume, or refused."""
 
+import errno
 from unittest import mock
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from mmkd_custom.errors import UserError
 from mmkd_custom.models.teachers.open_clip.text_tower import TextTower
-from mmkd_custom.texts import embedded
+from mmkd_custom.texts import embedded, hook
 from tests.helpers import digests
 from tests.texts.conftest import FILE, WIDTH
 
@@ -43,6 +44,13 @@ def test_killed_and_resumed_the_student_is_the_same(dime_runner, corpus):
     # 18 images have at most 2 each, of 18 wordings.
     texts = network._held[0]
     assert 2 <= len(texts) <= 18 and not {11, 13} & {*texts.rows}
+    # In its own folder it keeps its choice, whatever the teacher says now.
+    with mock.patch.object(hook, 'teacher_features', side_effect=OSError):
+        again = train(
+            dime_runner('whole', resume='whole/epoch_1.pth', **options)
+        )
+    assert digests(again.model) == digests(whole.model)
+    assert texts_of(again)._held[0].rows.tolist() == texts.rows.tolist()
     # What the student is, without this package too.
     saved = torch.load(f'{whole.work_dir}/student.pth', weights_only=True)[
         'state_dict'
@@ -136,3 +144,32 @@ def test_an_empty_corpus_is_named(dime_runner, tmp_path):
     path.write_text('\n')
     with pytest.raises(UserError, match='at least one sentence'):
         train(dime_runner(**with_file(path)))
+
+
+def test_a_corpus_that_cannot_be_read_is_named(dime_runner, corpus):
+    failed = PermissionError(errno.EACCES, 'Permission denied', str(corpus))
+    with mock.patch.object(hook.Corpus, 'survey', side_effect=failed):
+        with pytest.raises(UserError, match='corpus.txt'):
+            train(dime_runner(**with_file(corpus)))
+
+
+def test_the_processes_share_the_choice(dime_runner, corpus):
+    options = with_file(corpus, nearest=2)
+    options['train_cfg.max_epochs'] = 1
+    texts = texts_of(train(dime_runner('one', **options)))._held[0]
+    rows = []
+    for rank in (0, 1):
+        parts = []
+        with (
+            mock.patch.object(hook, 'get_dist_info', return_value=(rank, 2)),
+            mock.patch.object(
+                hook,
+                'all_gather_object',
+                side_effect=lambda part, parts=parts: (
+                    parts.append(part) or parts
+                ),
+            ),
+        ):
+            train(dime_runner(f'rank{rank}', **options))
+        rows.extend(parts[0])
+    assert np.unique(rows).tolist() == texts.rows.tolist()

@@ -71,7 +71,7 @@ class TextCorpus(OwnedNetwork):
 
     Raises:
         UserError: If it is told no sentences, or two kinds of them, or a size
-            is none.
+            or ``cache_dtype`` is none.
     """
 
     def __init__(
@@ -97,6 +97,11 @@ class TextCorpus(OwnedNetwork):
         ).items():
             if size is not None:
                 checked_size(f'{name}.{option}', size)
+        if cache_dtype not in ('float16', 'float32'):
+            raise UserError(
+                f"{name}.cache_dtype: expected 'float16' or 'float32', got "
+                f'{cache_dtype!r}.'
+            )
         self.file, self.of_teacher = file, of
         self.class_names, self.templates = class_names, templates
         self.batch_size, self.nearest = batch_size, nearest

@@ -96,6 +96,7 @@ def test_it_needs_its_texts_first():
         (dict(file='a', class_names=['b']), 'both'),
         (dict(file='a', batch_size=0), 'TextCorpus.batch_size'),
         (dict(file='a', nearest=-1), 'TextCorpus.nearest'),
+        (dict(file='a', cache_dtype='half'), 'TextCorpus.cache_dtype'),
     ],
 )
 def test_a_wrong_option_is_named(options, named):
