@@ -50,7 +50,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--with-teacher',
         action='store_true',
-        help="also evaluate the teacher's own image tower",
+        help="also evaluate the teacher's own image tower, on the images of "
+        "the test pipeline, which are as large as the student's",
     )
     add_json(parser, 'figures')
     add_cfg_options(parser)
