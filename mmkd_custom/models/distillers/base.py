@@ -231,20 +231,9 @@ class BaseDistiller(TaughtClassifier):
 
         Returns:
             Tensor | list[DataSample] | dict[str, Tensor]: By mode.
-
-        Raises:
-            UserError: If predictions are asked of a student that tells no
-                classes apart.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples, views)
-        if mode == 'predict' and not self.classifies:
-            raise UserError(
-                f'{type(self).__name__}: expected no predictions of classes, '
-                "as its student gives embeddings; 'mmkd zero_shot' "
-                '(tools/zero_shot.py) evaluates it, got mode='
-                f'{mode!r}.'
-            )
         return self.student(inputs, data_samples, mode=mode)
 
     def loss(

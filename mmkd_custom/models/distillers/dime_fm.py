@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Union
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from mmpretrain.structures import DataSample
 
 from ...errors import UserError
 from ...registry import MODELS
@@ -142,6 +143,26 @@ class DIMEFM(Distiller):
         """Lists the places that a stage looks at."""
         own = self._places() if stage == DISTILLATION else []
         return own + super().sources(stage)
+
+    def forward(
+        self,
+        inputs: Optional[torch.Tensor],
+        data_samples: Optional[List[DataSample]] = None,
+        mode: str = 'tensor',
+        views: Optional[Dict[str, torch.Tensor]] = None,
+    ) -> Union[torch.Tensor, Dict[str, torch.Tensor]]:
+        """Runs the student, or computes the losses; see the base class.
+
+        Raises:
+            UserError: If ``mode`` is 'predict': dimensions are no classes.
+        """
+        if mode == 'predict':
+            raise UserError(
+                'DIMEFM: expected to be evaluated by tools/zero_shot.py, as '
+                'its student gives an embedding and no classes, got '
+                f'mode={mode!r}.'
+            )
+        return super().forward(inputs, data_samples, mode, views)
 
     def loss_distillation(self, batch: Batch) -> Dict[str, torch.Tensor]:
         """Adds the three losses, as far as they have a weight, and terms."""
