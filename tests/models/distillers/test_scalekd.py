@@ -292,6 +292,19 @@ def test_students_of_any_size(edge):
     assert model.parse_losses(losses_of(model, size=edge))[0] > 0
 
 
+def test_blocks_of_the_student_can_be_chosen():
+    model = build(MIXER_STUDENT, map_indices=(1, 3))
+    seen = []
+    blocks = model.student.backbone.layers
+    blocks[1].register_forward_hook(lambda *args: seen.append(args[2]))
+    data = model.data_preprocessor(make_batch(LABELS, size=SIZE), True)
+    batch = model.batch(data['inputs'], data['data_samples'])
+    maps = model.student_view.ask(batch, ('maps',)).maps
+    assert len(maps) == 2
+    # (N, D, h, w) -> (N, L, D)
+    assert torch.equal(maps[-2].flatten(2).transpose(1, 2), seen[-1])
+
+
 def test_a_teacher_at_the_size_of_the_student():
     model = build(teacher=dict(input_size=None))
     query = model.stage3.projectors['original'].queries
@@ -341,6 +354,7 @@ SHALLOW = dict(model_name='vit_tiny_patch16_224', depth=2, input_size=32)
         (dict(after=2, until=1), 'until'),
         (dict(teacher=TEACHERS['swin'], until=2), 'until'),
         (dict(maps='maps.1'), 'maps'),
+        (dict(map_indices=(99,)), 'map_indices'),
         (dict(maps=('maps.9', 'maps.1')), 'maps.9'),
         (dict(soft_weight=1.5), 'soft_weight'),
         (dict(stage3=dict(original=-1)), 'stage3.original'),
