@@ -8,4 +8,7 @@ _base_ = [
     '../_base_/methods/scalekd_swin_large_transformer.py',
 ]
 
-model = dict(**_base_.method, student=_base_.student)
+# The authors' stages; without it the third is block 8.
+model = dict(
+    **_base_.method, student=_base_.student, map_indices=(5, 7, 9, 11)
+)

@@ -32,12 +32,18 @@ class Tapped(NamedTuple):
 
 
 @torch.no_grad()
-def tap(model: nn.Module, input_size: int) -> Tapped:
+def tap(
+    model: nn.Module,
+    input_size: int,
+    map_indices: Optional[Sequence[int]] = None,
+) -> Tapped:
     """Taps a student's backbone, for good.
 
     Args:
         model (nn.Module): An MMPretrain classifier with a ``backbone``.
         input_size (int): Height and width of a dry run.
+        map_indices (Sequence[int], optional): As of :class:`BackboneTaps`.
+            Defaults to None.
 
     Returns:
         Tapped: The taps.
@@ -51,7 +57,8 @@ def tap(model: nn.Module, input_size: int) -> Tapped:
             'student: expected a classifier with a backbone, of which maps '
             f'and tokens are taken, got a {type(model).__name__}.'
         )
-    taps = BackboneTaps(backbone, (input_size, input_size), STUDENT)
+    size = (input_size, input_size)
+    taps = BackboneTaps(backbone, size, STUDENT, map_indices)
     training = model.training
     image = torch.zeros(1, 3, input_size, input_size)
     backbone.eval()

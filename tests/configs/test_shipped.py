@@ -31,6 +31,31 @@ TINY = dict(
     ),
     OpenCLIPTeacher=dict(model_name='tiny-vit', pretrained=None),
 )
+#: Narrow students of the same kinds: the width of the feature, the `arch`.
+NARROW = {
+    'vit': (192, 'deit-tiny'),
+    'convnext-t': (320, 'atto'),
+    'swin-t_': (
+        192,
+        dict(
+            _delete_=True,
+            embed_dims=24,
+            depths=[1, 1, 2, 1],
+            num_heads=[1, 2, 4, 8],
+        ),
+    ),
+    # As deep as it is, because its blocks are named.
+    'mixer-b': (
+        32,
+        dict(
+            _delete_=True,
+            embed_dims=32,
+            num_layers=12,
+            tokens_mlp_dims=8,
+            channels_mlp_dims=64,
+        ),
+    ),
+}
 
 
 def stages(name: str) -> bool:
@@ -109,6 +134,10 @@ def small_scalekd(name: str) -> dict:
         'train_dataloader.sampler.unlabelled': 0,
         'train_dataloader.dataset.labelled.pipeline.1.scale': size,
         'val_dataloader.dataset.pipeline.2.crop_size': size,
+        # One epoch of warm-up, one behind it.
+        'train_cfg.max_epochs': 2,
+        'param_scheduler.0.end': 1,
+        'param_scheduler.1.begin': 1,
         'model.input_size': size,
         'model.teacher.num_classes': 4,
         # The stand-in is narrow.
@@ -118,6 +147,10 @@ def small_scalekd(name: str) -> dict:
     if 'swin-t_' in name:
         # The last stage has to fill one.
         options['model.student.backbone.window_size'] = 2
+    for kind, (width, arch) in NARROW.items():
+        if kind in name:
+            options['model.student.backbone.arch'] = arch
+            options['model.student.head.in_channels'] = width
     if any(kind in name for kind in ('vit', 'mixer', 'swin-t_')):
         options['model.student.backbone.img_size'] = size
     return options

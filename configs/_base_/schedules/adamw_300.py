@@ -20,6 +20,8 @@ optim_wrapper = dict(
             '.pos_embed': dict(decay_mult=0.0),
             '.absolute_pos_embed': dict(decay_mult=0.0),
             '.relative_position_bias_table': dict(decay_mult=0.0),
+            # Of ScaleKD's projectors.
+            '.position': dict(decay_mult=0.0),
         },
     ),
 )
@@ -37,7 +39,7 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
-        begin=0,
+        begin=20,
         convert_to_iter_based=True,
     ),
 ]

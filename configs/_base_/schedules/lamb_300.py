@@ -7,7 +7,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
 )
 
-# Warm-up times a cosine decay to the last epoch, whichever that is.
+# Warm-up, then a cosine decay to the last epoch, whichever that is.
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -20,7 +20,7 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
-        begin=0,
+        begin=5,
         convert_to_iter_based=True,
     ),
 ]

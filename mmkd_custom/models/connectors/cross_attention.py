@@ -38,11 +38,13 @@ class CrossAttentionConnector(Connector):
         source (Shape): The student's map, or tokens with a grid.
         target (Shape): The teacher's.
         num_heads (int, optional): A divisor of the target's width. Published:
-            16 for 768 and 24 for 1536 channels of Swin-L, 3 and 6 for Swin-S,
-            8 for students that are transformers. Defaults to None, a head for
-            64 channels as far as that divides (ours).
-        scale (float): sigma; published: 5 for Swin-L -> CNN, 1 for
-            transformers, 0.2 for BEiT-L -> ResNet-50. Defaults to 1.0.
+            at stages 3 and 4 of Swin-L 16 and 24 for CNNs, 8 and 16 for
+            ConvNeXt-T, 24 and 48 for Swin-T, 8 and 8 for ViT and Mixer; 3 and
+            6 of Swin-S. Defaults to None, a head for 64 channels as far as
+            that divides (ours).
+        scale (float): sigma; published: 5 for Swin-L -> CNN, ViT and Mixer,
+            1 for Swin-L -> ConvNeXt-T and Swin-T and for BEiT-L -> ViT, 0.2
+            for BEiT-L -> ResNet-50. Defaults to 1.0.
         self_query (bool): Whether it has queries of its own; else each call
             has to give them. Defaults to True.
         **kwargs: See :class:`Connector`.

@@ -48,9 +48,7 @@ class BaseDistiller(TaughtClassifier):
             None, no Mixup.
         schedule (StageSchedule, optional): Stages over epochs. Defaults to
             distillation only.
-        data_preprocessor (dict | nn.Module, optional): See
-            :class:`TaughtClassifier`. Defaults to None.
-        init_cfg (dict, optional): Defaults to None.
+        **kwargs: See :class:`TaughtClassifier`.
 
     Raises:
         UserError: If an option is wrong.
@@ -78,8 +76,7 @@ class BaseDistiller(TaughtClassifier):
         input_size: int = 224,
         mixup: Optional[float] = None,
         schedule: Optional[StageSchedule] = None,
-        data_preprocessor: Union[dict, nn.Module, None] = None,
-        init_cfg: Optional[dict] = None,
+        **kwargs,
     ) -> None:
         super().__init__(
             student,
@@ -87,8 +84,7 @@ class BaseDistiller(TaughtClassifier):
             teachers,
             classifier,
             input_size,
-            data_preprocessor,
-            init_cfg,
+            **kwargs,
         )
         self.schedule = schedule or StageSchedule([Stage(DISTILLATION)])
         self.mixup = (

@@ -26,7 +26,7 @@ class Mimicking(BaseModule):
     Args:
         option (str): Name of the configuration option, for errors.
         cfg (dict): Weights ``original`` (default 4.0) and ``alternative``
-            (default 2.5) of the views, and options of
+            (default 2.5) of the views, ``num_heads`` and ``scale`` of
             :class:`~mmkd_custom.models.connectors.CrossAttentionConnector`.
         source (Shape): What the student gives there.
         target (Shape): What the projectors give.
@@ -61,19 +61,13 @@ class Mimicking(BaseModule):
             type='mmkd_custom.CrossAttentionConnector',
             self_query=self_query,
         )
-        try:
-            self.projectors = ModuleDict(
-                {
-                    view: build_connector(option, projector, source, target)
-                    for view in VIEWS
-                    if self.weights[view] or view in asked
-                }
-            )
-        except TypeError as error:
-            raise UserError(
-                f'{option}: expected {", ".join(VIEWS)}, num_heads or scale, '
-                f'got {", ".join(options)} ({error}).'
-            ) from error
+        self.projectors = ModuleDict(
+            {
+                view: build_connector(option, projector, source, target)
+                for view in VIEWS
+                if self.weights[view] or view in asked
+            }
+        )
         self.losses: Dict[str, nn.Module] = {
             ORIGINAL: DualView(alternative=0.0),
             ALTERNATIVE: DualView(original=0.0),
@@ -103,7 +97,8 @@ def weights_of(option: str, cfg: Optional[dict]) -> Dict[str, float]:
         cfg (dict, optional): As of :class:`Mimicking`.
 
     Raises:
-        UserError: If it is no dict, or a weight no finite number >= 0.
+        UserError: If it is no dict, has an unknown key, or a weight is no
+            finite number >= 0.
     """
     if not isinstance(cfg, (dict, type(None))):
         raise UserError(
@@ -111,4 +106,10 @@ def weights_of(option: str, cfg: Optional[dict]) -> Dict[str, float]:
             f'projector, got {cfg!r}.'
         )
     given = {**WEIGHTS, **(cfg or {})}
+    known = (*VIEWS, 'num_heads', 'scale')
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise UserError(
+            f'{option}: expected {", ".join(known)}, got {unknown}.'
+        )
     return {v: checked_weight(f'{option}.{v}', given[v]) for v in VIEWS}

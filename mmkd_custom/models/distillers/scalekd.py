@@ -15,7 +15,7 @@ from ..options import checked_weight
 from ..outputs import TOKENS, Shape
 from ..source import Source
 from .distiller import Distiller
-from .mimicking import Mimicking, weights_of
+from .mimicking import VIEWS, Mimicking, weights_of
 
 _LAST = Source(TEACHER, None, TOKENS)
 
@@ -52,8 +52,8 @@ class ScaleKD(Distiller):
         after (int, optional): Block or stage of the teacher, from 0, in whose
             place the student's stage 3 goes. None: of a Swin the third stage,
             of a ViT of up to 12 blocks the last of the first two thirds (7 of
-            12), of a deeper one the third from the end (21 of 24). Defaults
-            to None.
+            12), of a deeper one the third from the end (21 of 24), whatever
+            ``until`` is. Defaults to None.
         until (int, optional): Last block that T has for stage 3; those
             behind it are for stage 4. None: of a ViT of up to 12 blocks the
             last but one unless ``after`` is given, else all, its
@@ -61,8 +61,8 @@ class ScaleKD(Distiller):
         soft_weight (float): a, from 0 to 1. Defaults to 0.5.
         soft_labels (str): Where z_t is, such as 'probe.logits' for a teacher
             without a head for the classes. Defaults to 'teacher.logits'.
-        terms (dict[str, dict], optional): More terms, see :class:`Term`.
-            Defaults to None.
+        terms (dict[str, dict], optional): More terms, see :class:`Term`, but
+            none named as a view at a place. Defaults to None.
         **kwargs: See :class:`Distiller`.
 
     Raises:
@@ -89,6 +89,12 @@ class ScaleKD(Distiller):
             weight=checked_weight('soft_weight', soft_weight, most=1),
         )
         own = dict(soft=soft) if soft_weight else {}
+        taken = [f'{p}_{v}' for p in ('stage3', 'stage4') for v in VIEWS]
+        if {*taken} & {*(terms or {})}:
+            raise UserError(
+                f'terms: expected names other than {", ".join(taken)}, whose '
+                f'weights are in stage3 and stage4, got {", ".join(terms)}.'
+            )
         kwargs.setdefault('supervised_weight', 1 - soft_weight)
         super().__init__(student, teacher, {**own, **(terms or {})}, **kwargs)
         if self.teacher is None:
@@ -150,9 +156,15 @@ def _depths(
 ) -> Tuple[int, Optional[int]]:
     """Returns where T begins, and where it is parted; see the arguments."""
     count, plain = len(middles), len({*middles}) == 1
-    if after is None and until is None and plain and 3 <= count <= 12:
-        return count * 2 // 3 - 1, count - 2
-    if after is None:
+    if after is None and plain and count < 3:
+        raise UserError(
+            'teacher: expected one of three blocks or more, or after=0, got '
+            f'{count}.'
+        )
+    if after is None and plain and count <= 12:
+        after = count * 2 // 3 - 1
+        until = count - 2 if until is None else until
+    elif after is None:
         after = count - 3 if plain else count - 2
     _check('after', after, 0, count - 2)
     if until is not None and not plain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -63,6 +63,10 @@ class TaughtClassifier(BaseClassifier):
             None, the student's own. Batch augmentations of the student's
             ``train_cfg`` are taken over.
         init_cfg (dict, optional): Defaults to None.
+        map_indices (Sequence[int], optional): Which of the student's stages
+            or blocks give its maps, counted from 0, see
+            :class:`~mmkd_custom.models.backbone_taps.BackboneTaps`. Defaults
+            to None, chosen as there.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class TaughtClassifier(BaseClassifier):
         input_size: int = 224,
         data_preprocessor: Union[dict, nn.Module, None] = None,
         init_cfg: Optional[dict] = None,
+        map_indices: Optional[Sequence[int]] = None,
     ) -> None:
         super().__init__(
             init_cfg=init_cfg,
@@ -89,6 +94,7 @@ class TaughtClassifier(BaseClassifier):
         )
         self._split, self.input_size = view.split, input_size
         self._tapped: Optional[Tapped] = None
+        self._map_indices = map_indices
         fit_preprocessor(self.data_preprocessor, view)
         self.networks = ModuleDict()
 
@@ -171,7 +177,9 @@ class TaughtClassifier(BaseClassifier):
             shapes = self.teachers[source.network].shapes_for(size)
         if source.network == STUDENT and path not in shapes:
             # Maps and tokens: only now does its backbone get taps.
-            self._tapped = self._tapped or tap(self.student, self.input_size)
+            self._tapped = self._tapped or tap(
+                self.student, self.input_size, self._map_indices
+            )
             shapes = self.student_view.shapes
         name, _, index = path.partition('.')
         if index.startswith('-'):

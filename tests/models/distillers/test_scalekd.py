@@ -217,6 +217,21 @@ def test_one_step_of_every_kind(name, student):
     assert all(p.grad is None for p in model.teacher.parameters())
 
 
+@pytest.mark.parametrize(
+    'given, wanted',
+    [
+        (dict(until=10), (7, 10)),
+        (dict(until=8), (7, 8)),
+        (dict(after=9), (9, None)),
+        (dict(after=5, until=6), (5, 6)),
+    ],
+)
+def test_one_cut_leaves_the_other_as_documented(given, wanted):
+    teacher = dict(TEACHERS['vit'], model_name='vit_tiny_patch16_224')
+    model = build(teacher=teacher, **given)
+    assert (model.after, model.until) == wanted
+
+
 def test_gradients_reach_the_student_through_the_teacher_alone():
     off = dict(original=0.0, alternative=0.0)
     model = build(stage4=off, soft_weight=0.0, supervised_weight=0.0)
@@ -277,6 +292,19 @@ def test_students_of_any_size(edge):
     assert model.parse_losses(losses_of(model, size=edge))[0] > 0
 
 
+def test_blocks_of_the_student_can_be_chosen():
+    model = build(MIXER_STUDENT, map_indices=(1, 3))
+    seen = []
+    blocks = model.student.backbone.layers
+    blocks[1].register_forward_hook(lambda *args: seen.append(args[2]))
+    data = model.data_preprocessor(make_batch(LABELS, size=SIZE), True)
+    batch = model.batch(data['inputs'], data['data_samples'])
+    maps = model.student_view.ask(batch, ('maps',)).maps
+    assert len(maps) == 2
+    # (N, D, h, w) -> (N, L, D)
+    assert torch.equal(maps[-2].flatten(2).transpose(1, 2), seen[-1])
+
+
 def test_a_teacher_at_the_size_of_the_student():
     model = build(teacher=dict(input_size=None))
     query = model.stage3.projectors['original'].queries
@@ -311,6 +339,7 @@ RESNET = dict(
     model=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8),
 )
 CACHED = dict(type='CachedTeacher', teacher=RESNET)
+SHALLOW = dict(model_name='vit_tiny_patch16_224', depth=2, input_size=32)
 
 
 @pytest.mark.parametrize(
@@ -325,12 +354,17 @@ CACHED = dict(type='CachedTeacher', teacher=RESNET)
         (dict(after=2, until=1), 'until'),
         (dict(teacher=TEACHERS['swin'], until=2), 'until'),
         (dict(maps='maps.1'), 'maps'),
+        (dict(map_indices=(99,)), 'map_indices'),
         (dict(maps=('maps.9', 'maps.1')), 'maps.9'),
         (dict(soft_weight=1.5), 'soft_weight'),
         (dict(stage3=dict(original=-1)), 'stage3.original'),
         (dict(stage4=4.0), 'stage4'),
         (dict(stage4=dict(num_heads=5)), 'stage4'),
         (dict(stage4=dict(heads=4)), 'stage4.*heads'),
+        (dict(stage3=dict(type='MLPConnector')), 'stage3.*type'),
+        (dict(stage3=dict(self_query=False)), 'stage3.*self_query'),
+        (dict(terms=dict(stage3_original=None)), 'terms.*stage3_original'),
+        (dict(teacher=SHALLOW), 'teacher.*after=0'),
     ],
 )
 def test_wrong_options_are_named(options, named):

@@ -47,10 +47,14 @@ class DualView(Loss):
         self, student: Tensor, teacher: Tensor, target: Optional[Tensor]
     ) -> Tensor:
         sides = as_tokens(student), as_tokens(teacher)
-        centred = (side - side.mean(1, keepdim=True) for side in sides)
-        return self.original * _apart(*sides) + (
-            self.alternative * _apart(*centred)
-        )
+        loss = sides[0].new_zeros(sides[0].shape[:2])
+        # A view of weight 0 costs nothing.
+        if self.original:
+            loss = loss + self.original * _apart(*sides)
+        if self.alternative:
+            centred = (side - side.mean(1, keepdim=True) for side in sides)
+            loss = loss + self.alternative * _apart(*centred)
+        return loss
 
 
 def _apart(student: Tensor, teacher: Tensor) -> Tensor:
