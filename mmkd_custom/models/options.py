@@ -48,8 +48,8 @@ def checked_size(option: str, value: int) -> int:
     return value
 
 
-def checked_choice(option: str, value: str, choices: Sequence[str]) -> str:
-    """Returns one of several words as it is."""
+def checked_choice(option: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Returns one of several values, such as words, as it is."""
     if value not in choices:
         raise _error(option, f'one of {", ".join(map(str, choices))}', value)
     return value

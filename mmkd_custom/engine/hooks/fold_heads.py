@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from ...errors import UserError, nearest
 from ...models.distillers import BaseDistiller
 from ...models.networks import StudentHead
-from ...models.options import checked_positive, checked_weight
+from ...models.options import checked_choice, checked_positive, checked_weight
 from ...models.outputs import FEATURE, LOGITS
 from ...models.source import Source
 from ...registry import HOOKS
@@ -68,11 +68,7 @@ class FoldHeadsHook(Hook):
         pooling: str = POOLINGS[0],
     ) -> None:
         name = type(self).__name__
-        if pooling not in POOLINGS:
-            raise UserError(
-                f'{name}.pooling: expected one of {POOLINGS}, got {pooling!r}.'
-            )
-        if pooling != POOLINGS[0]:
+        if checked_choice(f'{name}.pooling', pooling, POOLINGS) != POOLINGS[0]:
             raise UserError(
                 f"{name}.pooling: expected 'logits', whose mean is one linear "
                 'layer that can be exported, got a mean of probabilities, '

@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...registry import MODELS
 from ...stages import CUSTOMIZATION, LABELLED, TEACHER, StageSchedule
 from ..batch import Batch, top1
-from ..options import checked_weight
+from ..options import checked_choice, checked_weight
 from ..outputs import FEATURE, Shape
 from ..source import Source
 from .customizing import (
@@ -115,10 +115,7 @@ class CustomKD(Distiller):
             ('customization_head', customization_head, ('student', 'teacher')),
             ('customize_on', customize_on, (LABELLED, 'all')),
         ):
-            if value not in known:
-                raise UserError(
-                    f'{name}: expected one of {known}, got {value!r}.'
-                )
+            checked_choice(name, value, known)
         projection = projection or dict(type='mmkd_custom.LinearConnector')
         feature_loss = feature_loss or dict(type='mmkd_custom.MSE')
         own = own_terms(feature_loss, projection, prediction, **weights)

@@ -139,7 +139,7 @@ class Term(BaseModule):
     def _check_labels(
         self, option: str, shape_of: Callable[[Source], Shape]
     ) -> None:
-        of_targets = str(self.right) == str(_TARGETS)
+        of_targets = self.right == _TARGETS
         if not (of_targets or self.loss.needs_target):
             return
         if self.streams not in ('all', LABELLED):

@@ -10,7 +10,7 @@ from ...errors import UserError
 from ...registry import MODELS
 from ...stages import TEACHER
 from ..batch import Batch, send
-from ..options import checked_positive, checked_size
+from ..options import checked_choice, checked_positive, checked_size
 from ..outputs import FEATURE, LOGITS, Outputs, Shape
 from ..source import Source
 from .base import OwnedNetwork
@@ -84,10 +84,7 @@ class PropagatedLabels(OwnedNetwork):
             ('class_mass', class_mass, ('auto', True, False)),
             ('gate', gate, (None, 'agree')),
         ):
-            if value not in known:
-                raise UserError(
-                    f'{name}.{option}: expected one of {known}, got {value!r}.'
-                )
+            checked_choice(f'{name}.{option}', value, known)
         if not isinstance(alpha, (int, float)) or not 0 <= alpha < 1:
             raise UserError(
                 f'{name}.alpha: expected a number in [0, 1), got {alpha!r}.'
