@@ -22,6 +22,7 @@ from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError, naming_files
 from ..export.checkpoint import PREFIX
 from ..utils.files import load_checkpoint
+from ..utils.memory import keep_freed_memory
 from ..utils.progress import no_bar_left, progress
 from ..utils.runs import check_work_dir
 from .building import naming_misspelt
@@ -60,10 +61,10 @@ def train(
     with naming_mistakes(config) as built:
         with progress('preparing the run', lines=False):
             runner = build_runner(config, 'train')
-        for hook in (built, *hooks):
+        for hook in (built, *hooks, *[OverwriteHook()] * overwrite):
             runner.register_hook(hook)
-        if overwrite:
-            runner.register_hook(OverwriteHook())
+        if get_device() == 'cpu':
+            keep_freed_memory()
         for hook in runner.hooks:
             if lines and isinstance(hook, ProgressHook):
                 hook.lines = True

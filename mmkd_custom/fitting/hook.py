@@ -22,7 +22,7 @@ from ..engine.together import by_rank_0
 from ..engine.unwrap import unwrapped
 from ..errors import UserError, naming_files
 from ..models.batch import hard_labels
-from ..models.distillers import BaseDistiller
+from ..models.distillers import BaseDistiller, Distiller, TrustedWeight
 from ..models.networks import PropagatedLabels
 from ..models.options import checked_size
 from ..registry import HOOKS
@@ -37,8 +37,9 @@ class PropagateLabelsHook(Hook):
     The teacher is asked about every training image, or its cache is read;
     rank 0 propagates, and every rank has the same labels. They are kept in
     ``<network>_labels.safetensors`` of the work directory, or in the file
-    that the network names, so a resumed run goes on with the same. Does
-    nothing for a model without such a network.
+    that the network names, so a resumed run goes on with the same. Terms
+    with a ``TrustedWeight`` are told what the probe is worth. Does nothing
+    for a model without such a network.
 
     Args:
         batch_size (int): Images the teacher sees at once. Defaults to 64.
@@ -91,7 +92,13 @@ class PropagateLabelsHook(Hook):
             found = by_rank_0(lambda: _propagate(runner, network, features))
             by_rank_0(lambda: _write(file, key, found))
         runner.logger.info(f'Propagated labels of {name}: {file}')
-        network.fill(found['labels'], found['probe'], found['agree'].bool())
+        network.fill(
+            found['labels'],
+            found['probe'],
+            found['agree'].bool(),
+            float(found['kappa']),
+        )
+        _tell(runner, model, name, network.kappa)
 
 
 def _propagate(
@@ -119,11 +126,32 @@ def _propagate(
         **network.options,
     )
     runner.logger.info(f'Propagation: {found.report}')
+    kappa = found.report['probe_kappa']
     return dict(
         labels=found.labels,
         probe=found.probe,
         agree=found.agree.to(torch.uint8),
+        kappa=torch.tensor(float('nan') if kappa is None else kappa),
     )
+
+
+def _tell(
+    runner: Runner, model: BaseDistiller, network: str, kappa: float
+) -> None:
+    """Tells the terms that wait for it what the probe's kappa is."""
+    if not isinstance(model, Distiller):
+        return
+    for stage in model.schedule.stages:
+        for name, term in model.terms(stage.name).items():
+            weight = term.weight
+            if isinstance(weight, TrustedWeight) and weight.of == network:
+                weight.found = kappa
+                runner.logger.info(
+                    f'Term {name}: kappa of the probe of {network} on '
+                    f'held-out labelled images is {kappa:.3f}, '
+                    + ('and' if weight.trusts else 'not')
+                    + f' at least {weight.kappa}: weight {weight(0.0)}'
+                )
 
 
 def _groups(dataset: TwoStreamDataset, standardize: str) -> torch.Tensor:
@@ -162,6 +190,8 @@ def _key(
         sorted(network.options.items()),
         network.standardize,
         network.class_mass,
+        # What is kept: files without it are others.
+        'kappa',
     )
     return hashlib.sha256(repr(depends).encode()).hexdigest()
 

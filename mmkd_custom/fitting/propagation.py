@@ -7,6 +7,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
+from sklearn.metrics import cohen_kappa_score
 
 from ..errors import UserError
 from .class_mass import with_class_mass
@@ -103,8 +104,9 @@ def propagate_labels(
     Returns:
         Propagation: Labels in the order of ``features``. Its report has
         ``images``, ``labelled``, ``groups``; ``edges``, ``isolated`` images
-        without one, ``exact``; ``probe_c`` and the ``probe_held_out``
-        accuracy in percent (None if nothing could be held out); the shares of
+        without one, ``exact``; ``probe_c``, and of the labelled images that
+        were held out the ``probe_held_out`` accuracy in percent and Cohen's
+        kappa, ``probe_kappa`` (None if none could be); the shares of
         the unlabelled images of which two agree, ``plain_standardized``,
         ``plain_propagated``, ``standardized_propagated`` (plain: a probe of
         the same C, of features with the statistics of the labelled images);
@@ -121,7 +123,7 @@ def propagate_labels(
     _check(features, targets, groups, num_classes)
     labelled = targets >= 0
     x = standardized(features, groups)
-    model, chosen, held_out = _probe(x[labelled], targets[labelled], seed)
+    model, chosen, told = _probe(x[labelled], targets[labelled], seed)
     plain, _ = fit_linear(features[labelled], targets[labelled], chosen)
     probe = _said(x, model)
     unit = x[~labelled]
@@ -160,7 +162,7 @@ def propagate_labels(
         isolated=int((np.diff(graph.indptr) == 0).sum()),
         exact=exact,
         probe_c=chosen,
-        probe_held_out=held_out,
+        **told,
     )
     for one, other in (
         ('plain', 'standardized'),
@@ -175,14 +177,21 @@ def propagate_labels(
 
 def _probe(
     features: torch.Tensor, targets: torch.Tensor, seed: int
-) -> Tuple[Dict[str, torch.Tensor], float, Optional[float]]:
-    """Returns a probe, its C, and its accuracy on what was held out."""
+) -> Tuple[Dict[str, torch.Tensor], float, Dict[str, Optional[float]]]:
+    """Returns a probe, its C, and how it does on what was held out."""
     folds = stratified_folds(targets.numpy(), seed=seed)
     if not folds:
         tensors, _ = fit_linear(features, targets, FALLBACK, 'none')
-        return tensors, FALLBACK, None
+        return tensors, FALLBACK, dict(probe_held_out=None, probe_kappa=None)
     fit = fit_probe(features, targets, folds, 'none', STRENGTHS)
-    return fit.tensors, fit.chosen.c, fit.chosen.held_out
+    held_out = fit.answers >= 0
+    kappa = cohen_kappa_score(targets.numpy()[held_out], fit.answers[held_out])
+    told = dict(
+        probe_held_out=fit.chosen.held_out,
+        # Answers and labels that are all of one class agree by chance alone.
+        probe_kappa=float(np.nan_to_num(kappa)),
+    )
+    return fit.tensors, fit.chosen.c, told
 
 
 def _said(

@@ -126,6 +126,31 @@ def test_other_options_are_propagated_anew_unless_the_file_was_named(
         filled(runner_with('damaged', file=file))
 
 
+@pytest.mark.parametrize('kappa, weight', [(0.2, 2.0), (0.4, 0.0)])
+def test_terms_are_told_what_the_probe_is_worth(
+    runner_with, monkeypatch, kappa, weight
+):
+    def propagate(*args, **options):
+        found = propagate_labels(*args, **options)
+        found.report['probe_kappa'] = 0.3
+        return found
+
+    monkeypatch.setattr(hook, 'propagate_labels', propagate)
+
+    def edit(config):
+        trusted = dict(type='TrustedWeight', weight=2.0, kappa=kappa)
+        config.model.prediction = dict(type='KLDivergence')
+        config.model.prediction_weight = trusted
+
+    runner = runner_with(edit=edit)
+    found = runner.model.terms()['prediction'].weight
+    for _ in 'propagated, then read':
+        found.found = None
+        filled(runner)
+        assert found(0.0) == weight
+        assert found.found == pytest.approx(0.3)
+
+
 def test_a_wrong_batch_size_is_named():
     with pytest.raises(UserError, match='PropagateLabelsHook.batch_size'):
         PropagateLabelsHook(0)

@@ -147,6 +147,22 @@ def test_few_labels(classes, labels):
     assert (found.labels.sum(1) - 1).abs().max() < 1e-5
     assert right.double().mean() > (0.8 if labels > 1 else 1 / classes)
     assert (found.report['probe_held_out'] is None) == (labels == 1)
+    assert (found.report['probe_kappa'] is None) == (labels == 1)
+
+
+def test_kappa_is_the_accuracy_beyond_chance():
+    # Two groups that are easy, and labels of which a fifth is wrong.
+    torch.manual_seed(0)
+    targets = torch.tensor([0, 1]).repeat(50)
+    features = torch.randn(120, 4)
+    features[:100, 0] += 12 * targets
+    told = torch.where(torch.arange(100) % 5 == 0, 1 - targets, targets)
+    rows = torch.cat([told, torch.full((20,), -1)])
+    report = propagate_labels(features, rows, rows * 0, 2).report
+    accuracy = report['probe_held_out'] / 100
+    assert accuracy == pytest.approx(0.8, abs=0.03)
+    # Both classes are half of the labels and of the answers.
+    assert report['probe_kappa'] == pytest.approx(2 * accuracy - 1, abs=0.01)
 
 
 def test_folds_leave_every_class_in():

@@ -6,7 +6,7 @@ from .dime_fm import DIMEFM
 from .distiller import Distiller
 from .scalekd import ScaleKD
 from .term import Ramp, Term
-from .weights import SourceWeight
+from .weights import SourceWeight, TrustedWeight
 
 __all__ = [
     'BaseDistiller',
@@ -16,5 +16,6 @@ __all__ = [
     'Ramp',
     'ScaleKD',
     'SourceWeight',
+    'TrustedWeight',
     'Term',
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Union
 
 from ...errors import UserError
 from ...stages import (
@@ -29,7 +29,7 @@ def own_terms(
     prediction: Optional[dict],
     general_weight: float,
     specific_weight: float,
-    prediction_weight: float,
+    prediction_weight: Union[float, dict],
 ) -> Dict[str, dict]:
     """Returns the terms of the paper that are switched on."""
     terms = {}

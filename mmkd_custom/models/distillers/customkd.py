@@ -73,7 +73,8 @@ class CustomKD(Distiller):
             ``dict(type='DKD')``, on labelled and unlabelled images; short
             for a term on ``('student.logits',
             'teacher.more.customized_logits')``. Defaults to None.
-        prediction_weight (float): Its weight. Defaults to 1.0.
+        prediction_weight (float | dict): Its weight, as of any term. Defaults
+            to 1.0.
         terms (dict[str, dict], optional): More terms, see :class:`Term`.
             Defaults to None.
         feature_loss (dict): Loss of both feature terms. Defaults to
@@ -98,7 +99,7 @@ class CustomKD(Distiller):
         customization_head: str = 'student',
         customize_on: str = LABELLED,
         prediction: Optional[dict] = None,
-        prediction_weight: float = 1.0,
+        prediction_weight: Union[float, dict] = 1.0,
         feature_loss: Optional[dict] = None,
         projection: Optional[dict] = None,
         terms: Optional[Dict[str, dict]] = None,
@@ -110,7 +111,9 @@ class CustomKD(Distiller):
             prediction_weight=prediction_weight,
         )
         for name, weight in weights.items():
-            checked_weight(name, weight)
+            # A term checks a dict.
+            if name != 'prediction_weight' or not isinstance(weight, dict):
+                checked_weight(name, weight)
         for name, value, known in (
             ('customization_head', customization_head, ('student', 'teacher')),
             ('customize_on', customize_on, (LABELLED, 'all')),

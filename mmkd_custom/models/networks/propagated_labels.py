@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, Optional, Sequence, Union
 
 import torch
@@ -101,6 +102,9 @@ class PropagatedLabels(OwnedNetwork):
             alpha=alpha,
             steps=checked_size(f'{name}.steps', steps),
         )
+        #: Cohen's kappa of the probe on held-out labelled images, None until
+        #: the labels are there, NaN if none could be held out.
+        self.kappa: Optional[float] = None
         self._tables: Dict[str, torch.Tensor] = {}
 
     def attach(self, distiller: Any) -> None:
@@ -114,7 +118,11 @@ class PropagatedLabels(OwnedNetwork):
         self.shapes = {LOGITS: shape, LABELS: shape, PROBE: shape}
 
     def fill(
-        self, labels: torch.Tensor, probe: torch.Tensor, agree: torch.Tensor
+        self,
+        labels: torch.Tensor,
+        probe: torch.Tensor,
+        agree: torch.Tensor,
+        kappa: float = math.nan,
     ) -> None:
         """Takes over what was propagated.
 
@@ -122,7 +130,10 @@ class PropagatedLabels(OwnedNetwork):
             labels (Tensor): q (N, C) of each training sample.
             probe (Tensor): p (N, C).
             agree (Tensor): Whether both name the same class (N,).
+            kappa (float): The probe's on held-out labelled images; NaN if
+                none could be held out, the default.
         """
+        self.kappa = kappa
         # q^(1/T), normalised, in logarithms.
         logits = labels.clamp_min(1e-8).log() / self.temperature
         logits = logits.log_softmax(1)
