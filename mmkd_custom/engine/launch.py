@@ -63,8 +63,7 @@ def train(
             runner = build_runner(config, 'train')
         for hook in (built, *hooks, *[OverwriteHook()] * overwrite):
             runner.register_hook(hook)
-        if get_device() == 'cpu':
-            keep_freed_memory()
+        keep_freed_memory()
         for hook in runner.hooks:
             if lines and isinstance(hook, ProgressHook):
                 hook.lines = True

@@ -3,6 +3,8 @@
 import ctypes
 import sys
 
+from mmengine.device import get_device
+
 #: Numbers of <malloc.h>, and what they are set to: blocks up to the largest
 #: size that glibc allows come from the heap, of which nothing is handed back.
 _OPTIONS = {-3: 1 << 25, -1: 2**31 - 1, -2: 1 << 28}
@@ -16,9 +18,10 @@ def keep_freed_memory() -> bool:
     page anew: a seventh of a step's time (docs/performance.md).
 
     Returns:
-        bool: Whether it did; other C libraries than glibc are left alone.
+        bool: Whether it did; with an accelerator, or another C library than
+        glibc, nothing is changed.
     """
-    if not sys.platform.startswith('linux'):
+    if get_device() != 'cpu' or not sys.platform.startswith('linux'):
         return False
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is None:
