@@ -11,7 +11,7 @@ from tests.cli import environment
 STEPS = """
 import resource
 import numpy
-from mmkd_custom.utils.memory import keep_freed_memory
+from mmkd_custom.utils.allocator import keep_freed_memory
 if {keep} and not keep_freed_memory():
     raise SystemExit('not glibc')
 def faults():
