@@ -21,8 +21,8 @@ from mmengine.runner import Runner
 from ..datasets.wrappers import pipeline_of, with_pipeline
 from ..errors import UserError, naming_files
 from ..export.checkpoint import PREFIX
-from ..utils.files import load_checkpoint
 from ..utils.allocator import keep_freed_memory
+from ..utils.files import load_checkpoint
 from ..utils.progress import no_bar_left, progress
 from ..utils.runs import check_work_dir
 from .building import naming_misspelt
