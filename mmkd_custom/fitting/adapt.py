@@ -97,7 +97,7 @@ def adapt_usage(config: Config, mode: str, path: Union[str, Path]) -> str:
 
     Args:
         config (Config): The config whose teacher was adapted.
-        mode (str): 'norm' or 'lora'.
+        mode (str): 'norm', 'lora' or 'full'.
         path (str | Path): The adaptation's file.
     """
     return usage(config, *_kind(mode)[:2], path)

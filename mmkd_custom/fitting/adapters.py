@@ -1,4 +1,4 @@
-"""What of a frozen teacher is trained, while it is: norm layers or LoRA."""
+"""What of a frozen teacher is trained, while it is: some of it, or all."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from ..errors import UserError
 from ..models.outputs import FEATURE
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.adapted import (
+    FULL,
     LORA,
     MODES,
     NORM,
     lora_keys,
-    norm_key,
+    value_key,
 )
 
 #: Normalisation layers; timm's own that derive from none of torch's come last.
@@ -60,9 +61,10 @@ def adapters(
         teacher (FrozenTeacher): In float32.
         mode (str): 'norm' trains the affine parameters of the normalisation
             layers (EZAD). 'lora' adds (alpha / r) B A, with B = 0 at first,
-            to the weights of linear layers, but for what reads a weight
-            instead of calling its layer, such as ``nn.MultiheadAttention``.
-            Either way only where the feature goes through.
+            to the weights of linear layers and of 1x1 convolutions, but for
+            what reads a weight instead of calling its layer, such as
+            ``nn.MultiheadAttention``. 'full' trains all parameters. In any
+            case only where the feature goes through.
         example (Tensor): One prepared image (1, 3, H, W), to see where.
         rank (int): Rank r of the update in mode 'lora'. Defaults to 8.
         alpha (float): Its scale, likewise. Defaults to 16.0.
@@ -80,7 +82,10 @@ def adapters(
         raise UserError(
             f'mode: expected one of {", ".join(MODES)}, got {mode!r}.'
         )
-    scope = _norm(teacher) if mode == NORM else _lora(teacher, rank, alpha)
+    if mode == LORA:
+        scope = _lora(teacher, rank, alpha)
+    else:
+        scope = _values(teacher, mode)
     with scope as found:
         try:
             for parameter in found.values():
@@ -120,8 +125,9 @@ def _used(
     used = {n: p for (n, p), g in zip(found.items(), grads) if g is not None}
     if not used:
         layers, other = dict(
-            norm=('normalisation layers with parameters', LORA),
-            lora=('linear layers that are called', NORM),
+            norm=('normalisation layers with parameters', FULL),
+            lora=('linear layers that are called', FULL),
+            full=('parameters', NORM),
         )[mode]
         raise UserError(
             f'teacher {teacher.name}: mode={mode!r}: expected {layers} that '
@@ -132,11 +138,14 @@ def _used(
 
 
 @contextmanager
-def _norm(teacher: FrozenTeacher) -> Iterator[Trained]:
-    found = norm_parameters(teacher)
+def _values(teacher: FrozenTeacher, mode: str) -> Iterator[Trained]:
+    if mode == NORM:
+        found = norm_parameters(teacher)
+    else:
+        found = dict(teacher.named_parameters())
     before = {name: p.detach().clone() for name, p in found.items()}
     try:
-        yield {norm_key(name): p for name, p in found.items()}
+        yield {value_key(mode, name): p for name, p in found.items()}
     finally:
         for name, parameter in found.items():
             parameter.data.copy_(before[name])
@@ -156,9 +165,7 @@ def _lora(
     linears = {
         path: module
         for path, module in teacher.named_modules()
-        if isinstance(module, nn.Linear)
-        # Inside nn.MultiheadAttention.
-        and not isinstance(module, NonDynamicallyQuantizableLinear)
+        if _is_linear(module)
     }
     found: Trained = {}
     try:
@@ -186,3 +193,13 @@ def _lora(
             nn.Module.__setattr__(teacher.get_submodule(parent), child, layer)
         teacher.requires_grad_(False)
         teacher.eval()
+
+
+def _is_linear(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        # A linear layer of each position; a stride changes nothing of that.
+        return module.kernel_size == (1, 1) and module.groups == 1
+    # The other is inside nn.MultiheadAttention.
+    return isinstance(module, nn.Linear) and not isinstance(
+        module, NonDynamicallyQuantizableLinear
+    )

@@ -17,6 +17,7 @@ from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.adapted import (
     HEAD_BIAS,
     HEAD_WEIGHT,
+    FULL,
     MODES,
     NORM,
 )
@@ -24,9 +25,12 @@ from ..utils.progress import progress
 from .adapters import adapters
 from .labelled import Batches
 
-#: Of LoRA's matrices and the head; a scale of a normalisation layer must not
-#: be pulled to zero.
+#: Of matrices and kernels; a scale of a normalisation layer must not be
+#: pulled to zero.
 WEIGHT_DECAY = 0.01
+
+#: First learning rates: what was trained for long may move little.
+LR, LR_FULL = 1e-3, 1e-4
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,10 @@ class AdaptSettings:
     """How a teacher is adapted.
 
     Attributes:
-        mode (str): 'norm' or 'lora'. Defaults to 'norm'.
+        mode (str): 'norm', 'lora' or 'full'. Defaults to 'norm'.
         epochs (int): Passes over the labelled images. Defaults to 10.
-        lr (float): Learning rate at the start of its cosine decay to 0.
-            Defaults to 1e-3.
+        lr (float, optional): Learning rate at the start of its cosine decay
+            to 0. Defaults to None, 1e-4 in mode 'full', otherwise 1e-3.
         rank (int): LoRA's rank. Defaults to 8.
         alpha (float): LoRA's scale, of which alpha / rank counts. Defaults to
             16.0.
@@ -53,13 +57,15 @@ class AdaptSettings:
 
     mode: str = NORM
     epochs: int = 10
-    lr: float = 1e-3
+    lr: Optional[float] = None
     rank: int = 8
     alpha: float = 16.0
     batch_size: int = 32
     holdout: float = 0.2
 
     def __post_init__(self) -> None:
+        if self.lr is None:
+            object.__setattr__(self, 'lr', LR_FULL if self.mode == FULL else LR)
         for name, right, expected in (
             ('mode', self.mode in MODES, f'one of {", ".join(MODES)}'),
             ('epochs', self.epochs >= 1, 'a whole number >= 1'),
@@ -191,14 +197,12 @@ def _descend(
     settings: AdaptSettings,
     steps: int,
 ) -> List[float]:
-    decay = 0.0 if settings.mode == NORM else WEIGHT_DECAY
-    optimizer = torch.optim.AdamW(
-        [
-            dict(params=adapted, weight_decay=decay),
-            dict(params=[head.weight, head.bias], weight_decay=WEIGHT_DECAY),
-        ],
-        lr=settings.lr,
-    )
+    groups = [dict(params=[head.weight, head.bias], weight_decay=WEIGHT_DECAY)]
+    for decay in (0.0, WEIGHT_DECAY):
+        params = [p for p in adapted if (p.ndim > 1) == (decay > 0)]
+        if params:
+            groups.append(dict(params=params, weight_decay=decay))
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr)
     total = settings.epochs * steps
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     losses = []

@@ -14,9 +14,9 @@ def parse_args() -> argparse.Namespace:
     add_config(parser, 'config file whose model has a teacher')
     parser.add_argument(
         '--mode',
-        choices=['norm', 'lora'],
+        choices=['norm', 'lora', 'full'],
         default='norm',
-        help='train the normalisation layers, or LoRA matrices',
+        help='train the normalisation layers, LoRA matrices, or all weights',
     )
     parser.add_argument(
         '--epochs',
@@ -25,7 +25,9 @@ def parse_args() -> argparse.Namespace:
         help='passes over the labelled images',
     )
     parser.add_argument(
-        '--lr', type=float, default=1e-3, help='first learning rate'
+        '--lr',
+        type=float,
+        help='first learning rate (default: 1e-4 for full, otherwise 1e-3)',
     )
     parser.add_argument('--rank', type=int, default=8, help="LoRA's rank")
     parser.add_argument(

@@ -16,8 +16,10 @@ from ..frozen import EXECUTION
 from .base import WrappedTeacher, build_wrapped, for_head
 from .files import HeadFile
 
-NORM, LORA = 'norm', 'lora'
-MODES = (NORM, LORA)
+NORM, LORA, FULL = 'norm', 'lora', 'full'
+MODES = (NORM, LORA, FULL)
+#: Modes whose tensors are the new values of parameters.
+_REPLACING = (NORM, FULL)
 
 HEAD_WEIGHT, HEAD_BIAS = 'head.weight', 'head.bias'
 _LORA_A, _LORA_B = 'lora_a', 'lora_b'
@@ -28,14 +30,15 @@ class Adaptation(HeadFile):
     """All that training changed in a teacher, and how it came about.
 
     Its ``tensors`` are a linear head on the feature, ``head.weight`` (C, D)
-    and ``head.bias`` (C,); in mode 'norm' the new values of
-    ``norm/<parameter>``; in mode 'lora' A (r, in) as ``lora_a/<parameter>``
-    and B (out, r) as ``lora_b/<parameter>``. ``teacher_sha256`` is of the
-    un-adapted teacher in float32.
+    and ``head.bias`` (C,); in modes 'norm' and 'full' the new values of
+    ``norm/<parameter>`` or ``full/<parameter>``; in mode 'lora' A (r, in) as
+    ``lora_a/<parameter>`` and B (out, r) as ``lora_b/<parameter>``, of 1x1
+    convolutions with two more axes of length 1. ``teacher_sha256`` is of
+    the un-adapted teacher in float32.
 
     Attributes:
-        mode (str): 'norm' or 'lora'.
-        rank (int, optional): Rank r; None in mode 'norm'. Defaults to None.
+        mode (str): 'norm', 'lora' or 'full'.
+        rank (int, optional): Rank r; None but in 'lora'. Defaults to None.
         alpha (float, optional): LoRA's alpha, likewise. Defaults to None.
     """
 
@@ -68,8 +71,8 @@ class Adaptation(HeadFile):
     def apply_to(self, teacher: nn.Module) -> None:
         """Changes a teacher's weights: the equation of each mode.
 
-        'norm': the stored values replace the parameters. 'lora': the update
-        is merged, W + (alpha / r) B A, so it costs nothing later.
+        'norm', 'full': the stored values replace the parameters. 'lora': the
+        update is merged, W + (alpha / r) B A, so it costs nothing later.
 
         Args:
             teacher (nn.Module): The un-adapted teacher, in float32.
@@ -80,11 +83,11 @@ class Adaptation(HeadFile):
         parameters = dict(teacher.named_parameters())
         for key, tensor in self.tensors.items():
             kind, _, name = key.partition('/')
-            if kind == NORM:
+            if kind in _REPLACING:
                 value = tensor
             elif kind == _LORA_B:
                 first = self.tensors[f'{_LORA_A}/{name}']
-                value = self.alpha / self.rank * tensor @ first
+                value = self.alpha / self.rank * _product(tensor, first)
             else:
                 continue
             own = parameters.get(name)
@@ -95,15 +98,20 @@ class Adaptation(HeadFile):
                     f'{"none" if own is None else tuple(own.shape)}.'
                 )
             with torch.no_grad():
-                if kind == NORM:
+                if kind in _REPLACING:
                     own.copy_(value)
                 else:
                     own.add_(value.to(own.device))
 
 
-def norm_key(parameter: str) -> str:
-    """Returns the name of a parameter's new value in an adaptation."""
-    return f'{NORM}/{parameter}'
+def value_key(mode: str, parameter: str) -> str:
+    """Returns the name of a parameter's new value in an adaptation.
+
+    Args:
+        mode (str): 'norm' or 'full'.
+        parameter (str): Its name in the teacher.
+    """
+    return f'{mode}/{parameter}'
 
 
 def lora_keys(parameter: str) -> Tuple[str, str]:
@@ -111,13 +119,19 @@ def lora_keys(parameter: str) -> Tuple[str, str]:
     return f'{_LORA_A}/{parameter}', f'{_LORA_B}/{parameter}'
 
 
+def _product(second: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """B A: (out, r) (r, in) -> (out, in), both with or without (1, 1)."""
+    product = second.flatten(1) @ first.flatten(1)
+    return product.reshape(*product.shape, *first.shape[2:])
+
+
 @MODELS.register_module()
 class AdaptedTeacher(WrappedTeacher):
     """Another teacher with adapted weights and a linear head.
 
     ``tools/adapt_teacher.py`` trains the adaptation on the labelled data:
-    the normalisation layers alone (EZAD; docs/methods.md, Task-specific
-    distillation) or LoRA. It offers what the other teacher offers, adapted,
+    the normalisation layers alone (EZAD), LoRA, or all weights
+    (docs/good_practices.md). It offers what the other teacher offers, adapted,
     and logits of the stored head on the adapted feature. It is as large and
     as fast as the other.
 

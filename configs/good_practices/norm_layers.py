@@ -1,0 +1,19 @@
+"""The same from the teacher with its normalisation layers trained on the labelled images.
+
+Adaptation in place of the probe: `tools/adapt_teacher.py --mode norm` with
+this config writes the file.
+"""
+
+_base_ = './probed.py'
+
+model = dict(
+    teacher=dict(
+        teacher=dict(
+            _delete_=True,
+            type='AdaptedTeacher',
+            teacher=_base_.teacher,
+            adaptation=f'{_base_.heads}/norm_{_base_.whose}.safetensors',
+            num_classes='auto',
+        )
+    )
+)
