@@ -14,6 +14,8 @@ _base_ = [
 heads = '{{$HEADS:work_dirs/heads}}'
 whose = f'{_base_.source}_{_base_.seed}'
 
+custom_hooks = [*_base_.custom_hooks, dict(type='TeacherMetricsHook')]
+
 model = dict(
     type='Distiller',
     teacher=dict(

@@ -5,5 +5,7 @@ _base_ = [
     '../_base_/schedules/adamw_short.py',
 ]
 
+custom_hooks = [*_base_.custom_hooks, dict(type='TeacherMetricsHook')]
+
 # The teacher has a head for the task; the defaults of the weights are ours.
 model = dict(type='ScaleKD')

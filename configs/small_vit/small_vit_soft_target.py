@@ -5,6 +5,8 @@ _base_ = [
     '../_base_/schedules/adamw_short.py',
 ]
 
+custom_hooks = [*_base_.custom_hooks, dict(type='TeacherMetricsHook')]
+
 model = dict(
     type='Distiller',
     supervised_weight=0.5,

@@ -66,16 +66,16 @@ def features_of(
                 elif name in known:
                     said = teachers[name].ask(batch, (FEATURE,))
                 else:
-                    said = _live(teachers[name], batch)
+                    said = ask_live(teachers[name], batch, (FEATURE,))
                 found[name].append(said.feature.float().cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def _live(teacher: Any, batch: Batch) -> Any:
+def ask_live(teacher: Any, batch: Batch, wants: Sequence[str]) -> Any:
     """Asks a teacher, past the cache around it if there is one."""
     own = TEACHER if TEACHER in batch.views else STUDENT
     images = teacher.prepare(batch.image(own), *batch.pixels)
-    return teacher(images, (FEATURE,))
+    return teacher(images, wants)
 
 
 def _batches(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..errors import UserError
+from ..evaluation.results import TEACHER_METRICS
 from ..utils.files import write_atomic
 from ..utils.runs import LENGTH
 from .tables import KINDS, SELECTION, Run, digits
@@ -17,7 +18,7 @@ from .tables import KINDS, SELECTION, Run, digits
 #: What names a run, and what of its ``results.json`` has a column for each
 #: entry, such as ``last:accuracy/top1``.
 NAMES = ('config', 'task', 'seed')
-BLOCKS = (*KINDS, 'constant', SELECTION)
+BLOCKS = (*KINDS, 'constant', SELECTION, TEACHER_METRICS)
 #: What is told of the run beside its results.
 TOLD = ('epochs', 'wall_seconds', 'device', 'torch', 'mmkd_custom')
 #: Digests of what decides its course.

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import UserError
 from ..utils.shipped import shipped
+from .beside import beside_tables
 from .cells import Cell
 from .choosing import chosen_row
 from .kept import add_lines
@@ -112,6 +113,10 @@ def make_tables(
         if table.kind in shown:
             print(table.markdown())
     written = write_tables(tables, folder)
+    beside = beside_tables(list(found), results)
+    for table in beside:
+        print(table.markdown())
+    write_tables(beside, folder)
     if against:
         paired = paired_tables(list(found), results, against)
         for table in paired:

@@ -21,6 +21,10 @@ VERSIONED = (
     *('torchvision', 'timm', 'open_clip_torch', 'numpy'),
 )
 
+#: Key of ``results.json``, and of the message hub, for what the teacher
+#: scores where the student is evaluated.
+TEACHER_METRICS = 'teacher'
+
 
 def versions() -> Dict[str, str]:
     """Returns the versions of Python and of the installed packages.

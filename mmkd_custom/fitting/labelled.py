@@ -80,7 +80,7 @@ class LabelledImages:
         names = self._views.CLASSES or range(int(labels.max()) + 1)
         self.classes: List[str] = list(map(str, names))
         self.split_sha256 = self._views.split_sha256
-        self.held_out = _held_out(labels, holdout, seed)
+        self.held_out = hold_out(labels, holdout, seed)
         self.train = np.setdiff1d(np.arange(len(labels)), self.held_out)
 
     def batches(self, epoch: int) -> Batches:
@@ -169,7 +169,17 @@ def _labels(dataset: TwoStreamDataset) -> np.ndarray:
     return np.asarray(labels)
 
 
-def _held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+def hold_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Draws which images are held out, a share of each class.
+
+    Args:
+        labels (np.ndarray): Class index of every image (N,).
+        share (float): In [0, 1).
+        seed (int): Of the draw.
+
+    Returns:
+        np.ndarray: Their sorted positions; each class keeps one image.
+    """
     if share == 0:
         return np.empty(0, dtype=np.int64)
     drawn = stratified_subset(labels, fraction=share, seed=seed)

@@ -11,7 +11,9 @@ CONFIGS = sorted(
 #: A file of `_base_/runs/` and one of `_base_/methods/`. What is the same for
 #: all of them, that is data, schedule and hooks, is tried with some of them.
 METHODS = [n for n in CONFIGS if '/_base_/runs/' in (ROOT / n).read_text()]
-BUT_METHODS = [name for name in CONFIGS if name not in METHODS]
+#: What reads files that an earlier step has fitted: `test_good_practices.py`.
+FITTED = [n for n in CONFIGS if n.startswith(('good_practices/', 'small_vit/'))]
+BUT_METHODS = [n for n in CONFIGS if n not in METHODS and n not in FITTED]
 #: One of each of the runs, with heads, strong views and hooks of their own.
 TRIED = [
     'dann/dann_mbv3_elpv.py',

@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset
 
 from ...evaluation.constant import constant_metrics, majority_class
 from ...evaluation.results import (
+    TEACHER_METRICS,
     device_name,
     numbers,
     summarize,
@@ -135,7 +136,8 @@ class ResultsHook(Hook):
             meta,
         )
         # What hooks have left that were there.
-        more = {k: info[k] for k in (SELECTION, SKIPPED) if k in info}
+        left = (SELECTION, TEACHER_METRICS, SKIPPED)
+        more = {k: info[k] for k in left if k in info}
         history = info.get(_HISTORY, [])
         run = self._identity(runner, runner.seed)
         # Long, and therefore last.

@@ -1,9 +1,10 @@
-"""A linear classifier on another network's feature, trained alongside."""
+"""A linear classifier on another network's feature."""
 
 from __future__ import annotations
 
 from typing import Any, Optional, Sequence
 
+import torch
 import torch.nn as nn
 
 from ...registry import MODELS
@@ -17,23 +18,41 @@ from .base import OwnedNetwork
 class LinearProbe(OwnedNetwork):
     """Logits of the task for a network without a head for it.
 
-    A term on ``('probe.logits', 'batch.targets')`` trains it. Its gradient
-    reaches neither the network nor, the right side of a term being detached,
-    the student.
+    A term on ``('probe.logits', 'batch.targets')`` trains it alongside. Its
+    gradient reaches neither the network nor, the right side of a term being
+    detached, the student. With ``fitted`` it needs no term: ``FitProbeHook``
+    fits it to the labelled images before the first step, and then it stays
+    as it is.
 
     Args:
         of (str): The network whose feature it takes. Defaults to 'teacher'.
+        fitted (bool): Whether it is fitted ahead. Defaults to False.
     """
 
-    def __init__(self, of: str = 'teacher') -> None:
+    def __init__(self, of: str = 'teacher', fitted: bool = False) -> None:
         super().__init__()
         self.of = (Source(of, None, FEATURE),)
+        self.fitted = fitted
+        if fitted:
+            self.ahead = self.of
 
     def attach(self, distiller: Any) -> None:
         """Builds the layer: that feature -> the student's classes."""
         width = distiller.shape_of(self.of[0]).width
         self.fc = nn.Linear(width, distiller.student_view.num_classes)
+        self.fc.requires_grad_(not self.fitted)
         self.shapes = {LOGITS: Shape((self.fc.out_features,))}
+
+    @torch.no_grad()
+    def fill(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Takes over what was fitted.
+
+        Args:
+            weight (Tensor): (C, D), for the feature as it comes.
+            bias (Tensor): (C,).
+        """
+        self.fc.weight.copy_(weight)
+        self.fc.bias.copy_(bias)
 
     def ask(
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
