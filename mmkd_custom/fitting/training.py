@@ -15,9 +15,9 @@ from ..errors import UserError
 from ..models.outputs import FEATURE
 from ..models.teachers.base import FrozenTeacher
 from ..models.teachers.wrappers.adapted import (
+    FULL,
     HEAD_BIAS,
     HEAD_WEIGHT,
-    FULL,
     MODES,
     NORM,
 )
@@ -65,7 +65,9 @@ class AdaptSettings:
 
     def __post_init__(self) -> None:
         if self.lr is None:
-            object.__setattr__(self, 'lr', LR_FULL if self.mode == FULL else LR)
+            object.__setattr__(
+                self, 'lr', LR_FULL if self.mode == FULL else LR
+            )
         for name, right, expected in (
             ('mode', self.mode in MODES, f'one of {", ".join(MODES)}'),
             ('epochs', self.epochs >= 1, 'a whole number >= 1'),

@@ -12,7 +12,9 @@ CONFIGS = sorted(
 #: all of them, that is data, schedule and hooks, is tried with some of them.
 METHODS = [n for n in CONFIGS if '/_base_/runs/' in (ROOT / n).read_text()]
 #: What reads files that an earlier step has fitted: `test_good_practices.py`.
-FITTED = [n for n in CONFIGS if n.startswith(('good_practices/', 'small_vit/'))]
+FITTED = [
+    n for n in CONFIGS if n.startswith(('good_practices/', 'small_vit/'))
+]
 BUT_METHODS = [n for n in CONFIGS if n not in METHODS and n not in FITTED]
 #: One of each of the runs, with heads, strong views and hooks of their own.
 TRIED = [

@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmkd_custom.engine.config import load_config, prepare
 from mmkd_custom.engine.launch import build_runner, train
+from mmkd_custom.fitting import FitProbeHook
 from mmkd_custom.fitting.adapt import adapt_config
 from mmkd_custom.fitting.probe import probe_config
 from mmkd_custom.fitting.training import AdaptSettings
@@ -99,14 +101,16 @@ def test_one_run_fits_the_probe_that_the_tool_writes(small, trained, tmp_path):
     runner.train()
     layer = runner.model.networks['probe'].fc
     weight = probe.tensors['weight'] / probe.tensors['std']
-    # Two epochs of training have not moved it.
-    torch.testing.assert_close(layer.weight, weight, rtol=1e-3, atol=1e-5)
+    # Two epochs of training have not moved it; the cache has half precision.
+    alike = F.cosine_similarity(layer.weight, weight)
+    assert alike.min() > 0.999
     results = json.loads((tmp_path / 'one' / 'results.json').read_text())
     assert results['teacher'] == by_tool['teacher']
     # Resumed, it is what it was, and not fitted anew.
     with torch.no_grad():
         layer.weight.add_(1.0)
-    runner.call_hook('before_train')
+    hook = next(h for h in runner.hooks if isinstance(h, FitProbeHook))
+    hook.before_train(runner)
     assert (layer.weight - weight).mean().item() == pytest.approx(1, abs=0.1)
 
 
@@ -174,7 +178,7 @@ def test_a_vit_that_was_fitted_here_teaches(small, trained):
     for name in ('scalekd', 'soft_target'):
         config = small(f'small_vit/small_vit_{name}.py', **narrow)
         # The same network sees the same images.
-        found = trained(config)['teacher']
+        found = trained(config, name)['teacher']
         assert found == pytest.approx(
             {k: v for k, v in last.items() if k != 'epoch'}, abs=1e-3
         )

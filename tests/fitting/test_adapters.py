@@ -100,7 +100,7 @@ def test_batch_norm_keeps_its_statistics_while_it_trains():
 
 
 @pytest.mark.parametrize('kind', [vit, Attention])
-@pytest.mark.parametrize('mode', ['norm', 'lora'])
+@pytest.mark.parametrize('mode', ['norm', 'lora', 'full'])
 def test_the_teacher_is_as_it_was_after_an_exception(kind, mode):
     if mode == 'lora':
         pytest.importorskip('peft')
@@ -123,9 +123,10 @@ def test_the_teacher_is_as_it_was_after_an_exception(kind, mode):
     assert not any(module.training for module in teacher.modules())
 
 
-def test_merged_lora_equals_the_adapted_network():
+@pytest.mark.parametrize('name', ['test_vit', 'test_efficientnet'])
+def test_merged_lora_equals_the_adapted_network(name):
     pytest.importorskip('peft')
-    teacher = vit()
+    teacher = TimmTeacher(name, input_size=32)
     images = torch.randn(3, 3, 32, 32)
     plain = feature_of(teacher, images)
     with adapters(teacher, 'lora', example(), rank=2, alpha=3.0) as trained:
@@ -146,6 +147,32 @@ def test_merged_lora_equals_the_adapted_network():
     torch.testing.assert_close(
         feature_of(teacher, images), unmerged, rtol=1e-5, atol=1e-5
     )
+
+
+def test_lora_is_on_the_pointwise_convolutions_that_the_feature_needs():
+    pytest.importorskip('peft')
+    teacher = TimmTeacher('test_efficientnet', input_size=32)
+    wanted = {
+        f'{name}.weight'
+        for name, module in teacher.named_modules()
+        if isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.groups == 1
+    }
+    with adapters(teacher, 'lora', example(), rank=2) as trained:
+        assert {n.partition('/')[2] for n in trained} == wanted
+    assert wanted
+
+
+def test_full_trains_all_that_the_feature_goes_through():
+    teacher = vit()
+    wanted = {
+        f'full/{name}'
+        for name, _ in teacher.named_parameters()
+        if not name.startswith('model.head.')
+    }
+    with adapters(teacher, 'full', example()) as trained:
+        assert trained.keys() == wanted
 
 
 def test_lora_is_on_the_linear_layers_that_the_feature_goes_through():
@@ -186,8 +213,8 @@ class Plain(FrozenTeacher):
 
     def __init__(self):
         super().__init__(mean=(0, 0, 0), std=(1, 1, 1))
-        self.convolution = nn.Conv2d(3, 4, 1)
-        self.infer_dims((2, 2))
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.infer_dims((4, 4))
 
     def encode(self, inputs, wants):
         return Outputs(self.convolution(inputs).mean((2, 3)))
@@ -203,10 +230,11 @@ def asking():
 @pytest.mark.parametrize(
     'kind, mode, named',
     [
-        (Plain, 'norm', "mode='lora'"),
-        (Plain, 'lora', "mode='norm'"),
+        (Plain, 'norm', "mode='full'"),
+        (Plain, 'lora', "mode='full'"),
         (Plain, 'bias', 'mode'),
         (asking, 'norm', 'mode'),
+        (asking, 'full', 'mode'),
         (vit, 'lora', 'pip install peft'),
     ],
 )

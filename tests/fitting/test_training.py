@@ -15,7 +15,7 @@ from mmkd_custom.models.teachers.wrappers.adapted import (
 from mmkd_custom.models.teachers.wrappers.base import feature_name
 
 CLASSES = 3
-MODES = ['norm', 'lora']
+MODES = ['norm', 'lora', 'full']
 
 
 @pytest.fixture(params=MODES)

@@ -43,9 +43,7 @@ class FitProbeHook(Hook):
     # After StandardizeTeacherHook (HIGH): in the units that the run has.
     priority = 31
 
-    def __init__(
-        self, holdout: float = 0.2, batch_size: int = 64
-    ) -> None:
+    def __init__(self, holdout: float = 0.2, batch_size: int = 64) -> None:
         name = type(self).__name__
         if not 0 < holdout < 1:
             raise UserError(

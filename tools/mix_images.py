@@ -1,0 +1,6 @@
+"""The command ``mmkd mix_images``, for whoever works in a clone."""
+
+from mmkd_custom.cli import run
+
+if __name__ == '__main__':
+    run('mix_images')
