@@ -1,4 +1,4 @@
-"""The same from the teacher with all weights trained on the labelled images.
+"""The same, with all weights of the teacher fine-tuned to the task.
 
 Adaptation in place of the probe: `tools/adapt_teacher.py --mode full` with
 this config writes the file.

@@ -1,4 +1,4 @@
-"""The same from the teacher with LoRA matrices trained on the labelled images.
+"""The same, with LoRA matrices of the teacher trained on the task.
 
 Adaptation in place of the probe: `tools/adapt_teacher.py --mode lora` with
 this config writes the file.

@@ -1,4 +1,4 @@
-"""The same from the teacher with its normalisation layers trained on the labelled images.
+"""The same, with the teacher's normalisation layers adapted to the task.
 
 Adaptation in place of the probe: `tools/adapt_teacher.py --mode norm` with
 this config writes the file.

@@ -71,6 +71,4 @@ def main() -> None:
         args.alpha,
         args.seed,
     )
-    print(
-        f'{written} of {args.count} images written to {args.out}, by {args.how}'
-    )
+    print(f'{args.how}: {written} of {args.count} images written, {args.out}')

@@ -77,7 +77,8 @@ def stored(trained, teacher, settings, path):
 def test_a_separable_toy_is_learnt_and_stored(tmp_path, config, mode):
     teacher, (images, labels) = build(config), toy()
     digest = teacher.digest()
-    settings = AdaptSettings(mode, epochs=12, lr=1e-2, rank=2, alpha=3.0)
+    lr = 3e-3 if mode == 'full' else 1e-2
+    settings = AdaptSettings(mode, epochs=12, lr=lr, rank=2, alpha=3.0)
     batches = [(images[i : i + 8], labels[i : i + 8]) for i in (0, 8, 16)]
     trained = train_adapter(
         teacher,

@@ -1,7 +1,7 @@
 """A ViT-Ti with patches of 8 pixels, fitted to the task's own images.
 
-`configs/small_vit/small_vit_teacher.py` trains it from scratch; SMALL_VIT names its
-`student.pth`. It sees the student's 96 px: 12 x 12 tokens, 192-d.
+`configs/small_vit/small_vit_teacher.py` trains it from scratch; SMALL_VIT
+names its `student.pth`. It sees the student's 96 px: 12 x 12 tokens, 192-d.
 """
 
 teacher = dict(
