@@ -142,6 +142,7 @@ def test_each_row_reads_a_file_of_its_own(small):
     assert len(files) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['alpha_temperature', 'mixed', 'synthetic'])
 def test_variants_of_one_run_train(name, small, trained, monkeypatch):
     monkeypatch.setenv('ALPHA', '0.3')
