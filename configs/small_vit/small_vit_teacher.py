@@ -1,4 +1,4 @@
-"""A ViT-Ti/8 at 96 px, from scratch on the labelled images of a domain.
+"""A ViT-Ti/16 at 96 px, from scratch on the labelled images of a domain.
 
 The teacher of the other configs of this folder: small, and fitted to a few
 thousand images, so that ScaleKD can be tried where no weights are at hand.
@@ -16,7 +16,6 @@ model = dict(
     model_name='vit_tiny_patch16_224',
     num_classes='auto',
     img_size=_base_.image_size,
-    patch_size=8,
     drop_path_rate=0.1,
     loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
 )
@@ -67,5 +66,5 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=200, val_interval=20)
+train_cfg = dict(max_epochs=100, val_interval=20)
 find_unused_parameters = False

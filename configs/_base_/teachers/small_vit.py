@@ -1,7 +1,7 @@
-"""A ViT-Ti with patches of 8 pixels, fitted to the task's own images.
+"""A ViT-Ti with patches of 16 pixels, fitted to the task's own images.
 
 `configs/small_vit/small_vit_teacher.py` trains it from scratch; SMALL_VIT
-names its `student.pth`. It sees the student's 96 px: 12 x 12 tokens, 192-d.
+names its `student.pth`. It sees the student's 96 px: 6 x 6 tokens, 192-d.
 """
 
 teacher = dict(
@@ -10,7 +10,6 @@ teacher = dict(
     checkpoint='{{$SMALL_VIT:work_dirs/small_vit/student.pth}}',
     num_classes='auto',
     img_size=96,
-    patch_size=8,
     input_size=96,
     # As it was trained, and not as timm's weights of that name were.
     mean=[123.675, 116.28, 103.53],
