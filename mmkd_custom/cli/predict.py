@@ -120,14 +120,13 @@ def show(summary) -> None:
 
 def warn(summary, strict: bool) -> None:
     """Names files that were skipped."""
-    skipped = summary.skipped
-    if not skipped:
+    if not summary.broken:
         return
-    named = '; '.join(f'{s.file.path} ({s.error})' for s in skipped[:NAMED])
-    more = len(skipped) - NAMED
-    if more > 0:
-        named += f'; and {more} more'
-    sentence = f'{len(skipped)} files could not be read: {named}'
+    skipped = summary.skipped[:NAMED]
+    named = '; '.join(f'{each.file.path} ({each.error})' for each in skipped)
+    if summary.broken > len(skipped):
+        named += f'; and {summary.broken - len(skipped)} more'
+    sentence = f'{summary.broken} files could not be read: {named}'
     if strict:
-        raise UserError(f'--strict: expected images alone, got {sentence}.')
-    print(f'warning: skipped {sentence}', file=sys.stderr)
+        raise UserError(f'--strict: expected images alone, but {sentence}.')
+    print(f'warning: skipped, {sentence}', file=sys.stderr)

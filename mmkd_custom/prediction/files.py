@@ -41,13 +41,14 @@ def find_images(words: Sequence[str]) -> List[ImageFile]:
     found: Dict[str, str] = {}
     bases: List[str] = []
     for word in words:
-        matched = _matched(str(word))
-        for name in matched:
+        named = 0
+        for name in _matched(str(word)):
             folder = os.path.isdir(name)
             bases.append(name if folder else os.path.dirname(name))
             for path in _below(name) if folder else [name]:
                 found.setdefault(os.path.abspath(path), path)
-        if not any(map(_has_image, matched)):
+                named += 1
+        if not named:
             raise UserError(
                 f'{word}: expected an image, a folder of images or a pattern '
                 'that matches some, got none.'
@@ -76,8 +77,3 @@ def _below(folder: str) -> List[str]:
     names = sorted(filter(is_image_name, visible_files(Path(folder))))
     return [os.path.join(folder, name) for name in names]
 
-
-def _has_image(name: str) -> bool:
-    if not os.path.isdir(name):
-        return True
-    return any(map(is_image_name, visible_files(Path(name))))

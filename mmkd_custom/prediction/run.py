@@ -57,7 +57,9 @@ class Summary(NamedTuple):
         counts (Counter): Images by class.
         confidence (Counter): Sum of the probabilities, by class.
         first (list[Prediction]): At most :data:`SHOWN` of the answers.
-        skipped (list[Prediction]): Files that could not be read.
+        skipped (list[Prediction]): At most as many of the files that could
+            not be read.
+        broken (int): How many such files there are.
         copied (int): Images that were copied into class folders.
         seconds (float): What it took, without opening the student.
     """
@@ -66,6 +68,7 @@ class Summary(NamedTuple):
     confidence: Counter
     first: List[Prediction]
     skipped: List[Prediction]
+    broken: int
     copied: int
     seconds: float
 
@@ -128,8 +131,8 @@ def predict(
     if folders is not None and opened.classes:
         folders.check(opened.classes)
     start = time.monotonic()
-    summary = Summary(Counter(), Counter(), [], [], 0, 0.0)
-    copied = 0
+    summary = Summary(Counter(), Counter(), [], [], 0, 0, 0.0)
+    broken = copied = 0
     with ExitStack() as stack:
         writers: List[Callable[[Prediction], Any]] = []
         for write, path in ((write_json, json), (write_csv, csv)):
@@ -141,7 +144,9 @@ def predict(
             for write in writers:
                 write(answer)
             if answer.error is not None:
-                summary.skipped.append(answer)
+                broken += 1
+                if len(summary.skipped) < SHOWN:
+                    summary.skipped.append(answer)
                 continue
             label, confidence = answer.top[0]
             summary.counts[label] += 1
@@ -157,7 +162,7 @@ def predict(
     if sheet is not None:
         sheet.draw()
     seconds = time.monotonic() - start
-    return summary._replace(copied=copied, seconds=seconds)
+    return summary._replace(broken=broken, copied=copied, seconds=seconds)
 
 
 def answers(
