@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -131,7 +132,7 @@ def _onnx_row(student: Path, path: Path) -> Tuple[dict, dict]:
         raise UserError(f'{path}: expected an ONNX file, got none.')
     row = dict(
         student=str(student),
-        metrics=_metrics(path.parent, path.name),
+        metrics=_metrics(student, path),
         network=path.name,
         file_bytes=path.stat().st_size,
     )
@@ -142,12 +143,17 @@ def _is_export(folder: Path) -> bool:
     return (folder / METADATA_FILE).is_file()
 
 
-def _metrics(folder: Path, file: Optional[str] = None) -> Dict[str, float]:
-    """Returns what was measured on the test set, of one file if it was."""
-    metadata = read_metadata(folder)
-    of_file = (metadata.get('files') or {}).get(file) or {}
-    found = of_file.get('metrics') or metadata.get('metrics')
-    return found or (read_results(folder) or {}).get('last') or {}
+def _metrics(folder: Path, file: Optional[Path] = None) -> Dict[str, float]:
+    """Returns what was measured on the test set, of a file if there is one."""
+    metadata = read_metadata(folder if file is None else file.parent)
+    about = (metadata.get('files') or {}).get(file and file.name) or {}
+    if about.get('metrics'):
+        return about['metrics']
+    if file is not None and file.name != ONNX_FILES[0]:
+        # One of int8 has other answers than its student.
+        return {}
+    results = read_results(folder) if folder.is_dir() else None
+    return metadata.get('metrics') or (results or {}).get('last') or {}
 
 
 def _in_its_own_process(order: Dict[str, Any]) -> Dict[str, Any]:
@@ -161,7 +167,7 @@ def _in_its_own_process(order: Dict[str, Any]) -> Dict[str, Any]:
             os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))
         ),
     )
-    if done.returncode == -9:
+    if done.returncode == -signal.SIGKILL:
         raise UserError(
             f'{order.get("folder") or order["path"]}: expected enough memory, '
             'got a process that was killed.'

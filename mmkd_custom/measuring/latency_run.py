@@ -147,9 +147,9 @@ def measured(
 
     Returns:
         dict[str, Any]: ``times``, of each number of ``threads`` ``ms``
-        (median), ``least_ms``, ``p95_ms``, ``runs``; ``memory_mb``, by how much the process
-        grew at the most for the network on the first number of threads;
-        ``process_mb``, its size then, libraries included.
+        (median), ``least_ms``, ``p95_ms``, ``runs``; ``memory_mb``, by how
+        much the process grew at the most for the network on the first number
+        of threads; ``process_mb``, its size then, libraries included.
     """
     times, memory = [], {}
     for count in threads:

@@ -76,4 +76,3 @@ def _matched(word: str) -> List[str]:
 def _below(folder: str) -> List[str]:
     names = sorted(filter(is_image_name, visible_files(Path(folder))))
     return [os.path.join(folder, name) for name in names]
-

@@ -28,9 +28,7 @@ class ClassFolders:
                 f'--above: expected a probability in [0, 1], got {above}.'
             )
         there = self.folder.exists()
-        if there and (
-            not self.folder.is_dir() or any(self.folder.iterdir())
-        ):
+        if there and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise UserError(
                 f'--copy-to {folder}: expected a new or empty folder, got '
                 'one with files, which would be mixed with these labels.'
