@@ -109,7 +109,7 @@ def show(found: Dict[str, Any]) -> None:
 
 
 def _accuracy(row: Dict[str, Any]) -> str:
-    value = next(iter(row['metrics'].values()), None)
+    value = row['metrics'].get('accuracy/top1')
     return '-' if value is None else f'{value:.1f}'
 
 

@@ -65,8 +65,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=int,
-        default=0,
-        help='processes that load images (default: 0)',
+        help='processes that load images (default: one less than torch has '
+        'threads, at most 4)',
     )
     parser.add_argument(
         '--strict',

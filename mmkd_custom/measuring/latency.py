@@ -147,8 +147,8 @@ def _metrics(folder: Path, file: Optional[Path] = None) -> Dict[str, float]:
     """Returns what was measured on the test set, of a file if there is one."""
     metadata = read_metadata(folder if file is None else file.parent)
     about = (metadata.get('files') or {}).get(file and file.name) or {}
-    if about.get('metrics'):
-        return about['metrics']
+    if about.get('top1') is not None:
+        return {'accuracy/top1': about['top1']}
     if file is not None and file.name != ONNX_FILES[0]:
         # One of int8 has other answers than its student.
         return {}

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from ..errors import UserError
 from ..export import input_shape
+from ..fitting.config import inner_teacher
 from ..models.outputs import FEATURE, LOGITS
 from ..prediction.students import load_run
 from .describe import build_teacher
@@ -43,6 +44,10 @@ def teacher_of(folder: str) -> Network:
         UserError: If the run has no teacher, or it cannot be built.
     """
     config = load_run(Path(folder)).config
+    if not isinstance(inner_teacher(config)[0], dict):
+        raise UserError(
+            f'{folder}: expected a teacher in its config, got none.'
+        )
     teacher = build_teacher(config).cpu()
     images = teacher.prepare(_image(_shown(config)))
     wants = [name for name in (FEATURE, LOGITS) if name in teacher.offers]

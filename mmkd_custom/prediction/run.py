@@ -19,6 +19,7 @@ from typing import (
 )
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.images import decode
@@ -84,7 +85,7 @@ def predict(
     above: float = 0.0,
     top: int = 5,
     batch_size: int = 32,
-    workers: int = 0,
+    workers: Optional[int] = None,
 ) -> Summary:
     """Predicts images of any number in the memory of a batch.
 
@@ -105,7 +106,8 @@ def predict(
             to 0, all.
         top (int): Classes of an image that are told. Defaults to 5.
         batch_size (int): Images at once. Defaults to 32.
-        workers (int): Processes that load images. Defaults to 0.
+        workers (int, optional): Processes that load images. Defaults to
+            None, one less than torch has threads, at most 4.
 
     Returns:
         Summary: Counts, and the first answers.
@@ -118,6 +120,8 @@ def predict(
     for option, value in (('top', top), ('batch-size', batch_size)):
         if value < 1:
             raise UserError(f'--{option}: expected >= 1, got {value}.')
+    if workers is None:
+        workers = min(4, torch.get_num_threads() - 1)
     if workers < 0:
         raise UserError(f'--workers: expected >= 0, got {workers}.')
     for option, path in (('--json', json), ('--csv', csv), ('--out', out)):
