@@ -5,6 +5,9 @@ from typing import Any, Dict, Optional
 
 from .shared.options import add_json, parse
 
+#: Share of a processor that one thread has on an idle machine, at least.
+ALONE = 0.9
+
 
 def parse_args() -> argparse.Namespace:
     """Parses the arguments."""
@@ -32,6 +35,13 @@ def parse_args() -> argparse.Namespace:
         default=10.0,
         help='begin no further image after so long (default: 10)',
     )
+    parser.add_argument(
+        '--threads',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='numbers of threads (default: 1, and as many as there are cores)',
+    )
     add_json(parser, 'figures')
     return parse(parser)
 
@@ -40,14 +50,23 @@ def main() -> None:
     """Measures and prints."""
     args = parse_args()
     from ..evaluation.results import write_json
-    from ..measuring.latency import bought, latency
+    from ..measuring.latency import bought, latency, least_share
     from ..utils.files import check_output
 
     if args.json:
         check_output('--json', args.json)
-    found = latency(args.students, args.runs, args.warmup, args.seconds)
+    found = latency(
+        *(args.students, args.runs, args.warmup, args.seconds, args.threads)
+    )
     found['bought'] = bought(found['rows'])
     show(found)
+    share = least_share(found['rows'])
+    if share < ALONE:
+        print(
+            f'Others were busy on this machine: a network had {share:.0%} of '
+            'a processor. Compare the processor time; milliseconds of an idle '
+            'machine are fewer.'
+        )
     if args.json:
         write_json(found, args.json)
 
@@ -67,9 +86,10 @@ def show(found: Dict[str, Any]) -> None:
     for heading in [*(['student'] if several else []), 'network']:
         table.add_column(heading, overflow='fold')
     counts = [f'{n} thread{"s" * (n > 1)}, ms' for n in found['threads']]
-    # Memory is that of the network alone, without libraries.
+    # Memory is that of the network alone, without libraries; processor time
+    # that on the fewest threads.
     headings = ('input', 'accuracy', 'M params', 'M MACs', 'file, MB')
-    for heading in (*headings, 'memory, MB', *counts):
+    for heading in (*headings, 'memory, MB', *counts, 'CPU, ms'):
         table.add_column(heading, justify='right')
     for row in found['rows']:
         size = row['input']
@@ -84,6 +104,7 @@ def show(found: Dict[str, Any]) -> None:
             f'{row["memory_mb"]:.0f}',
         ]
         cells += [f'{t["ms"]:.2f} ({t["p95_ms"]:.2f})' for t in row['times']]
+        cells.append(f'{row["times"][0]["cpu_ms"]:.2f}')
         name = [row['student']] if several else []
         table.add_row(*name, row['network'], *cells)
     # Piped, it is as wide as it is, and no figure is cut.
@@ -91,7 +112,7 @@ def show(found: Dict[str, Any]) -> None:
     Console(width=width).print(table)
     for each in found['bought']:
         words = dict(
-            ms='faster on one thread',
+            cpu_ms='less processor time',
             parameters='fewer parameters',
             macs='fewer multiply-adds',
             file_bytes='fewer bytes',

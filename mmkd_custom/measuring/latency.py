@@ -22,7 +22,9 @@ from . import latency_run
 
 #: Where an export of a run lies in its folder.
 EXPORT = 'export'
-#: Rows of a student, after its teacher and itself.
+#: Rows of a run; an export does not have its teacher.
+TORCH = ('teacher', 'torch')
+#: Rows after these.
 ONNX_FILES = ('student.onnx', 'student_int8.onnx')
 
 
@@ -31,13 +33,14 @@ def latency(
     runs: int = 200,
     warmup: int = 20,
     seconds: float = 10.0,
+    threads: Optional[Sequence[int]] = None,
 ) -> Dict[str, Any]:
     """Times students, their ONNX files and their teachers on this CPU.
 
     One image at a time, prepared before: a student's as it was tested, a
     teacher's as large as it saw it. Each network is a row and runs in a
-    process of its own, on one thread first and then on as many as there are
-    cores; an ONNX file in one that has imported ONNX Runtime and no torch.
+    process of its own; an ONNX file in one that has imported ONNX Runtime and
+    no torch.
 
     Args:
         students (Sequence[str | Path]): Folders of finished runs, of which
@@ -47,6 +50,8 @@ def latency(
         warmup (int): Images before them. Defaults to 20.
         seconds (float): After so long no further image is begun, if at least
             ten were timed. Defaults to 10.
+        threads (Sequence[int], optional): Numbers of threads, one after the
+            other. Defaults to None, one and as many as there are cores.
 
     Returns:
         dict[str, Any]: ``rows``, each a dict: ``student``, ``network``
@@ -66,7 +71,9 @@ def latency(
             raise UserError(f'--{option}: expected >= 1, got {number}.')
     if seconds <= 0:
         raise UserError(f'--seconds: expected > 0, got {seconds}.')
-    threads = sorted({1, _cores()})
+    threads = sorted({1, _cores()} if threads is None else set(threads))
+    if threads[0] < 1:
+        raise UserError(f'--threads: expected >= 1, got {threads[0]}.')
     asked = [row for student in students for row in _rows(Path(student))]
     given = dict(threads=threads, runs=runs, warmup=warmup, seconds=seconds)
     rows: List[Dict[str, Any]] = []
@@ -105,11 +112,8 @@ def _rows(student: Path) -> List[Tuple[Dict[str, Any], Dict[str, Any]]]:
         )
     about = dict(student=str(student), metrics=_metrics(student))
     rows = [
-        (
-            dict(about, network=kind),
-            dict(kind=kind, folder=str(student)),
-        )
-        for kind in (['torch'] if _is_export(student) else TORCH)
+        (dict(about, network=kind), dict(kind=kind, folder=str(student)))
+        for kind in (TORCH[1:] if _is_export(student) else TORCH)
     ]
     own = student / STUDENT_FILE
     if own.is_file():
@@ -121,10 +125,6 @@ def _rows(student: Path) -> List[Tuple[Dict[str, Any], Dict[str, Any]]]:
         if found:
             break
     return rows
-
-
-#: Of a run; an export does not have its teacher.
-TORCH = ('teacher', 'torch')
 
 
 def _onnx_row(student: Path, path: Path) -> Tuple[dict, dict]:
@@ -208,8 +208,9 @@ def bought(rows: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
 
     Returns:
         list[dict[str, Any]]: ``student``, ``network``, and how many times the
-        teacher has of it: ``ms`` on one thread, ``parameters``, ``macs``,
-        ``file_bytes``, ``memory_mb``; nothing where there is no teacher.
+        teacher has of it: ``cpu_ms`` on the fewest threads, ``parameters``,
+        ``macs``, ``file_bytes``, ``memory_mb``; nothing where there is no
+        teacher.
     """
     found = []
     for row in rows:
@@ -218,12 +219,27 @@ def bought(rows: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
             continue
         names = ('parameters', 'macs', 'file_bytes', 'memory_mb')
         pairs = {name: (teacher[name], row[name]) for name in names}
-        pairs['ms'] = (teacher['times'][0]['ms'], row['times'][0]['ms'])
+        pairs['cpu_ms'] = tuple(
+            r['times'][0]['cpu_ms'] for r in (teacher, row)
+        )
         ratios = {k: a / b for k, (a, b) in pairs.items() if a and b}
         found.append(
             dict(student=row['student'], network=row['network'], **ratios)
         )
     return found
+
+
+def least_share(rows: Sequence[Dict[str, Any]]) -> float:
+    """Returns the least share of a processor that a network had.
+
+    Args:
+        rows (Sequence[dict]): From :func:`latency`.
+
+    Returns:
+        float: Of those on one thread; 1 if the machine was idle.
+    """
+    alone = [t for r in rows for t in r['times'] if t['threads'] == 1]
+    return min((t['cpu_ms'] / t['mean_ms'] for t in alone), default=1.0)
 
 
 def cpu_name() -> str:

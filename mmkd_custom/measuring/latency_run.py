@@ -10,7 +10,7 @@ import signal
 import statistics
 import sys
 import time
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from ..errors import UserError
 from ..utils.memory import peak_mb, resident_mb
@@ -147,14 +147,16 @@ def measured(
 
     Returns:
         dict[str, Any]: ``times``, of each number of ``threads`` ``ms``
-        (median), ``least_ms``, ``p95_ms``, ``runs``; ``memory_mb``, by how
-        much the process grew at the most for the network on the first number
-        of threads; ``process_mb``, its size then, libraries included.
+        (median), ``mean_ms``, ``p95_ms``, ``cpu_ms`` (mean time of all
+        processors, which others that are busy do not lengthen) and ``runs``;
+        ``memory_mb``, by how much the process grew at the most for the
+        network on the first number of threads; ``process_mb``, its size then,
+        libraries included.
     """
     times, memory = [], {}
     for count in threads:
         call = with_threads(count)
-        spent = timed(call, runs, warmup, seconds)
+        spent, cpu = timed(call, runs, warmup, seconds)
         if not memory:
             peak = peak_mb()
             memory = dict(memory_mb=peak - before, process_mb=peak)
@@ -162,7 +164,8 @@ def measured(
             dict(
                 threads=count,
                 ms=statistics.median(spent),
-                least_ms=min(spent),
+                mean_ms=statistics.fmean(spent),
+                cpu_ms=cpu,
                 p95_ms=statistics.quantiles(spent, n=20)[-1],
                 runs=len(spent),
             )
@@ -172,14 +175,20 @@ def measured(
 
 def timed(
     call: Callable[[], Any], runs: int, warmup: int, seconds: float
-) -> List[float]:
-    """Returns the milliseconds of each call, after some that do not count."""
+) -> Tuple[List[float], float]:
+    """Times calls, after some that do not count.
+
+    Returns:
+        tuple[list[float], float]: Milliseconds of each, and the mean of the
+        processors' time.
+    """
     begun = time.perf_counter()
     for _ in range(warmup):
         call()
         if time.perf_counter() - begun > seconds:
             break
     spent: List[float] = []
+    used = time.process_time()
     begun = time.perf_counter()
     while len(spent) < max(runs, 2):
         start = time.perf_counter()
@@ -187,7 +196,8 @@ def timed(
             break
         call()
         spent.append(1000 * (time.perf_counter() - start))
-    return spent
+    used = time.process_time() - used
+    return spent, 1000 * used / len(spent)
 
 
 if __name__ == '__main__':

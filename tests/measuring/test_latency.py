@@ -12,7 +12,12 @@ import torch
 from mmkd_custom.errors import UserError
 from mmkd_custom.export import export_onnx
 from mmkd_custom.measuring import latency as module
-from mmkd_custom.measuring.latency import ONNX_FILES, bought, latency
+from mmkd_custom.measuring.latency import (
+    ONNX_FILES,
+    bought,
+    latency,
+    least_share,
+)
 from mmkd_custom.measuring.latency_run import (
     LEAST,
     measured,
@@ -27,10 +32,12 @@ from tests.shipped_students import colour_student, finished_run
 
 def test_warm_up_is_not_counted_and_slow_calls_end():
     calls = []
-    assert len(timed(lambda: calls.append(1), 30, 5, 10)) == 30
-    assert len(calls) == 35
-    spent = timed(lambda: time.sleep(0.002), 1000, 1, 0.001)
-    assert len(spent) == LEAST and min(spent) >= 2
+    spent, _ = timed(lambda: calls.append(1), 30, 5, 10)
+    assert len(spent) == 30 and len(calls) == 35
+    spent, cpu = timed(lambda: time.sleep(0.01), 1000, 1, 0.001)
+    assert len(spent) == LEAST and min(spent) >= 10
+    # Who sleeps uses no processor.
+    assert cpu < 5
 
 
 def test_memory_is_that_of_the_first_number_of_threads():
@@ -47,7 +54,7 @@ def test_memory_is_that_of_the_first_number_of_threads():
     assert [each['threads'] for each in found['times']] == [1, 2]
     assert found['memory_mb'] < 100
     for each in found['times']:
-        assert each['least_ms'] <= each['ms'] <= each['p95_ms']
+        assert 0 < each['ms'] <= each['p95_ms'] and each['mean_ms'] > 0
         assert each['runs'] == 20
 
 
@@ -129,23 +136,26 @@ def test_a_folder_without_a_size_or_a_student_is_refused(tmp_path):
         latency([tmp_path / 'nowhere'])
     with pytest.raises(UserError, match='a.onnx'):
         latency([tmp_path / 'a.onnx'])
-    for option in (dict(runs=0), dict(warmup=0), dict(seconds=0)):
-        with pytest.raises(UserError, match=f'--{next(iter(option))}'):
-            latency([tmp_path], **option)
+    for option, value in dict(
+        runs=0, warmup=0, seconds=0, threads=[0]
+    ).items():
+        with pytest.raises(UserError, match=f'--{option}'):
+            latency([tmp_path], **{option: value})
 
 
 def test_a_single_teacher_stands_for_all():
     def row(student, network, ms, **more):
         names = ('parameters', 'macs', 'file_bytes', 'memory_mb')
         values = dict.fromkeys(names, ms * 10)
-        times = [dict(ms=ms)]
+        times = [dict(cpu_ms=ms, mean_ms=2 * ms, threads=1)]
         return dict(
             values, student=student, network=network, times=times, **more
         )
 
     rows = [row('a', 'teacher', 8.0), row('b', 'student.onnx', 2.0)]
     (found,) = bought(rows)
-    assert found['student'] == 'b' and found['ms'] == found['macs'] == 4
+    assert found['student'] == 'b' and found['cpu_ms'] == found['macs'] == 4
+    assert least_share(rows) == 0.5
     rows.append(row('c', 'teacher', 4.0))
     # Whose teacher is not known.
     assert bought(rows) == []
