@@ -27,7 +27,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--onnx',
         action='store_true',
-        help='run student.onnx of the folder instead of student.pth',
+        help='run student.onnx of the folder, or of export/ in it, instead of '
+        'student.pth',
     )
     parser.add_argument(
         '--json', metavar='FILE', help='write all answers to this file'

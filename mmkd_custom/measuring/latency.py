@@ -15,13 +15,11 @@ import torch
 
 from ..errors import UserError
 from ..evaluation.results import read_results, versions
-from ..prediction.students import METADATA_FILE, read_metadata
+from ..prediction.students import EXPORT, METADATA_FILE, read_metadata
 from ..utils.files import STUDENT_FILE
 from ..utils.progress import progress
 from . import latency_run
 
-#: Where an export of a run lies in its folder.
-EXPORT = 'export'
 #: Rows of a run; an export does not have its teacher.
 TORCH = ('teacher', 'torch')
 #: Rows after these.

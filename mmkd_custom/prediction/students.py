@@ -23,6 +23,8 @@ from ..export.onnx import onnx_runtime
 from ..utils.files import STUDENT_FILE
 
 ONNX_FILE = 'student.onnx'
+#: Where an export of a run lies in its folder.
+EXPORT = 'export'
 METADATA_FILE = 'metadata.json'
 
 
@@ -174,8 +176,8 @@ class Student:
     Args:
         where (str | Path): The folder of a finished run or of an exported
             student, or an ONNX file in one.
-        onnx (bool): Whether ``student.onnx`` of the folder is run. Defaults
-            to False.
+        onnx (bool): Whether ``student.onnx`` of the folder, or of ``export``
+            in it, is run. Defaults to False.
 
     Attributes:
         network (Callable): Takes samples, gives probabilities (N, C); its
@@ -188,11 +190,13 @@ class Student:
 
     def __init__(self, where: Union[str, Path], onnx: bool = False) -> None:
         path = Path(where).expanduser()
+        if path.suffix != '.onnx' and onnx:
+            places = (path, path / EXPORT)
+            files = [place / ONNX_FILE for place in places]
+            path = next(filter(Path.is_file, files), files[0])
         named = path.suffix == '.onnx'
         self.folder = path.parent if named else path
-        file = None
-        if named or onnx:
-            file = OnnxFile(path if named else path / ONNX_FILE)
+        file = OnnxFile(path) if named else None
         self.metadata = read_metadata(self.folder)
         student = None
         if file is None or not file.takes_pixels:

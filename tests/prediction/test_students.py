@@ -1,6 +1,7 @@
 """torch, ONNX Runtime and MMPretrain say the same of an image file."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ def test_all_ways_agree_with_mmpretrain(tmp_path):
     folder = tmp_path / 'student'
     model = plain_student(folder)
     export_onnx(model, folder / 'student.onnx', 32)
+    run = tmp_path / 'run'
+    shutil.copytree(folder, run / 'export')
     files = [
         picture(tmp_path / f'{i}.png', size=(40 + i, 30), seed=i)
         for i in range(3)
@@ -43,6 +46,8 @@ def test_all_ways_agree_with_mmpretrain(tmp_path):
     for where, onnx in (
         (folder, False),
         (folder, True),
+        # Where the export of a run lies.
+        (run, True),
         (folder / 'student.onnx', False),
     ):
         student = Student(where, onnx)
