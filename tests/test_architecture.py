@@ -24,7 +24,10 @@ FLOORS = [
     ('models.distillers',),
     ('evaluation', 'export'),
     ('engine', 'expand'),
-    ('cache', 'fitting', 'texts', 'benchmark', 'measuring', 'analysis'),
+    (
+        *('cache', 'fitting', 'texts', 'benchmark', 'measuring', 'analysis'),
+        'prediction',
+    ),
     ('quickstart',),
     ('cli', '__main__'),
 ]

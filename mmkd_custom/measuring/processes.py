@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import re
-import resource
 import signal
-import sys
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Dict, Iterator
 
 import torch
 
 from ..errors import UserError
+from ..utils.memory import peak_mb
 
 
 def own_process() -> ProcessPoolExecutor:
@@ -75,17 +72,7 @@ def peak_memory() -> Dict[str, float]:
         size, libraries included, other processes such as a loader's workers
         not; on a GPU also ``gpu_peak_mb``: what torch has reserved there.
     """
-    # On Linux getrusage counts the peak of the process that started this one
-    # too, which /proc does not.
-    status = Path('/proc/self/status')
-    if status.is_file():
-        found = re.search(r'VmHWM:\s+(\d+) kB', status.read_text())
-        size = int(found.group(1)) * 1024
-    else:
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        # The unit is a byte on macOS and 1024 of them elsewhere.
-        size *= 1 if sys.platform == 'darwin' else 1024
-    peak = dict(peak_mb=size / 1e6)
+    peak = dict(peak_mb=peak_mb())
     if torch.cuda.is_available():
         # MMEngine's log resets the peak of what is allocated; what is
         # reserved stays so until someone empties the cache.

@@ -137,13 +137,13 @@ def _counted(
 ) -> Tuple[Outputs, float]:
     """Runs the teacher; returns its output and 1e9 operations."""
     counter = FlopCounterMode(display=False)
-    with _plain_kernels(), counter:
+    with plain_kernels(), counter:
         output = teacher(inputs, wants)
     return output, counter.get_total_flops() / 1e9
 
 
 @contextlib.contextmanager
-def _plain_kernels() -> Iterator[None]:
+def plain_kernels() -> Iterator[None]:
     """Has attention made of matrix products, which alone are counted.
 
     Fused attention is counted for some kernels of some versions of torch,
