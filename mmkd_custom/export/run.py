@@ -33,8 +33,8 @@ class Run(NamedTuple):
         sight (Sight, optional): How the student sees an image; None of a run
             that was never tested.
         tested (Seen, optional): The images of its test, where they are still
-            there.
-        missing (str, optional): Why they are not.
+            there and of the student's size.
+        missing (str, optional): Why there are none.
         shape (tuple[int, int, int], optional): Channels, height and width of
             an image.
         classes (list[str]): In the order of the logits.
@@ -93,8 +93,18 @@ def read_run(
     sight = Sight(config) if pipeline_of(test_dataset(config)) else None
     tested, missing = _tested(sight)
     shape = _shape(config, wanted)
+    if shape and wanted.input_size and shape != input_shape(config):
+        if wanted.int8:
+            raise UserError(
+                '--input-size: expected the size at which the student was '
+                'tested, at which int8 is calibrated, got '
+                f'{wanted.input_size}.'
+            )
+        # Their classes count all the same.
+        missing = missing or 'test images have another size'
     classes = _classes(student, tested, shape or _ANY)
-    return Run(student, results, sight, tested, missing, shape, classes)
+    seen = None if missing else tested
+    return Run(student, results, sight, seen, missing, shape, classes)
 
 
 def _student(

@@ -8,7 +8,7 @@ from mmkd_custom.engine.launch import build_runner
 from mmkd_custom.engine.quantization import QuantizeHook
 from mmkd_custom.errors import UserError
 from mmkd_custom.expand.quantize import set_quantize
-from tests.runners import PLAIN, small_config  # noqa: F401
+from tests.runners import PLAIN
 
 
 def quantized(epochs):
