@@ -4,9 +4,9 @@ import json
 
 import torch
 from mmengine.config import Config
-from mmpretrain.registry import MODELS
 
 from mmkd_custom.export import save_student
+from mmkd_custom.registry import MODELS
 from tests.helpers import make_domains
 
 CLASSES = ['cat', 'dog', 'owl']

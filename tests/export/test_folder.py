@@ -102,7 +102,7 @@ def test_without_test_images_noise_is_compared(tmp_path, unchecked):
 def test_parts_of_this_package_are_named(tmp_path):
     student = dict(
         type='ImageClassifier',
-        backbone=dict(type='WideResNet', depth=10, widen_factor=1),
+        backbone=dict(type='mmkd_custom.WideResNet', depth=10, widen_factor=1),
         neck=dict(type='GlobalAveragePooling'),
         head=dict(type='LinearClsHead', num_classes=3, in_channels=64),
     )
