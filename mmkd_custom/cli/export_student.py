@@ -5,12 +5,12 @@ import argparse
 from .shared.options import parse
 
 #: As in ``mmkd_custom/export/runtimes``, which tests compare.
-RUNTIMES = dict(
-    executorch='ExecuTorch (.pte)',
-    litert='LiteRT (.tflite)',
-    openvino='OpenVINO (.xml, .bin)',
-    ncnn='ncnn (.param, .bin)',
-)
+RUNTIMES = {
+    '--executorch': 'ExecuTorch (.pte)',
+    '--litert': 'LiteRT (.tflite)',
+    '--openvino': 'OpenVINO (.xml, .bin)',
+    '--ncnn': 'ncnn (.param, .bin)',
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
         'unlabelled ones',
     )
     for option, what in RUNTIMES.items():
-        parser.add_argument(f'--{option}', action='store_true', help=what)
+        parser.add_argument(option, action='store_true', help=what)
     parser.add_argument(
         '--input-size',
         type=int,
@@ -60,12 +60,13 @@ def main() -> None:
 
     if args.out is not None:
         check_output('--out', f'{args.out}/student.pth', folder_made=True)
+    runtimes = [option[2:] for option in RUNTIMES]
     wanted = Wanted(
         onnx=args.onnx,
         fold=args.fold,
         int8=args.int8,
         calibrate=args.calibrate,
-        runtimes=tuple(name for name in RUNTIMES if getattr(args, name)),
+        runtimes=tuple(name for name in runtimes if getattr(args, name)),
         input_size=args.input_size and height_width(args.input_size),
     )
     facts = export_folder(args.work_dir, args.out, args.checkpoint, wanted)
