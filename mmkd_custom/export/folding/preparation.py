@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 from torch.onnx.operators import shape_as_tensor
 
-from ..errors import UserError
+from ...errors import UserError
 from .resizing import KINDS, matrix
 
 
