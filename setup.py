@@ -61,7 +61,14 @@ DOCS = [
     'mkdocs>=1.6,<2',
     'mkdocs-material>=9.5,<10',
 ]
-EXPORT = ['onnx>=1.15', 'onnxruntime>=1.16']
+EXPORT = ['onnx>=1.15', 'onnxruntime>=1.18']
+# Other runtimes, each by the name of its option of export_student.
+RUNTIMES = {
+    'executorch': [*EXPORT, 'executorch>=1.0'],
+    'litert': [*EXPORT, 'litert-torch>=0.8'],
+    'ncnn': [*EXPORT, 'ncnn>=1.0', 'pnnx>=20250101'],
+    'openvino': [*EXPORT, 'openvino>=2024.0'],
+}
 # Neighbours among more images than can be compared each with each.
 PROPAGATE = ['faiss-cpu>=1.8']
 TEST = [
@@ -111,6 +118,7 @@ setup(
         'demo': DEMO,
         'docs': DOCS,
         'export': EXPORT,
+        **RUNTIMES,
         'propagate': PROPAGATE,
         'test': TEST + ADAPT + DEMO + DOCS + EXPORT + PROPAGATE,
     },

@@ -241,7 +241,7 @@ Next:
   your images   python tools/distill.py --labelled DIR --unlabelled DIR
   your config   add distill = dict(teacher='timm/…', unlabelled='DIR') to it,
                 python tools/train.py CONFIG (docs/one_key.md)
-  to a device   python tools/export_student.py {runs[TAUGHT]} --onnx FILE"""
+  to a device   python tools/export_student.py {runs[TAUGHT]} --onnx"""
     )
     return 0
 

@@ -1,27 +1,51 @@
-"""Exports the student of a run, to ONNX too."""
+"""Exports the student of a run: plain MMPretrain, ONNX, int8 and others."""
 
 import argparse
 
-from ..errors import UserError
 from .shared.options import parse
+
+#: As in ``mmkd_custom/export/runtimes``, which tests compare.
+RUNTIMES = {
+    '--executorch': 'ExecuTorch (.pte)',
+    '--litert': 'LiteRT (.tflite)',
+    '--openvino': 'OpenVINO (.xml, .bin)',
+    '--ncnn': 'ncnn (.param, .bin)',
+}
 
 
 def parse_args() -> argparse.Namespace:
     """Parses the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dir', help='work directory of the run')
+    parser.add_argument('work_dir', help='work directory of a finished run')
+    parser.add_argument('--out', help='folder; default: WORK_DIR/export')
     parser.add_argument(
-        '--checkpoint', help='default: the newest complete one of the run'
+        '--checkpoint', help="default: the finished run's student.pth"
     )
-    parser.add_argument('--out', help='default: WORK_DIR/student.pth')
-    parser.add_argument('--onnx', help='write an ONNX file too')
+    parser.add_argument('--onnx', action='store_true', help='student.onnx')
+    parser.add_argument(
+        '--fold',
+        action='store_true',
+        help='ONNX files that take uint8 RGB images of any size',
+    )
+    parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='student_int8.onnx, quantised statically',
+    )
+    parser.add_argument(
+        '--calibrate',
+        metavar='FOLDER',
+        help="images that int8 ranges come from; default: the run's "
+        'unlabelled ones',
+    )
+    for option, what in RUNTIMES.items():
+        parser.add_argument(option, action='store_true', help=what)
     parser.add_argument(
         '--input-size',
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='side, or height and width, of the ONNX images; default: as '
-        'tested',
+        help='side, or height and width, of the images; default: as tested',
     )
     return parse(parser)
 
@@ -29,42 +53,21 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Exports."""
     args = parse_args()
-    from ..export import export_onnx, input_shape, load_student
-    from ..export.onnx import height_width, onnx_runtime
+    from ..export import Wanted, export_folder
+    from ..export.onnx import height_width
+    from ..export.report import report
     from ..utils.files import check_output
 
-    for option in ('out', 'onnx'):
-        if getattr(args, option) is not None:
-            check_output(f'--{option}', getattr(args, option))
-    if args.input_size is not None:
-        height_width(args.input_size)
-    if args.onnx is not None:
-        # Before anything is written.
-        onnx_runtime()
-    student = load_student(args.work_dir, args.checkpoint)
-    if args.onnx is not None:
-        shape = input_shape(student.config)
-        size = args.input_size or (shape and shape[1:])
-        if size is None:
-            raise UserError(
-                "--input-size: expected it, because the run's test pipeline "
-                'does not tell the size of its images.'
-            )
-    print(f'Wrote {student.save(args.out)}')
-    if args.onnx is None:
-        return
-    file = export_onnx(
-        student.model,
-        args.onnx,
-        size,
-        channels=shape[0] if shape else 3,
+    if args.out is not None:
+        check_output('--out', f'{args.out}/student.pth', folder_made=True)
+    runtimes = [option[2:] for option in RUNTIMES]
+    wanted = Wanted(
+        onnx=args.onnx,
+        fold=args.fold,
+        int8=args.int8,
+        calibrate=args.calibrate,
+        runtimes=tuple(name for name in runtimes if getattr(args, name)),
+        input_size=args.input_size and height_width(args.input_size),
     )
-    print(
-        f'Wrote {args.onnx} (differs by {file.difference:.1e} from the '
-        f'student; {" x ".join(map(str, size))} pixels)'
-    )
-    if file.batch is not None:
-        print(
-            f'It takes batches of {file.batch} only: exported for any batch '
-            'size, this network gives other logits.'
-        )
+    facts = export_folder(args.work_dir, args.out, args.checkpoint, wanted)
+    print(report(facts))

@@ -17,6 +17,7 @@ from .hooks import (
     TeacherReportHook,
 )
 from .optim_wrapper import StagedOptimWrapper, StagedOptimWrapperConstructor
+from .quantization import QuantizeHook
 from .schedulers import CosineConstantLR
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     'EpochSeedHook',
     'FiniteLossHook',
     'ProgressHook',
+    'QuantizeHook',
     'ResultsHook',
     'SelectionHook',
     'StageHook',

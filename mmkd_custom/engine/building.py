@@ -43,6 +43,7 @@ ALSO = {
     'find_unused_parameters',
     'initial_weights',
     'model_wrapper_cfg',
+    'quantize',
     'runner_type',
     'strategy',
     'sync_bn',

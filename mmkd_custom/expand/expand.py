@@ -10,6 +10,7 @@ from .classes import set_classes
 from .data import check_images, set_streams
 from .key import KEY, read_key
 from .model import method_config, set_model, stages_of
+from .quantize import set_quantize
 from .run import (
     check_runner,
     set_hooks,
@@ -23,12 +24,12 @@ from .statistics import set_statistics
 
 
 def expand(config: Config) -> Config:
-    """Expands the key ``distill``, and spells ``bn_statistics`` out.
+    """Expands the key ``distill``, spells short keys out.
 
     Args:
         config (Config): Of a student alone, with the key ``distill``; see
             docs/one_key.md. Any other is returned as it is, but for
-            ``bn_statistics``.
+            ``bn_statistics`` and ``quantize``.
 
     Returns:
         Config: Another one, without the key, of the distillation run.
@@ -37,6 +38,7 @@ def expand(config: Config) -> Config:
         UserError: If the key, or the config with it, cannot work.
     """
     set_statistics(config)
+    set_quantize(config)
     if KEY not in config:
         return config
     config = _plain(config)

@@ -1,4 +1,4 @@
-"""What leaves a run: the plain student, as a checkpoint and as ONNX."""
+"""What leaves a run: the plain student, and files for devices."""
 
 from .checkpoint import (
     export_student,
@@ -6,10 +6,14 @@ from .checkpoint import (
     save_student,
     student_state_dict,
 )
+from .folder import export_folder
 from .image_shape import input_shape
 from .onnx import export_onnx
+from .wanted import Wanted
 
 __all__ = [
+    'Wanted',
+    'export_folder',
     'export_onnx',
     'export_student',
     'load_student',

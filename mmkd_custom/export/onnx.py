@@ -5,17 +5,22 @@ from __future__ import annotations
 import copy
 import math
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
+from torch.onnx.errors import UnsupportedOperatorError
 
 from ..errors import UserError
 from ..utils.progress import progress
 
 PACKAGES = "pip install 'mmkd_custom[export]'"
+_OPERATOR = re.compile(r'aten::\w+')
+#: Prepared images and what is said of them.
+INPUT, LOGITS = 'input', 'logits'
 
 
 class OnnxFile(NamedTuple):
@@ -31,7 +36,7 @@ class OnnxFile(NamedTuple):
     batch: Optional[int]
 
 
-class _Logits(nn.Module):
+class Logits(nn.Module):
     """A classifier with the signature that ONNX has: images to logits."""
 
     def __init__(self, student: nn.Module) -> None:
@@ -53,11 +58,12 @@ def export_onnx(
 ) -> OnnxFile:
     """Exports a classifier and compares the file with it.
 
-    The graph takes ``inputs``, float32 images (N, C, H, W) that are already
+    The graph takes ``input``, float32 images (N, C, H, W) that are already
     normalised, and gives ``logits`` (N, K), with any batch size N; with 1
     alone if the file would differ otherwise, as that of a Swin does, whose
-    windows are counted when it is traced. The file appears only after ONNX
-    Runtime gave the same logits on random images.
+    windows are counted when it is traced. The file appears only after the
+    checker of onnx has passed it and ONNX Runtime gave the same logits on
+    random images.
 
     Args:
         student (nn.Module): Any MMPretrain classifier; it is copied and not
@@ -77,7 +83,8 @@ def export_onnx(
 
     Raises:
         UserError: If the ONNX packages are missing, the size is not positive,
-            or the file's folder does not exist.
+            the file's folder does not exist, or ONNX has no such operator as
+            a layer of the student.
         RuntimeError: If ONNX Runtime gives other logits.
     """
     height, width = height_width(input_size)
@@ -85,7 +92,7 @@ def export_onnx(
     if not path.parent.is_dir():
         raise UserError(f'onnx file {path}: expected an existing folder.')
     onnx_runtime()
-    model = _Logits(copy.deepcopy(student).cpu().float()).eval()
+    model = Logits(copy.deepcopy(student).cpu().float()).eval()
     # Not the global generator: an export must not change a run.
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, channels, height, width, generator=generator)
@@ -95,10 +102,11 @@ def export_onnx(
             try:
                 difference = _write(model, images[:batch], temporary, opset)
             # Whatever torch or ONNX Runtime raise about any batch size.
-            except Exception:
-                if batch is not None:
-                    raise
-                continue
+            except Exception as error:
+                if batch is None:
+                    continue
+                _name_operator(error, model, images[:1])
+                raise
             if difference <= tolerance:
                 break
         else:
@@ -147,6 +155,54 @@ def onnx_runtime():
     return onnxruntime
 
 
+def check_file(path: Union[str, Path]) -> None:
+    """Has onnx's checker look at a file, the shapes in it included."""
+    import onnx
+
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def open_session(path: Union[str, Path], threads: int = 0):
+    """Opens a file with ONNX Runtime on the CPU.
+
+    Args:
+        path (str | Path): The file.
+        threads (int): Of one operator. Defaults to 0, ONNX Runtime's choice.
+
+    Returns:
+        onnxruntime.InferenceSession: To run it.
+    """
+    runtime = onnx_runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return runtime.InferenceSession(
+        str(path), options, providers=['CPUExecutionProvider']
+    )
+
+
+def _name_operator(
+    error: Exception, model: nn.Module, images: torch.Tensor
+) -> None:
+    """Names an operator that ONNX lacks, and the layer that it is in.
+
+    Raises:
+        UserError: If that is what went wrong.
+    """
+    found = _OPERATOR.search(str(error))
+    if not isinstance(error, UnsupportedOperatorError) or not found:
+        return
+    layer = '?'
+    for node in torch.jit.trace(model, images).inlined_graph.nodes():
+        if node.kind() == found[0]:
+            scope = node.scopeName().rpartition('/')[2]
+            layer = scope.removeprefix('__module.student.')
+            break
+    raise UserError(
+        f'--onnx: expected operators that ONNX has, got {found[0]} in the '
+        f"student's layer {layer}."
+    ) from error
+
+
 def _write(
     model: nn.Module, images: torch.Tensor, path: Path, opset: int
 ) -> float:
@@ -159,7 +215,7 @@ def _write(
     if len(images) > 1:
         # Another batch size than the one that is traced.
         batches.append(images[:1])
-        axes = dict(inputs={0: 'batch'}, logits={0: 'batch'})
+        axes = {INPUT: {0: 'batch'}, LOGITS: {0: 'batch'}}
     with progress('writing the ONNX file'), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.onnx.export(
@@ -169,19 +225,18 @@ def _write(
             # The tracing exporter keeps the weights in the one file.
             dynamo=False,
             opset_version=opset,
-            input_names=['inputs'],
-            output_names=['logits'],
+            input_names=[INPUT],
+            output_names=[LOGITS],
             dynamic_axes=axes,
         )
-    session = onnx_runtime().InferenceSession(
-        str(path), providers=['CPUExecutionProvider']
-    )
+    check_file(path)
+    session = open_session(path)
     differences = []
     with progress('checking the ONNX file', len(batches), 'batches') as bar:
         for batch in bar.track(batches):
             with torch.no_grad():
                 wanted = model(batch)
-            (got,) = session.run(['logits'], dict(inputs=batch.numpy()))
+            (got,) = session.run([LOGITS], {INPUT: batch.numpy()})
             if got.shape != tuple(wanted.shape):
                 return math.inf
             scale = wanted.abs().max().clamp(min=1)

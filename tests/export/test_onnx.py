@@ -71,7 +71,7 @@ def test_onnx_gives_the_logits_for_any_batch(cfg, tmp_path):
     student.eval()
     for batch in (1, 3):
         images = torch.randn(batch, 3, 32, 32)
-        (got,) = session.run(['logits'], dict(inputs=images.numpy()))
+        (got,) = session.run(['logits'], dict(input=images.numpy()))
         with torch.no_grad():
             wanted = student(images)
         torch.testing.assert_close(

@@ -1,0 +1,165 @@
+"""A folder with everything of a student that ships, each file measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from safetensors.torch import save
+
+from ..errors import UserError
+from ..evaluation.results import write_json
+from ..utils.files import STUDENT_FILE, write_atomic
+from .checkpoint import save_student
+from .elsewhere import check_elsewhere
+from .files import (
+    Written,
+    random_images,
+    write_folded,
+    write_int8,
+    write_onnx,
+    write_runtime,
+)
+from .folding import Preparation, read_steps
+from .images import Seen, calibration_images
+from .metadata import METADATA, file_facts, metadata_of, read_metadata
+from .parity import Parity, compare
+from .plain import own_parts, plain_config, text_of
+from .run import Run, read_run
+from .wanted import Wanted
+
+CONFIG_FILE, SAFETENSORS_FILE = 'config.py', 'student.safetensors'
+
+
+def export_folder(
+    work_dir: Union[str, Path],
+    out: Union[str, Path, None] = None,
+    checkpoint: Union[str, Path, None] = None,
+    wanted: Optional[Wanted] = None,
+) -> Dict[str, Any]:
+    """Writes all of a run's student that ships.
+
+    ``student.pth``, ``student.safetensors`` and ``config.py``, which a
+    process without this package has tried out; what is wanted more, each
+    compared with the student on the test images; at last ``metadata.json``.
+    What an older export has left there is deleted first.
+
+    Args:
+        work_dir (str | Path): Of a finished run.
+        out (str | Path, optional): The folder. Defaults to None, ``export``
+            in the work directory.
+        checkpoint (str | Path, optional): Of the run, finished or not.
+            Defaults to None, its ``student.pth``.
+        wanted (Wanted, optional): What else. Defaults to None, nothing.
+
+    Returns:
+        dict: What ``metadata.json`` holds.
+
+    Raises:
+        UserError: If the run, its classes or an option are wrong.
+    """
+    wanted = wanted or Wanted()
+    wanted.check()
+    run = read_run(work_dir, checkpoint, wanted)
+    front = _front(run) if wanted.fold else None
+    calibration = None
+    if wanted.int8:
+        calibration = calibration_images(run.needs_sight(), wanted.calibrate)
+    out = Path(out or Path(work_dir) / 'export')
+    _clear(out)
+    plain = plain_config(run.student.config, run.classes)
+    needs = own_parts(plain)
+    _write_plain(run, plain, out)
+    if not needs and run.sight is not None and run.sight.colour:
+        check_elsewhere(out, run.classes, lambda path: _scores(run, path))
+    files: List[Written] = []
+    if wanted.networks:
+        files = _write_networks(run, out, front, calibration, wanted)
+    facts = metadata_of(run, needs)
+    for file, parity in zip(files, _compared(run, files)):
+        first, *others = file.paths
+        facts['files'][first.name] = {
+            **file_facts(first),
+            **file.facts,
+            **(parity.facts() if parity else {}),
+        }
+        facts['files'].update({p.name: file_facts(p) for p in others})
+    for name in (STUDENT_FILE, SAFETENSORS_FILE, CONFIG_FILE):
+        facts['files'][name] = file_facts(out / name)
+    write_json(facts, out / METADATA)
+    return facts
+
+
+def _front(run: Run) -> Preparation:
+    sight = run.needs_sight()
+    steps = read_steps(sight.pipeline)
+    kept = (3, *(steps.crop or steps.size))
+    if kept != tuple(run.shape):
+        raise UserError(
+            f'--fold: expected images of {kept}, as the test pipeline makes '
+            f'them, got {tuple(run.shape)}.'
+        )
+    return Preparation(steps, *sight.pixels)
+
+
+def _clear(out: Path) -> None:
+    """Makes the folder; deletes what an older export left in it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f'--out {out}: expected a folder, got {error.strerror}.'
+        ) from error
+    for name in read_metadata(out).get('files', {}):
+        # By name alone: what leads elsewhere is not of an export.
+        (out / Path(name).name).unlink(missing_ok=True)
+    (out / METADATA).unlink(missing_ok=True)
+
+
+def _write_plain(run: Run, plain: Config, out: Path) -> None:
+    student, classes = run.student, list(run.classes)
+    meta = dict(student.meta, dataset_meta=dict(classes=classes))
+    save_student(student.state_dict, out / STUDENT_FILE, meta)
+    weights = {k: v.contiguous() for k, v in student.state_dict.items()}
+    about = dict(format='pt', classes=json.dumps(classes))
+    write_atomic(out / SAFETENSORS_FILE, save(weights, about))
+    write_atomic(out / CONFIG_FILE, text_of(plain).encode())
+
+
+@torch.no_grad()
+def _scores(run: Run, path: Path) -> np.ndarray:
+    sight = run.needs_sight()
+    image = sight.prepare(sight.read(dict(img_path=str(path))))
+    return run.logits(torch.from_numpy(image)).softmax(1)[0].numpy()
+
+
+def _write_networks(
+    run: Run,
+    out: Path,
+    front: Optional[Preparation],
+    calibration: Optional[Seen],
+    wanted: Wanted,
+) -> List[Written]:
+    onnx = write_onnx(run.student.model, out, run.shape)
+    files = [onnx]
+    if calibration is not None:
+        files.append(write_int8(onnx, calibration))
+    if front is not None:
+        files += [write_folded(file, front) for file in tuple(files)]
+    for option in wanted.runtimes:
+        files.append(write_runtime(option, run.logits, onnx, run.shape))
+    return files
+
+
+def _compared(run: Run, files: List[Written]) -> List[Optional[Parity]]:
+    """Compares with the student: on its test images, else on noise."""
+    if run.tested is None:
+        asked = [None if file.raw else file.ask for file in files]
+        return compare(run.logits, random_images(run.shape), 2, asked)
+    raw, total = any(file.raw for file in files), len(run.tested)
+    batches = run.tested.batches(raw)
+    return compare(run.logits, batches, total, [file.ask for file in files])
