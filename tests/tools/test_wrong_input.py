@@ -200,7 +200,6 @@ def test_work_directories(refused, tool, where):
         ),
         ('export_student.py', 'file', ['file']),
         ('export_student.py', 'folder --checkpoint three.pth', ['three.pth']),
-        ('export_student.py', 'folder --out no/s.pth', ['--out no/s.pth']),
         ('export_student.py', 'folder --out file', ['--out file']),
         ('export_student.py', 'folder --input-size 0', ['--input-size', '0']),
         ('cache_teacher.py', 'empty.py', ['model']),
