@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Dict, Optional
 
@@ -98,7 +99,15 @@ class PropagateLabelsHook(Hook):
             found['agree'].bool(),
             float(found['kappa']),
         )
-        _tell(runner, model, name, network.kappa)
+        known = f'is {network.kappa:.3f}'
+        if math.isnan(network.kappa):
+            known = 'is unknown, because none could be held out'
+        for term, weight in tell_kappa(model, name, network.kappa).items():
+            runner.logger.info(
+                f'Term {term}: kappa of the probe of {name} on held-out '
+                f'labelled images {known}, {weight.kappa} is wanted: weight '
+                f'{weight(0.0)}'
+            )
 
 
 def _propagate(
@@ -135,23 +144,29 @@ def _propagate(
     )
 
 
-def _tell(
-    runner: Runner, model: BaseDistiller, network: str, kappa: float
-) -> None:
-    """Tells the terms that wait for it what the probe's kappa is."""
+def tell_kappa(
+    model: BaseDistiller, network: str, kappa: float
+) -> Dict[str, TrustedWeight]:
+    """Tells the terms that wait for it what a probe is worth.
+
+    Args:
+        model (BaseDistiller): Whose terms they are.
+        network (str): Name of the propagated labels.
+        kappa (float): That of their probe; NaN if nothing is known.
+
+    Returns:
+        dict[str, TrustedWeight]: The weights that were told, by term.
+    """
+    told: Dict[str, TrustedWeight] = {}
     if not isinstance(model, Distiller):
-        return
+        return told
     for stage in model.schedule.stages:
         for name, term in model.terms(stage.name).items():
             weight = term.weight
             if isinstance(weight, TrustedWeight) and weight.of == network:
                 weight.found = kappa
-                runner.logger.info(
-                    f'Term {name}: kappa of the probe of {network} on '
-                    f'held-out labelled images is {kappa:.3f}, '
-                    + ('and' if weight.trusts else 'not')
-                    + f' at least {weight.kappa}: weight {weight(0.0)}'
-                )
+                told[name] = weight
+    return told
 
 
 def _groups(dataset: TwoStreamDataset, standardize: str) -> torch.Tensor:

@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 
 from ..engine.launch import build_runner, naming_mistakes
 from ..engine.unwrap import unwrapped
+from ..fitting.hook import tell_kappa
 from ..measuring.windows import forget
 from ..models.networks import PropagatedLabels
 from ..stages import CUSTOMIZATION, DISTILLATION
@@ -103,10 +104,12 @@ def _pace(config: Config, built: Hook) -> Pace:
 
 def _fill_tables(runner) -> None:
     """Gives propagated labels some values, for how long they take to use."""
-    networks = getattr(unwrapped(runner), 'networks', None) or {}
+    model = unwrapped(runner)
+    networks = getattr(model, 'networks', None) or {}
     count = len(runner.train_loop.dataset)
-    for network in networks.values():
+    for name, network in networks.items():
         if isinstance(network, PropagatedLabels):
             classes = network.shapes['logits'].width
             even = torch.full((count, classes), 1 / classes)
             network.fill(even, even, torch.ones(count, dtype=torch.bool))
+            tell_kappa(model, name, network.kappa)

@@ -12,6 +12,7 @@ import torch
 from mmkd_custom.errors import UserError
 from mmkd_custom.export import export_onnx
 from mmkd_custom.measuring import latency as module
+from mmkd_custom.measuring import latency_run
 from mmkd_custom.measuring.latency import (
     ONNX_FILES,
     bought,
@@ -25,7 +26,6 @@ from mmkd_custom.measuring.latency_run import (
     run_torch,
     timed,
 )
-from mmkd_custom.utils.memory import resident_mb
 from tests.cli import environment
 from tests.shipped_students import colour_student, finished_run
 
@@ -40,19 +40,19 @@ def test_warm_up_is_not_counted_and_slow_calls_end():
     assert cpu < 5
 
 
-def test_memory_is_that_of_the_first_number_of_threads():
-    kept, asked = [], []
+def test_memory_is_that_of_the_first_number_of_threads(monkeypatch):
+    asked = []
 
     def with_threads(count):
         asked.append(count)
-        # 64 MB for one thread, twice that for more.
-        kept.append(bytearray(64 * 1000**2 * count))
         return lambda: None
 
-    found = measured(with_threads, resident_mb(), [1, 2], 20, 1, 1)
+    # A test process has peaks of its own.
+    monkeypatch.setattr(latency_run, 'peak_mb', lambda: 100.0 * len(asked))
+    found = measured(with_threads, 36.0, [1, 2], 20, 1, 1)
     assert asked == [1, 2]
     assert [each['threads'] for each in found['times']] == [1, 2]
-    assert found['memory_mb'] < 100
+    assert found['memory_mb'] == 64 and found['process_mb'] == 100
     for each in found['times']:
         assert 0 < each['ms'] <= each['p95_ms'] and each['mean_ms'] > 0
         assert each['runs'] == 20
