@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Dict, Optional
 
@@ -146,11 +147,17 @@ def _tell(
             weight = term.weight
             if isinstance(weight, TrustedWeight) and weight.of == network:
                 weight.found = kappa
+                if math.isnan(kappa):
+                    said = 'is unknown, since none could be held out'
+                else:
+                    said = (
+                        f'is {kappa:.3f}, '
+                        + ('' if weight.trusts else 'not ')
+                        + f'at least {weight.kappa}'
+                    )
                 runner.logger.info(
                     f'Term {name}: kappa of the probe of {network} on '
-                    f'held-out labelled images is {kappa:.3f}, '
-                    + ('and' if weight.trusts else 'not')
-                    + f' at least {weight.kappa}: weight {weight(0.0)}'
+                    f'held-out labelled images {said}: weight {weight(0.0)}'
                 )
 
 
