@@ -24,7 +24,8 @@ Call = Tuple[str, int]
 class FakeQuantizers(nn.Module):
     r"""Rounds a student's weights and activations, gradients passing through.
 
-    At the same places as :func:`mmkd_custom.export.int8.quantize`: the
+    At nearly the places of :func:`mmkd_custom.export.int8.quantize`
+    (docs/deployment.md says which differ): the
     weights of each convolution and linear layer, symmetric, a scale for each
     output channel; its input, and its output after the BatchNorm and ReLU
     that follow, unsigned, a scale for all, from moving averages of the
