@@ -196,7 +196,9 @@ class Student:
         """Classifies any feature of width D_s with the live last layer.
 
         The weights are the live ones, never a copy, but detached: gradients
-        pass through the layer to ``feature`` and never into the layer.
+        pass through the layer to ``feature`` and never into the layer. Hooks
+        of the layer, such as those of quantisation-aware training that take
+        the range of its input, are left out: the feature may be a teacher's.
 
         Args:
             feature (Tensor): (N, D_s).
@@ -204,7 +206,7 @@ class Student:
         Returns:
             Tensor: Logits (N, C).
         """
-        layer = self.classifier
+        layer = _Unhooked(self.classifier)
         weights = {
             name: parameter.detach()
             for name, parameter in layer.named_parameters()
@@ -225,3 +227,14 @@ class Student:
             Tensor: Scalar.
         """
         return own_loss(self.model, logits, data_samples)
+
+
+class _Unhooked(nn.Module):
+    """A module without the hooks that sit on it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.module.forward(x)

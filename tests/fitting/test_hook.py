@@ -126,13 +126,17 @@ def test_other_options_are_propagated_anew_unless_the_file_was_named(
         filled(runner_with('damaged', file=file))
 
 
-@pytest.mark.parametrize('kappa, weight', [(0.2, 2.0), (0.4, 0.0)])
+@pytest.mark.parametrize(
+    'probe, kappa, weight',
+    # None where nothing could be held out.
+    [(0.3, 0.2, 2.0), (0.3, 0.4, 0.0), (None, 0.4, 2.0)],
+)
 def test_terms_are_told_what_the_probe_is_worth(
-    runner_with, monkeypatch, kappa, weight
+    runner_with, monkeypatch, probe, kappa, weight
 ):
     def propagate(*args, **options):
         found = propagate_labels(*args, **options)
-        found.report['probe_kappa'] = 0.3
+        found.report['probe_kappa'] = probe
         return found
 
     monkeypatch.setattr(hook, 'propagate_labels', propagate)
@@ -148,7 +152,8 @@ def test_terms_are_told_what_the_probe_is_worth(
         found.found = None
         filled(runner)
         assert found(0.0) == weight
-        assert found.found == pytest.approx(0.3)
+        said = float('nan') if probe is None else probe
+        assert found.found == pytest.approx(said, nan_ok=True)
 
 
 def test_a_wrong_batch_size_is_named():

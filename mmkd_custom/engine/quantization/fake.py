@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Iterable, Tuple
 
 import torch
 import torch.nn as nn
@@ -16,12 +17,15 @@ LAYERS = (nn.Conv2d, nn.Linear)
 #: What exporters and ONNX Runtime make one operator of with such a layer.
 FUSED = (_BatchNorm, nn.ReLU, nn.ReLU6)
 _WEIGHT = 'weight'
+#: A module's name, and how many calls of it came before.
+Call = Tuple[str, int]
 
 
 class FakeQuantizers(nn.Module):
     r"""Rounds a student's weights and activations, gradients passing through.
 
-    At the same places as :func:`mmkd_custom.export.int8.quantize`: the
+    At nearly the places of :func:`mmkd_custom.export.int8.quantize`
+    (docs/deployment.md says which differ): the
     weights of each convolution and linear layer, symmetric, a scale for each
     output channel; its input, and its output after the BatchNorm and ReLU
     that follow, unsigned, a scale for all, from moving averages of the
@@ -40,12 +44,9 @@ class FakeQuantizers(nn.Module):
 
     def __init__(self, student: nn.Module, size: int) -> None:
         super().__init__()
-        ends = _ends(student, size)
-        # By a name without dots, which no child may have.
-        self.inputs = nn.ModuleDict({_key(n): _range() for n in ends})
-        self.outputs = nn.ModuleDict(
-            {_key(end): _range() for end in ends.values()}
-        )
+        calls, ends = _calls(student, size)
+        self.inputs = _by_module(ends, calls)
+        self.outputs = _by_module(ends.values(), calls)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -64,14 +65,19 @@ class FakeQuantizers(nn.Module):
         def keep(handle: Any) -> None:
             stack.callback(handle.remove)
 
-        for key, quantizer in self.inputs.items():
+        keep(student.register_forward_pre_hook(self._start))
+        for key, turns in self.inputs.items():
             layer = student.get_submodule(_name(key))
-            keep(layer.register_forward_pre_hook(_before(quantizer)))
+            keep(layer.register_forward_pre_hook(_before(turns)))
             keep(layer.register_forward_hook(_after))
-        for key, quantizer in self.outputs.items():
+        for key, turns in self.outputs.items():
             module = student.get_submodule(_name(key))
-            keep(module.register_forward_hook(_rounded(quantizer)))
+            keep(module.register_forward_hook(_rounded(turns)))
         return stack
+
+    def _start(self, *_: Any) -> None:
+        for turns in (*self.inputs.values(), *self.outputs.values()):
+            turns.turn = 0
 
     def share(self) -> None:
         """Has all processes go on with the mean of their ranges."""
@@ -88,7 +94,39 @@ class FakeQuantizers(nn.Module):
             value.copy_(mean)
 
 
+class _Turns(nn.ModuleList):
+    """What rounds at each call of a module that is called several times.
+
+    Each call is another tensor with another range, as in a ResNet's block,
+    whose one ReLU is also applied to the sum. After the last call comes the
+    first again: a network that saves memory runs parts of itself twice.
+    """
+
+    turn = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        quantizer = self[self.turn % len(self)]
+        self.turn += 1
+        return quantizer(x.float()).to(x.dtype)
+
+
+def _by_module(rounded: Iterable[Call], calls: Counter) -> nn.ModuleDict:
+    """Makes a range for each of some calls, none for the others."""
+    rounded = set(rounded)
+    return nn.ModuleDict(
+        {
+            _key(name): _Turns(
+                _range() if (name, turn) in rounded else nn.Identity()
+                for turn in range(calls[name])
+            )
+            # Not in the order of the set, which is another in each process.
+            for name in sorted({name for name, _ in rounded})
+        }
+    )
+
+
 def _key(name: str) -> str:
+    """Returns a name without dots, which no child may have."""
     return name.replace('.', '/')
 
 
@@ -116,12 +154,12 @@ def fake_weight(weight: torch.Tensor) -> torch.Tensor:
     )
 
 
-def _before(quantizer: FakeQuantize) -> Callable:
+def _before(turns: _Turns) -> Callable:
     def hook(layer: nn.Module, args: tuple) -> tuple:
         # In the place of the parameter, which autograd leads back to.
         layer.__dict__['unrounded'] = layer._parameters[_WEIGHT]
         layer._parameters[_WEIGHT] = fake_weight(layer._parameters[_WEIGHT])
-        return (_round(quantizer, args[0]), *args[1:])
+        return (turns(args[0]), *args[1:])
 
     return hook
 
@@ -130,36 +168,40 @@ def _after(layer: nn.Module, args: tuple, output: torch.Tensor) -> None:
     layer._parameters[_WEIGHT] = layer.__dict__.pop('unrounded')
 
 
-def _rounded(quantizer: FakeQuantize) -> Callable:
-    return lambda module, args, output: _round(quantizer, output)
-
-
-def _round(quantizer: FakeQuantize, x: torch.Tensor) -> torch.Tensor:
-    return quantizer(x.float()).to(x.dtype)
+def _rounded(turns: _Turns) -> Callable:
+    return lambda module, args, output: turns(output)
 
 
 @torch.no_grad()
-def _ends(student: nn.Module, size: int) -> Dict[str, str]:
-    """Finds each layer, and the last module that is one operator with it."""
+def _calls(student: nn.Module, size: int) -> Tuple[Counter, Dict[Call, Call]]:
+    """Runs a student once.
+
+    Returns:
+        tuple[Counter, dict]: How often each module is called; and for each
+        call of a layer that of the last module that is one operator with it.
+    """
     names = {module: name for name, module in student.named_modules()}
-    ends: Dict[str, str] = {}
+    calls: Counter = Counter()
+    ends: Dict[Call, Call] = {}
     # Whose output a tensor is, unless it has been written into since; kept,
     # lest another one gets its address.
-    owners: Dict[int, Tuple[str, torch.Tensor, int]] = {}
-    found: Dict[nn.Module, str] = {}
+    owners: Dict[int, Tuple[Call, torch.Tensor, int]] = {}
+    found: Dict[nn.Module, Call] = {}
 
     def before(module: nn.Module, args: tuple) -> None:
-        name, tensor, version = owners.get(id(args[0]), (None, args[0], -1))
+        owner, tensor, version = owners.get(id(args[0]), (None, args[0], -1))
         if isinstance(module, LAYERS):
-            found[module] = names[module]
+            found[module] = names[module], calls[names[module]]
         elif tensor._version == version:
-            found[module] = name
+            found[module] = owner
 
     def after(module: nn.Module, args: tuple, output: torch.Tensor) -> None:
+        name = names[module]
         owner = found.pop(module, None)
         if owner is not None:
-            ends[owner] = names[module]
+            ends[owner] = name, calls[name]
             owners[id(output)] = owner, output, output._version
+        calls[name] += 1
 
     watched = [m for m in student.modules() if isinstance(m, LAYERS + FUSED)]
     handles = [m.register_forward_pre_hook(before) for m in watched]
@@ -174,4 +216,4 @@ def _ends(student: nn.Module, size: int) -> Dict[str, str]:
             handle.remove()
         for module in training:
             module.training = True
-    return ends
+    return calls, ends

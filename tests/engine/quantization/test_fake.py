@@ -80,7 +80,7 @@ def test_ranges_are_those_of_what_came(key):
     quantizers = FakeQuantizers(_Flat(student), 1)
     with quantizers.attach(_Flat(student)):
         student[0](torch.tensor([[-1.0, 3.0]]))
-    observer = getattr(quantizers, key)['net/0'].activation_post_process
+    observer = getattr(quantizers, key)['net/0'][0].activation_post_process
     found = torch.stack([observer.min_val, observer.max_val])
     # An output is that of rounded inputs.
     torch.testing.assert_close(
