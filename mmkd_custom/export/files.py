@@ -10,10 +10,10 @@ import torch
 import torch.nn as nn
 
 from ..utils.progress import progress
+from .folding.onnx import IMAGE, fold
 from .images import Images, Seen
 from .int8 import quantize
 from .onnx import INPUT, LOGITS, export_onnx, open_session
-from .onnx_image import IMAGE, fold
 from .runtimes import RUNTIMES
 
 ONNX, INT8 = 'student.onnx', 'student_int8.onnx'
