@@ -82,7 +82,8 @@ def check_elsewhere(
         )
     said = json.loads(done.stdout.splitlines()[-1])
     off = np.abs(np.array(said['scores']) - wanted).max()
-    if off > _TOLERANCE or said['named'] != classes[int(wanted.argmax())]:
+    # What is not a number is not within anything.
+    if not off <= _TOLERANCE or said['named'] != classes[int(wanted.argmax())]:
         raise RuntimeError(
             f'{folder}: expected {wanted} of MMPretrain alone, got {said}.'
         )

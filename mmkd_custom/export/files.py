@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn as nn
+from PIL import Image
 
 from ..utils.progress import progress
 from .folding.onnx import IMAGE, fold
-from .images import Images, Seen
+from .images import Images, Seen, Sight
 from .int8 import quantize
 from .onnx import INPUT, LOGITS, export_onnx, open_session
 from .runtimes import RUNTIMES
@@ -22,6 +25,8 @@ UINT8 = dict(
 )
 #: How many times a file is run on random images where there are no others.
 _ASKED = 2
+#: Of a logit of single precision, relative to the largest above 1.
+_TOLERANCE = 1e-3
 
 
 class Written(NamedTuple):
@@ -33,12 +38,16 @@ class Written(NamedTuple):
             :class:`~.images.Images`.
         raw (bool): Whether it takes images as they are read.
         facts (dict): What else is known of it.
+        tolerance (float): How far a logit may be from the student's, as for
+            :meth:`~.parity.Parity.check`. Defaults to any number: int8, and
+            pixels that are resized otherwise, are rounded.
     """
 
     paths: Tuple[Path, ...]
     ask: Callable[[Images], np.ndarray]
     raw: bool = False
     facts: Dict[str, Any] = {}
+    tolerance: float = math.inf
 
 
 def write_onnx(
@@ -57,6 +66,7 @@ def write_onnx(
         (path,),
         _asks(path, INPUT, file.batch),
         facts=dict(takes='prepared', batch=file.batch),
+        tolerance=_TOLERANCE,
     )
 
 
@@ -100,6 +110,7 @@ def write_runtime(
         runtime.files(path),
         lambda images: _one_by_one(run, images.prepared),
         facts=dict(takes='prepared', batch=1),
+        tolerance=runtime.tolerance,
     )
 
 
@@ -108,6 +119,23 @@ def random_images(shape: Sequence[int]) -> List[Images]:
     rng = np.random.RandomState(0)
     noise = rng.randn(_ASKED, *shape).astype(np.float32)
     return [Images([], noise, np.full(_ASKED, -1))]
+
+
+def noise(sight: Sight) -> List[Images]:
+    """Returns images of noise as they are read, and as a student sees them.
+
+    Args:
+        sight (Sight): The student's.
+    """
+    rng = np.random.RandomState(0)
+    raw, prepared = [], []
+    with TemporaryDirectory() as folder:
+        path = f'{folder}/noise.png'
+        for shape in ((300, 200, 3), (200, 300, 3)):
+            raw.append(rng.randint(0, 256, shape).astype(np.uint8))
+            Image.fromarray(raw[-1]).save(path)
+            prepared.append(sight.prepare(sight.read(dict(img_path=path))))
+    return [Images(raw, np.concatenate(prepared), np.full(len(raw), -1))]
 
 
 def _asks(path: Path, name: str, batch: Any) -> Callable:

@@ -18,6 +18,7 @@ from .checkpoint import save_student
 from .elsewhere import check_elsewhere
 from .files import (
     Written,
+    noise,
     random_images,
     write_folded,
     write_int8,
@@ -94,10 +95,11 @@ def _write(
     facts = metadata_of(run, needs)
     for file, parity in zip(files, _compared(run, files)):
         first, *others = file.paths
+        parity.check(first.name, file.tolerance)
         facts['files'][first.name] = {
             **file_facts(first),
             **file.facts,
-            **(parity.facts() if parity else {}),
+            **parity.facts(),
         }
         facts['files'].update({p.name: file_facts(p) for p in others})
     for name in (STUDENT_FILE, SAFETENSORS_FILE, CONFIG_FILE):
@@ -153,11 +155,13 @@ def _write_networks(
     return files
 
 
-def _compared(run: Run, files: List[Written]) -> List[Optional[Parity]]:
+def _compared(run: Run, files: List[Written]) -> List[Parity]:
     """Compares with the student: on its test images, else on noise."""
-    if run.tested is None:
-        asked = [None if file.raw else file.ask for file in files]
-        return compare(run.logits, random_images(run.shape), 2, asked)
-    raw, total = any(file.raw for file in files), len(run.tested)
-    batches = run.tested.batches(raw)
+    raw = any(file.raw for file in files)
+    if run.tested is not None:
+        batches, total = run.tested.batches(raw), len(run.tested)
+    elif raw:
+        batches, total = noise(run.needs_sight()), 2
+    else:
+        batches, total = random_images(run.shape), 2
     return compare(run.logits, batches, total, [file.ask for file in files])

@@ -39,6 +39,18 @@ def report(facts: Dict[str, Any]) -> str:
             f'The student itself: top-1 {compared["top1_of_student"]:.2f} on '
             f'{compared["test_images"]} test images.'
         )
+    for name, file in facts['files'].items():
+        lost = _lost(file)
+        if lost > 1:
+            lines.append(
+                f'WARNING: {name} loses {lost:.2f} points of top-1'
+                + (
+                    '; quantize=dict(epochs=8) in the config of the run '
+                    'trains with int8 in sight.'
+                    if 'int8' in name
+                    else '.'
+                )
+            )
     if compared and facts['not_compared']:
         lines.append(
             f'Compared on noise alone, because {facts["not_compared"]}'
@@ -52,6 +64,12 @@ def report(facts: Dict[str, Any]) -> str:
 
 def _asked(file: Dict[str, Any]) -> bool:
     return 'test_images' in file
+
+
+def _lost(file: Dict[str, Any]) -> float:
+    if file.get('top1') is None:
+        return 0.0
+    return file['top1_of_student'] - file['top1']
 
 
 def _parity(file: Dict[str, Any]) -> tuple:

@@ -24,11 +24,14 @@ class Runtime:
             package that brings its packages along.
         packages (tuple[str]): Modules that are imported.
         file (str): Name of the file that is written.
+        tolerance (float): Largest difference of a logit, relative to the
+            student's largest where that is above 1.
     """
 
     option: str
     packages: Tuple[str, ...]
     file: str
+    tolerance: float = 1e-3
 
     @classmethod
     def check(cls) -> None:
