@@ -11,8 +11,8 @@ from mmengine.registry import Registry
 from ..datasets.wrappers import pipeline_of
 from ..registry import MODELS, SCOPE, TRANSFORMS
 
-#: What of a preprocessor is for training alone.
-_OF_TRAINING = ('batch_augments', 'to_onehot')
+#: What of a preprocessor is for training alone, or changes no number.
+_OF_TRAINING = ('batch_augments', 'to_onehot', 'channels_last')
 _HEADER = (
     '# A plain MMPretrain config of an exported student; see metadata.json.\n'
 )
@@ -44,16 +44,17 @@ def student_of(config: Config) -> dict:
     }
 
 
+def given_preprocessor(config: Config) -> Optional[dict]:
+    """Returns what a run says of preprocessing, but for its student's."""
+    own = config.model.get('data_preprocessor')
+    return own or config.get('data_preprocessor')
+
+
 def preprocessor_of(config: Config) -> dict:
     """Returns the config of what normalises the student's images."""
-    model = config.model
-    given = (
-        model.get('data_preprocessor')
-        or config.get('data_preprocessor')
-        or model.get('student', model).get('data_preprocessor')
-        or {}
-    )
-    kept = {k: v for k, v in given.items() if k not in _OF_TRAINING}
+    student = config.model.get('student', config.model)
+    given = given_preprocessor(config) or student.get('data_preprocessor')
+    kept = {k: v for k, v in (given or {}).items() if k not in _OF_TRAINING}
     if str(kept.get('type')).endswith('DistillDataPreprocessor'):
         # The plain one does the same with labelled images.
         kept.pop('type')
