@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ import torch
 import torch.nn as nn
 from PIL import Image
 
+from ..errors import UserError
 from ..utils.progress import progress
 from .folding.onnx import IMAGE, fold
 from .images import Images, Seen, Sight
@@ -104,12 +106,25 @@ def write_runtime(
     path = onnx.paths[0].with_name(runtime.file)
     with progress(f'writing {path.name}'):
         images = torch.zeros(1, *shape)
-        runtime.write(logits, images, path, onnx.paths[0])
-    run = runtime.open(path)
+        try:
+            # Some converters change what they are given.
+            network = copy.deepcopy(logits)
+            runtime.write(network, images, path, onnx.paths[0])
+            run = runtime.open(path)
+        # Each raises whatever it likes.
+        except Exception as error:
+            said = ' '.join(str(error).split())[:200]
+            raise UserError(
+                f'--{option}: expected a network that it converts, got '
+                f'{type(error).__name__}: {said}'
+            ) from error
     return Written(
         runtime.files(path),
         lambda images: _one_by_one(run, images.prepared),
-        facts=dict(takes='prepared', batch=1),
+        facts=dict(
+            takes='prepared',
+            batch=onnx.facts['batch'] if runtime.any_batch else 1,
+        ),
         tolerance=runtime.tolerance,
     )
 

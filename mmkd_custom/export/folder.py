@@ -87,12 +87,14 @@ def _write(
     plain = plain_config(run.student.config, run.classes)
     needs = own_parts(plain)
     _write_plain(run, plain, out)
-    if not needs and run.sight is not None and run.sight.colour:
+    checked = not needs and run.sight is not None and run.sight.colour
+    if checked:
         check_elsewhere(out, run.classes, lambda path: _scores(run, path))
     files: List[Written] = []
     if wanted.networks:
         files = _write_networks(run, out, front, calibration, wanted)
     facts = metadata_of(run, needs)
+    facts['checked_with_mmpretrain'] = checked
     for file, parity in zip(files, _compared(run, files)):
         first, *others = file.paths
         parity.check(first.name, file.tolerance)

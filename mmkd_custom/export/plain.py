@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import Registry
 
 from ..datasets.wrappers import pipeline_of
 from ..registry import MODELS, SCOPE, TRANSFORMS
@@ -103,12 +102,11 @@ def plain_config(config: Config, classes: Sequence[str]) -> Config:
         imports = dict(imports=[SCOPE])
     else:
         plain = _unscoped(plain)
-        # A user's own backbone is theirs to ship.
-        others = [
-            name
-            for name in (imports or {}).get('imports', ())
-            if name.partition('.')[0] != SCOPE
-        ]
+        # A user's own backbone is theirs to ship; what taught it is not.
+        named = (imports or {}).get('imports') or []
+        named = [named] if isinstance(named, str) else named
+        needed = {module for module, _ in _parts(plain)}
+        others = [n for n in named if n.partition('.')[0] in needed]
         imports = dict(imports=others) if others else None
     if imports:
         plain['custom_imports'] = imports
@@ -122,23 +120,24 @@ def text_of(config: Config) -> str:
 
 def own_parts(plain: dict) -> List[str]:
     """Names the types of this package that a config is made of."""
-    return sorted(
-        {
-            *_own(plain['model'], MODELS),
-            *_own(plain['data_preprocessor'], MODELS),
-            *_own(plain['test_dataloader']['dataset']['pipeline'], TRANSFORMS),
-        }
-    )
+    return sorted({name for module, name in _parts(plain) if module == SCOPE})
 
 
-def _own(node: Any, registry: Registry) -> Iterator[str]:
-    for name in _types(node):
-        found: Optional[type] = (
-            name if isinstance(name, type) else registry.get(name)
-        )
-        module = getattr(found, '__module__', '')
-        if module.partition('.')[0] == SCOPE:
-            yield found.__name__
+def _parts(plain: dict) -> Iterator[Tuple[str, str]]:
+    """Yields the top package and the name of each type in a config."""
+    pipeline = plain['test_dataloader']['dataset']['pipeline']
+    for node, registry in (
+        (plain['model'], MODELS),
+        (plain['data_preprocessor'], MODELS),
+        (pipeline, TRANSFORMS),
+    ):
+        for name in _types(node):
+            found: Optional[type] = (
+                name if isinstance(name, type) else registry.get(name)
+            )
+            if found is not None:
+                module = getattr(found, '__module__', '')
+                yield module.partition('.')[0], found.__name__
 
 
 def _types(node: Any) -> Iterator[Any]:

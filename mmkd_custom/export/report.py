@@ -23,7 +23,7 @@ def report(facts: Dict[str, Any]) -> str:
         if file.get('batch') == 1 and name.endswith('.onnx'):
             lines.append(
                 f'{name} takes one image at a time: exported for any number, '
-                'this network gives other logits.'
+                'this network fails or gives other logits.'
             )
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
     table = [
@@ -53,11 +53,15 @@ def report(facts: Dict[str, Any]) -> str:
             )
     if compared and facts['not_compared']:
         lines.append(
-            f'Compared on noise alone, because {facts["not_compared"]}'
+            f'Compared on noise alone, because {facts["not_compared"]}.'
         )
     if facts['needs']:
         lines.append(
             f'config.py needs this package for {", ".join(facts["needs"])}.'
+        )
+    if not facts['checked_with_mmpretrain']:
+        lines.append(
+            'config.py and student.pth were not tried with MMPretrain.'
         )
     return '\n'.join([*table, *lines])
 

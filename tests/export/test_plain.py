@@ -33,3 +33,13 @@ def test_empty_preprocessor_of_the_model_says_nothing():
     config.model.data_preprocessor = None
     assert Sight(config).pixels.mean.tolist() == [1.0] * 3
     assert plain_config(config, ['a']).data_preprocessor.mean == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    'imports, kept',
+    [(['json'], None), ('mmpretrain.models', ['mmpretrain.models'])],
+)
+def test_imports_of_what_taught_stay_behind(imports, kept):
+    config = run_config(custom_imports=dict(imports=imports))
+    plain = plain_config(config, ['a'])
+    assert plain.get('custom_imports', {}).get('imports') == kept

@@ -26,12 +26,15 @@ class Runtime:
         file (str): Name of the file that is written.
         tolerance (float): Largest difference of a logit, relative to the
             student's largest where that is above 1.
+        any_batch (bool): Whether it takes what the ONNX file takes, else one
+            image at a time.
     """
 
     option: str
     packages: Tuple[str, ...]
     file: str
     tolerance: float = 1e-3
+    any_batch: bool = False
 
     @classmethod
     def check(cls) -> None:
