@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from typing import Callable, Sequence
 import numpy as np
 from PIL import Image
 
+from ..errors import UserError
 from ..utils.progress import progress
 
 #: Refuses this package as if it were not installed, then does what a user of
@@ -58,7 +60,7 @@ def check_elsewhere(
             it must give, computed here.
 
     Raises:
-        RuntimeError: If it fails, or says something else.
+        UserError: If it fails, or says something else.
     """
     rng = np.random.RandomState(0)
     pixels = rng.randint(0, 256, (*_SIZE[::-1], 3)).astype(np.uint8)
@@ -68,21 +70,27 @@ def check_elsewhere(
         wanted = np.asarray(scores_of(image))
         files = (folder / 'config.py', folder / 'student.pth', image)
         named = [str(file.resolve()) for file in files]
+        # A user's own modules may lie in the current folder.
+        where = os.pathsep.join(os.path.abspath(path) for path in sys.path)
         with progress('checking with MMPretrain alone'):
             done = subprocess.run(
                 [sys.executable, '-c', _CODE, *named],
                 cwd=elsewhere,
+                env=dict(os.environ, PYTHONPATH=where),
                 capture_output=True,
                 text=True,
             )
     if done.returncode:
-        raise RuntimeError(
-            f'{folder}: expected a config and a checkpoint that MMPretrain '
-            f'alone can use, got {done.stderr[-2000:]}'
+        *_, last = done.stderr.strip().splitlines() or ['no word']
+        raise UserError(
+            'the exported config.py and student.pth: expected files that '
+            f'MMPretrain alone can use, got {last}'
         )
     said = json.loads(done.stdout.splitlines()[-1])
     off = np.abs(np.array(said['scores']) - wanted).max()
-    if off > _TOLERANCE or said['named'] != classes[int(wanted.argmax())]:
-        raise RuntimeError(
-            f'{folder}: expected {wanted} of MMPretrain alone, got {said}.'
+    # What is not a number is not within anything.
+    if not off <= _TOLERANCE or said['named'] != classes[int(wanted.argmax())]:
+        raise UserError(
+            'the exported config.py and student.pth: expected MMPretrain '
+            f'alone to say {wanted}, got {said}.'
         )

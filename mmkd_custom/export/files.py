@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn as nn
+from PIL import Image
 
+from ..errors import UserError
 from ..utils.progress import progress
-from .images import Images, Seen
+from .folding.onnx import IMAGE, fold
+from .images import Images, Seen, Sight
 from .int8 import quantize
 from .onnx import INPUT, LOGITS, export_onnx, open_session
-from .onnx_image import IMAGE, fold
 from .runtimes import RUNTIMES
 
 ONNX, INT8 = 'student.onnx', 'student_int8.onnx'
@@ -22,6 +27,8 @@ UINT8 = dict(
 )
 #: How many times a file is run on random images where there are no others.
 _ASKED = 2
+#: Of a logit of single precision, relative to the largest above 1.
+_TOLERANCE = 1e-3
 
 
 class Written(NamedTuple):
@@ -33,12 +40,16 @@ class Written(NamedTuple):
             :class:`~.images.Images`.
         raw (bool): Whether it takes images as they are read.
         facts (dict): What else is known of it.
+        tolerance (float): How far a logit may be from the student's, as for
+            :meth:`~.parity.Parity.check`. Defaults to any number: int8, and
+            pixels that are resized otherwise, are rounded.
     """
 
     paths: Tuple[Path, ...]
     ask: Callable[[Images], np.ndarray]
     raw: bool = False
     facts: Dict[str, Any] = {}
+    tolerance: float = math.inf
 
 
 def write_onnx(
@@ -57,6 +68,7 @@ def write_onnx(
         (path,),
         _asks(path, INPUT, file.batch),
         facts=dict(takes='prepared', batch=file.batch),
+        tolerance=_TOLERANCE,
     )
 
 
@@ -94,12 +106,26 @@ def write_runtime(
     path = onnx.paths[0].with_name(runtime.file)
     with progress(f'writing {path.name}'):
         images = torch.zeros(1, *shape)
-        runtime.write(logits, images, path, onnx.paths[0])
-    run = runtime.open(path)
+        try:
+            # Some converters change what they are given.
+            network = copy.deepcopy(logits)
+            runtime.write(network, images, path, onnx.paths[0])
+            run = runtime.open(path)
+        # Each raises whatever it likes.
+        except Exception as error:
+            said = ' '.join(str(error).split())[:200]
+            raise UserError(
+                f'--{option}: expected a network that it converts, got '
+                f'{type(error).__name__}: {said}'
+            ) from error
     return Written(
         runtime.files(path),
         lambda images: _one_by_one(run, images.prepared),
-        facts=dict(takes='prepared', batch=1),
+        facts=dict(
+            takes='prepared',
+            batch=onnx.facts['batch'] if runtime.any_batch else 1,
+        ),
+        tolerance=runtime.tolerance,
     )
 
 
@@ -108,6 +134,23 @@ def random_images(shape: Sequence[int]) -> List[Images]:
     rng = np.random.RandomState(0)
     noise = rng.randn(_ASKED, *shape).astype(np.float32)
     return [Images([], noise, np.full(_ASKED, -1))]
+
+
+def noise(sight: Sight) -> List[Images]:
+    """Returns images of noise as they are read, and as a student sees them.
+
+    Args:
+        sight (Sight): The student's.
+    """
+    rng = np.random.RandomState(0)
+    raw, prepared = [], []
+    with TemporaryDirectory() as folder:
+        path = f'{folder}/noise.png'
+        for shape in ((300, 200, 3), (200, 300, 3)):
+            raw.append(rng.randint(0, 256, shape).astype(np.uint8))
+            Image.fromarray(raw[-1]).save(path)
+            prepared.append(sight.prepare(sight.read(dict(img_path=path))))
+    return [Images(raw, np.concatenate(prepared), np.full(len(raw), -1))]
 
 
 def _asks(path: Path, name: str, batch: Any) -> Callable:

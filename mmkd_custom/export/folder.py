@@ -18,6 +18,7 @@ from .checkpoint import save_student
 from .elsewhere import check_elsewhere
 from .files import (
     Written,
+    noise,
     random_images,
     write_folded,
     write_int8,
@@ -26,13 +27,12 @@ from .files import (
 )
 from .folding import Preparation, read_steps
 from .images import Seen, calibration_images
-from .metadata import METADATA, file_facts, metadata_of, read_metadata
+from .metadata import METADATA, file_facts, metadata_of
 from .parity import Parity, compare
+from .place import CONFIG_FILE, SAFETENSORS_FILE, check_place, put_in
 from .plain import own_parts, plain_config, text_of
 from .run import Run, read_run
 from .wanted import Wanted
-
-CONFIG_FILE, SAFETENSORS_FILE = 'config.py', 'student.safetensors'
 
 
 def export_folder(
@@ -46,7 +46,8 @@ def export_folder(
     ``student.pth``, ``student.safetensors`` and ``config.py``, which a
     process without this package has tried out; what is wanted more, each
     compared with the student on the test images; at last ``metadata.json``.
-    What an older export has left there is deleted first.
+    They take the place of an older export there at the end, when all of them
+    have passed.
 
     Args:
         work_dir (str | Path): Of a finished run.
@@ -60,32 +61,47 @@ def export_folder(
         dict: What ``metadata.json`` holds.
 
     Raises:
-        UserError: If the run, its classes or an option are wrong.
+        UserError: If the run, its classes or an option are wrong, or the
+            folder holds what is of no export.
     """
     wanted = wanted or Wanted()
     wanted.check()
+    out = Path(out or Path(work_dir) / 'export')
+    check_place(out, Path(work_dir))
     run = read_run(work_dir, checkpoint, wanted)
     front = _front(run) if wanted.fold else None
     calibration = None
     if wanted.int8:
         calibration = calibration_images(run.needs_sight(), wanted.calibrate)
-    out = Path(out or Path(work_dir) / 'export')
-    _clear(out)
+    with put_in(out) as made:
+        return _write(run, made, front, calibration, wanted)
+
+
+def _write(
+    run: Run,
+    out: Path,
+    front: Optional[Preparation],
+    calibration: Optional[Seen],
+    wanted: Wanted,
+) -> Dict[str, Any]:
     plain = plain_config(run.student.config, run.classes)
     needs = own_parts(plain)
     _write_plain(run, plain, out)
-    if not needs and run.sight is not None and run.sight.colour:
+    checked = not needs and run.sight is not None and run.sight.colour
+    if checked:
         check_elsewhere(out, run.classes, lambda path: _scores(run, path))
     files: List[Written] = []
     if wanted.networks:
         files = _write_networks(run, out, front, calibration, wanted)
     facts = metadata_of(run, needs)
+    facts['checked_with_mmpretrain'] = checked
     for file, parity in zip(files, _compared(run, files)):
         first, *others = file.paths
+        parity.check(first.name, file.tolerance)
         facts['files'][first.name] = {
             **file_facts(first),
             **file.facts,
-            **(parity.facts() if parity else {}),
+            **parity.facts(),
         }
         facts['files'].update({p.name: file_facts(p) for p in others})
     for name in (STUDENT_FILE, SAFETENSORS_FILE, CONFIG_FILE):
@@ -104,20 +120,6 @@ def _front(run: Run) -> Preparation:
             f'them, got {tuple(run.shape)}.'
         )
     return Preparation(steps, *sight.pixels)
-
-
-def _clear(out: Path) -> None:
-    """Makes the folder; deletes what an older export left in it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f'--out {out}: expected a folder, got {error.strerror}.'
-        ) from error
-    for name in read_metadata(out).get('files', {}):
-        # By name alone: what leads elsewhere is not of an export.
-        (out / Path(name).name).unlink(missing_ok=True)
-    (out / METADATA).unlink(missing_ok=True)
 
 
 def _write_plain(run: Run, plain: Config, out: Path) -> None:
@@ -155,11 +157,13 @@ def _write_networks(
     return files
 
 
-def _compared(run: Run, files: List[Written]) -> List[Optional[Parity]]:
+def _compared(run: Run, files: List[Written]) -> List[Parity]:
     """Compares with the student: on its test images, else on noise."""
-    if run.tested is None:
-        asked = [None if file.raw else file.ask for file in files]
-        return compare(run.logits, random_images(run.shape), 2, asked)
-    raw, total = any(file.raw for file in files), len(run.tested)
-    batches = run.tested.batches(raw)
+    raw = any(file.raw for file in files)
+    if run.tested is not None:
+        batches, total = run.tested.batches(raw), len(run.tested)
+    elif raw:
+        batches, total = noise(run.needs_sight()), 2
+    else:
+        batches, total = random_images(run.shape), 2
     return compare(run.logits, batches, total, [file.ask for file in files])

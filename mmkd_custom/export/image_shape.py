@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..datasets.wrappers import pipeline_of
 from ..registry import SCOPE
+from .plain import test_dataset
 
 #: Width and height of images of which no side is the other's.
 SIZES = ((500, 300), (300, 500))
@@ -32,8 +33,7 @@ def input_shape(config: Config) -> Optional[Tuple[int, int, int]]:
         tuple[int, int, int] | None: Channels, height and width; None where
         they depend on the image or the pipeline needs more than one.
     """
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    pipeline = pipeline_of(dataset)
+    pipeline = pipeline_of(test_dataset(config))
     if not pipeline:
         return None
     shapes = set()

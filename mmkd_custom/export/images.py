@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..models.batch import Pixels
 from ..models.distillers.building import build_preprocessor
 from ..registry import DATASETS, SCOPE, TRANSFORMS
-from .plain import test_dataset
+from .plain import given_preprocessor, test_dataset
 
 #: Images that int8 ranges are taken from.
 CALIBRATION = 256
@@ -59,12 +59,11 @@ class Sight:
                 "run's config, which tells what the student sees, got none."
             )
         model = config.model
-        given = model.get('data_preprocessor', config.get('data_preprocessor'))
         with scope_of(config):
             self._read = TRANSFORMS.build(self.pipeline[0])
             self._steps = Compose(list(self.pipeline[1:]))
             self._preprocessor = build_preprocessor(
-                given, model.get('student', model)
+                given_preprocessor(config), model.get('student', model)
             )
 
     @property

@@ -122,12 +122,22 @@ def _teacher(config: Config, cfg: dict) -> Dict[str, Any]:
         with scope_of(config):
             teacher = MODELS.build(cfg)
     # Weights need not be where they were when it taught.
-    except (UserError, OSError, ImportError, RuntimeError) as error:
-        return dict(facts, why_no_sha256=' '.join(str(error).split()))
-    facts.update(
-        name=teacher.name, weights=teacher.weights, sha256=teacher.digest()
+    except (UserError, OSError, ImportError, RuntimeError):
+        return dict(facts, why_no_sha256='it cannot be built here any more')
+    facts.update(name=teacher.name, weights=_named(teacher.weights))
+    if 'random' in teacher.weights.split(' + '):
+        # Those that are drawn now did not teach.
+        return dict(facts, why_no_sha256='its weights were random')
+    return dict(facts, sha256=teacher.digest())
+
+
+def _named(weights: str) -> str:
+    """Leaves folders of this machine out of where weights came from."""
+    parts = [Path(part) for part in weights.split(' + ')]
+    return ' + '.join(
+        p.name if p.is_absolute() or p.expanduser().is_file() else str(p)
+        for p in parts
     )
-    return facts
 
 
 def _downloads(node: Any) -> bool:
@@ -152,7 +162,7 @@ def _card(name: Any) -> Optional[str]:
 
 def _rounded(values: torch.Tensor) -> List[float]:
     """Single precision as it was written in a config."""
-    return [round(value, 4) for value in values.tolist()]
+    return [float(f'{value:.6g}') for value in values.tolist()]
 
 
 def _licence(package: str) -> Optional[str]:

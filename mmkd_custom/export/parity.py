@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn as nn
 
+from ..errors import UserError
 from ..utils.progress import progress
 from .images import Images
 
@@ -23,6 +24,7 @@ class Parity:
         images (int): How many.
         same_top1 (int): On how many both give the same class.
         difference (float): Largest difference of a logit.
+        scale (float): The student's largest logit, at least 1.
         right (int, optional): On how many the file is right; None where the
             images have no labels.
         student_right (int, optional): The same of the student.
@@ -31,6 +33,7 @@ class Parity:
     images: int = 0
     same_top1: int = 0
     difference: float = 0.0
+    scale: float = 1.0
     right: Optional[int] = 0
     student_right: Optional[int] = 0
 
@@ -41,8 +44,10 @@ class Parity:
         mine, theirs = wanted.argmax(1), got.argmax(1)
         self.images += len(wanted)
         self.same_top1 += int((mine == theirs).sum())
-        gap = float(np.abs(wanted - got).max())
-        self.difference = max(self.difference, gap)
+        # Unlike max, it keeps what is not a number.
+        gap = np.abs(wanted - got).max()
+        self.difference = float(np.maximum(self.difference, gap))
+        self.scale = max(self.scale, float(np.abs(wanted).max()))
         if self.right is None or (labels < 0).any():
             self.right = self.student_right = None
             return
@@ -62,6 +67,24 @@ class Parity:
     def _percent(self, count: Optional[int]) -> Optional[float]:
         return None if count is None else round(100 * count / self.images, 2)
 
+    def check(self, name: str, tolerance: float) -> None:
+        """Refuses a file that is not the student.
+
+        Args:
+            name (str): Of the file.
+            tolerance (float): Largest difference of a logit, relative to
+                ``scale``; infinite where any number will do.
+
+        Raises:
+            UserError: If it is above that, or not a number.
+        """
+        most = min(tolerance * self.scale, np.finfo(np.float32).max)
+        if not self.difference <= most:
+            raise UserError(
+                f'{name}: expected logits that differ from the student by '
+                f'at most {most:.1e}, got {self.difference:.1e}.'
+            )
+
     def facts(self) -> dict:
         """Returns what JSON keeps."""
         return dict(
@@ -78,28 +101,26 @@ def compare(
     model: nn.Module,
     batches: Iterable[Images],
     total: int,
-    files: Sequence[Optional[Ask]],
-) -> List[Optional[Parity]]:
+    files: Sequence[Ask],
+) -> List[Parity]:
     """Asks the student and files about the same images.
 
     Args:
         model (nn.Module): Prepared images to logits, in ``eval()``.
         batches (Iterable[Images]): Not looked at where there is no file.
         total (int): Of all images.
-        files (Sequence[Callable]): What each says, logits (N, K), of a batch;
-            None for one that cannot be asked about these.
+        files (Sequence[Callable]): What each says, logits (N, K), of a batch.
 
     Returns:
-        list[Parity]: Of each; None for such.
+        list[Parity]: Of each.
     """
-    found = [None if ask is None else Parity() for ask in files]
-    if not any(found):
+    found = [Parity() for _ in files]
+    if not found:
         return found
     with progress('comparing with the student', total, 'images') as bar:
         for batch in batches:
             wanted = model(torch.from_numpy(batch.prepared)).numpy()
             for parity, ask in zip(found, files):
-                if parity is not None:
-                    parity.add(wanted, ask(batch), batch.labels)
+                parity.add(wanted, ask(batch), batch.labels)
             bar.advance(len(wanted))
     return found

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import Registry
 
 from ..datasets.wrappers import pipeline_of
 from ..registry import MODELS, SCOPE, TRANSFORMS
 
-#: What of a preprocessor is for training alone.
-_OF_TRAINING = ('batch_augments', 'to_onehot')
+#: What of a preprocessor is for training alone, or changes no number.
+_OF_TRAINING = ('batch_augments', 'to_onehot', 'channels_last')
 _HEADER = (
     '# A plain MMPretrain config of an exported student; see metadata.json.\n'
 )
@@ -44,16 +43,17 @@ def student_of(config: Config) -> dict:
     }
 
 
+def given_preprocessor(config: Config) -> Optional[dict]:
+    """Returns what a run says of preprocessing, but for its student's."""
+    own = config.model.get('data_preprocessor')
+    return own or config.get('data_preprocessor')
+
+
 def preprocessor_of(config: Config) -> dict:
     """Returns the config of what normalises the student's images."""
-    model = config.model
-    given = (
-        model.get('data_preprocessor')
-        or config.get('data_preprocessor')
-        or model.get('student', model).get('data_preprocessor')
-        or {}
-    )
-    kept = {k: v for k, v in given.items() if k not in _OF_TRAINING}
+    student = config.model.get('student', config.model)
+    given = given_preprocessor(config) or student.get('data_preprocessor')
+    kept = {k: v for k, v in (given or {}).items() if k not in _OF_TRAINING}
     if str(kept.get('type')).endswith('DistillDataPreprocessor'):
         # The plain one does the same with labelled images.
         kept.pop('type')
@@ -102,12 +102,11 @@ def plain_config(config: Config, classes: Sequence[str]) -> Config:
         imports = dict(imports=[SCOPE])
     else:
         plain = _unscoped(plain)
-        # A user's own backbone is theirs to ship.
-        others = [
-            name
-            for name in (imports or {}).get('imports', ())
-            if name.partition('.')[0] != SCOPE
-        ]
+        # A user's own backbone is theirs to ship; what taught it is not.
+        named = (imports or {}).get('imports') or []
+        named = [named] if isinstance(named, str) else named
+        needed = {module for module, _ in _parts(plain)}
+        others = [n for n in named if n.partition('.')[0] in needed]
         imports = dict(imports=others) if others else None
     if imports:
         plain['custom_imports'] = imports
@@ -121,23 +120,24 @@ def text_of(config: Config) -> str:
 
 def own_parts(plain: dict) -> List[str]:
     """Names the types of this package that a config is made of."""
-    return sorted(
-        {
-            *_own(plain['model'], MODELS),
-            *_own(plain['data_preprocessor'], MODELS),
-            *_own(plain['test_dataloader']['dataset']['pipeline'], TRANSFORMS),
-        }
-    )
+    return sorted({name for module, name in _parts(plain) if module == SCOPE})
 
 
-def _own(node: Any, registry: Registry) -> Iterator[str]:
-    for name in _types(node):
-        found: Optional[type] = (
-            name if isinstance(name, type) else registry.get(name)
-        )
-        module = getattr(found, '__module__', '')
-        if module.partition('.')[0] == SCOPE:
-            yield found.__name__
+def _parts(plain: dict) -> Iterator[Tuple[str, str]]:
+    """Yields the top package and the name of each type in a config."""
+    pipeline = plain['test_dataloader']['dataset']['pipeline']
+    for node, registry in (
+        (plain['model'], MODELS),
+        (plain['data_preprocessor'], MODELS),
+        (pipeline, TRANSFORMS),
+    ):
+        for name in _types(node):
+            found: Optional[type] = (
+                name if isinstance(name, type) else registry.get(name)
+            )
+            if found is not None:
+                module = getattr(found, '__module__', '')
+                yield module.partition('.')[0], found.__name__
 
 
 def _types(node: Any) -> Iterator[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from ..datasets.wrappers import pipeline_of
 from ..errors import UserError
@@ -121,6 +123,9 @@ def _student(
     if checkpoint is None and own.is_file():
         checkpoint = own
     student = load_student(work_dir, checkpoint)
+    if Path(checkpoint or own).resolve().parent != work_dir.resolve():
+        # Another run's weights have not been measured here.
+        results = None
     # What was measured is of the last epoch.
     epoch = student.meta.get('epoch')
     if results is not None and results.get('epochs') not in (None, epoch):
@@ -135,7 +140,8 @@ def _tested(sight: Optional[Sight]) -> Tuple[Optional[Seen], Optional[str]]:
     try:
         return test_images(sight), None
     except (UserError, OSError) as error:
-        return None, str(error)
+        print_log(f'no test images: {error}', 'current', logging.WARNING)
+        return None, 'the test images are not there'
 
 
 def _classes(

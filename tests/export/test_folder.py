@@ -46,7 +46,11 @@ def test_everything_of_a_run(tmp_path):
     assert facts['to_rgb'] is True and facts['needs'] == []
     assert facts['metrics'] == {'accuracy/top1': 50.0}
     (teacher,) = facts['teachers']
-    assert teacher['name'] == 'test_vit' and len(teacher['sha256']) == 64
+    assert teacher['name'] == 'test_vit'
+    # It was of random weights, which are not kept.
+    assert (teacher['weights'], teacher['sha256']) == ('random', None)
+    assert facts['checked_with_mmpretrain'] is True
+    assert str(tmp_path) not in json.dumps(facts)
 
     files = facts['files']
     for name in ('student.onnx', 'student_uint8.onnx'):
@@ -94,9 +98,10 @@ def test_without_test_images_noise_is_compared(tmp_path, unchecked):
     work, out = finished_run(tmp_path), tmp_path / 'out'
     (tmp_path / 'data').rename(tmp_path / 'gone')
     facts = export_folder(work, out, wanted=Wanted(onnx=True, fold=True))
-    assert 'data' in facts['not_compared']
+    assert facts['not_compared'] and str(tmp_path) not in json.dumps(facts)
     assert facts['files']['student.onnx']['top1'] is None
-    assert 'test_images' not in facts['files']['student_uint8.onnx']
+    for name in ('student.onnx', 'student_uint8.onnx'):
+        assert facts['files'][name]['same_top1'] == 2
 
 
 def test_parts_of_this_package_are_named(tmp_path):
@@ -109,6 +114,7 @@ def test_parts_of_this_package_are_named(tmp_path):
     work = finished_run(tmp_path, student)
     facts = export_folder(work)
     assert len(facts['needs']) == 1
+    assert facts['checked_with_mmpretrain'] is False
     config = Config.fromfile(work / 'export' / 'config.py')
     assert config.custom_imports.imports == ['mmkd_custom']
 
@@ -146,6 +152,13 @@ def test_no_images_to_calibrate_on(tmp_path, unchecked):
     wanted = Wanted(int8=True, calibrate=photos)
     facts = export_folder(work, wanted=wanted)
     assert facts['files']['student_int8.onnx']['calibration_images'] == 9
+
+
+def test_weights_of_another_run_have_no_metrics(tmp_path, unchecked):
+    work, other = finished_run(tmp_path), tmp_path / 'other.pth'
+    other.write_bytes((work / 'student.pth').read_bytes())
+    facts = export_folder(work, tmp_path / 'out', other)
+    assert facts['metrics'] == facts['run'] == {}
 
 
 class _Odd(torch.nn.Module):

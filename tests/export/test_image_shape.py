@@ -61,6 +61,13 @@ def test_one_channel():
     assert shape(dict(type='Resize', scale=32), load=load) == (1, 32, 32)
 
 
+def test_validation_alone_tells():
+    pipeline = [LOAD, dict(type='Resize', scale=32), PACK]
+    loader = dict(dataset=dict(pipeline=pipeline))
+    config = Config(dict(model=dict(), val_dataloader=loader))
+    assert input_shape(config) == (3, 32, 32)
+
+
 def test_what_the_preprocessor_pads():
     assert shape(
         dict(type='Resize', scale=(50, 33)),

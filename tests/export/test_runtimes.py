@@ -1,9 +1,10 @@
 """Other runtimes, each where its packages are installed."""
 
 import pytest
+import torch
 
 from mmkd_custom.errors import UserError
-from mmkd_custom.export import Wanted, export_folder
+from mmkd_custom.export import Wanted, export_folder, files
 from mmkd_custom.export.runtimes import RUNTIMES
 from tests.export.runs import finished_run
 
@@ -35,3 +36,13 @@ def test_missing_package_is_named(option, monkeypatch):
     monkeypatch.setitem(sys.modules, last, None)
     with pytest.raises(UserError, match=rf'--{option}: .*\[{option}\]'):
         RUNTIMES[option].check()
+
+
+def test_network_that_none_converts_is_refused(tmp_path, monkeypatch):
+    def write(model, images, path, onnx):
+        raise KeyError('some operator')
+
+    monkeypatch.setattr(RUNTIMES['litert'], 'write', write)
+    onnx = files.Written((tmp_path / 'student.onnx',), None)
+    with pytest.raises(UserError, match='--litert: .*some operator'):
+        files.write_runtime('litert', torch.nn.Identity(), onnx, (3, 8, 8))

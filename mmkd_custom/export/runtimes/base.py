@@ -24,11 +24,17 @@ class Runtime:
             package that brings its packages along.
         packages (tuple[str]): Modules that are imported.
         file (str): Name of the file that is written.
+        tolerance (float): Largest difference of a logit, relative to the
+            student's largest where that is above 1.
+        any_batch (bool): Whether it takes what the ONNX file takes, else one
+            image at a time.
     """
 
     option: str
     packages: Tuple[str, ...]
     file: str
+    tolerance: float = 1e-3
+    any_batch: bool = False
 
     @classmethod
     def check(cls) -> None:

@@ -18,6 +18,7 @@ class OpenVINO(Runtime):
     option = 'openvino'
     packages = ('openvino',)
     file = 'student.xml'
+    any_batch = True
 
     @classmethod
     def write(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from .folding import Preparation
-from .onnx import INPUT, LOGITS, check_file, onnx_runtime
+from ..onnx import INPUT, LOGITS, check_file, onnx_runtime
+from .preparation import Preparation
 
 #: Images as they are read, (N, H, W, 3) uint8 RGB of any size.
 IMAGE, PROBABILITIES = 'image', 'probabilities'
