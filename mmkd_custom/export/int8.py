@@ -16,7 +16,7 @@ from .onnx import INPUT, check_file, onnx_runtime
 _BATCH = 32
 #: What is computed in int8: all that has weights, and the activations that
 #: quantisation swallows. Quantisation-aware training
-#: (``engine/quantization``) rounds at the same places.
+#: (``engine/quantization``) rounds at nearly the same places.
 OPERATORS = ('Conv', 'Gemm', 'MatMul', 'Relu', 'Clip')
 
 
