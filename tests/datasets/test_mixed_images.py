@@ -42,12 +42,31 @@ def test_a_second_call_goes_on_and_draws_the_same(tmp_path):
     assert mix_images(root, parts, 2, cutmix, size=16, seed=3) == 2
     assert mix_images(root, parts, 4, cutmix, size=16, seed=3) == 2
     names = [f'{i:06d}.jpg' for i in range(4)]
-    assert sorted(path.name for path in parts.iterdir()) == names
+    assert sorted(path.name for path in parts.glob('*.jpg')) == names
     contents = [(parts / name).read_bytes() for name in names]
     assert contents == [(whole / name).read_bytes() for name in names]
     assert len({*contents}) == 4
     with Image.open(parts / names[0]) as image:
         assert image.size == (16, 16)
+
+
+def test_a_folder_has_images_of_one_kind(tmp_path):
+    root, out = make_domains(tmp_path / 'data', per_class=1), tmp_path / 'out'
+    given = dict(mixer=cutmix, size=16, how=dict(how='diffusion', steps=25))
+    assert mix_images(root, out, 2, **given) == 2
+    for options, word in (
+        (dict(how=None), 'how'),
+        (dict(how=dict(how='diffusion', steps=9)), 'steps'),
+        (dict(size=8), 'size'),
+        (dict(seed=1), 'seed'),
+    ):
+        with pytest.raises(UserError, match=f'another .*{word}'):
+            mix_images(root, out, 3, **{**given, **options})
+    assert len([*out.glob('*.jpg')]) == 2
+    assert mix_images(root, out, 3, **given) == 1
+    (out / 'mixed_images.json').unlink()
+    with pytest.raises(UserError, match='another'):
+        mix_images(root, out, 4, **given)
 
 
 def test_wrong_input_is_named(tmp_path):
