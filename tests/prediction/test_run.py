@@ -152,6 +152,25 @@ def test_a_sheet_is_spread_evenly_and_drawn(student, images, tmp_path):
         assert picture_.width > 2 * picture_.height
 
 
+def test_no_output_replaces_an_image_or_another(student, images, tmp_path):
+    image = images / 'x' / f'{COLOURS[0]}.png'
+    (tmp_path / 'link.png').symlink_to(image)
+    before = image.read_bytes()
+    both = dict(json=tmp_path / 'a', csv=tmp_path / 'x' / '..' / 'a')
+    (tmp_path / 'x').mkdir()
+    for named, options in (
+        ('--out', dict(out=image)),
+        ('--out', dict(out=tmp_path / 'link.png')),
+        ('--csv .* --json', both),
+        ('--copy-to', dict(copy_to=images / 'sorted')),
+    ):
+        with pytest.raises(UserError, match=named):
+            predict(student, [images], **options)
+    assert image.read_bytes() == before
+    # Beside an image that is named, nothing is read twice.
+    predict(student, [image], copy_to=images / 'sorted')
+
+
 @pytest.mark.parametrize(
     ('options', 'named'),
     [
