@@ -12,6 +12,7 @@ import torch
 from mmkd_custom.errors import UserError
 from mmkd_custom.export import export_onnx
 from mmkd_custom.measuring import latency as module
+from mmkd_custom.measuring import latency_run
 from mmkd_custom.measuring.latency import (
     ONNX_FILES,
     bought,
@@ -56,6 +57,13 @@ def test_memory_is_that_of_the_first_number_of_threads():
     for each in found['times']:
         assert 0 < each['ms'] <= each['p95_ms'] and each['mean_ms'] > 0
         assert each['runs'] == 20
+
+
+def test_p95_is_not_above_what_was_measured(monkeypatch):
+    spent = [1.0] * 9 + [10.0]
+    monkeypatch.setattr(latency_run, 'timed', lambda *_: (spent, 1.0))
+    found = measured(lambda count: None, 0.0, [1], 10, 1, 1)
+    assert 1 < found['times'][0]['p95_ms'] <= max(spent)
 
 
 def test_an_onnx_file_runs_without_torch(tmp_path):
