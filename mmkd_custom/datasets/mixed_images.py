@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Union
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..errors import UserError
 from ..utils.files import write_atomic
@@ -39,9 +39,9 @@ def mix_images(
 ) -> int:
     """Writes JPEG files, each mixed of two images drawn from a folder.
 
-    Whatever class they are of. Image i is a function of (folder, mixer, size,
-    alpha, seed, i): the same call goes on where an earlier one ended, and
-    another one is refused.
+    Whatever class they are of, and stretched to a square. Image i is a
+    function of (folder, mixer, size, alpha, seed, i): the same call goes on
+    where an earlier one ended, and another one is refused.
 
     Args:
         folder (str | Path): Images in it and below.
@@ -163,11 +163,17 @@ def diffusion_mixer(
                 f'{option} {path}: expected the folder of a diffusers '
                 'pipeline, with model_index.json, got none.'
             )
-        loaded.append(
-            DiffusionPipeline.from_pretrained(
+        try:
+            pipeline = DiffusionPipeline.from_pretrained(
                 str(path), local_files_only=True
-            ).to(device)
-        )
+            )
+        # Whatever its parts complain of.
+        except Exception as error:
+            raise UserError(
+                f'{option} {path}: expected a complete diffusers pipeline, '
+                f'got {type(error).__name__}: {str(error)[:200]}.'
+            ) from error
+        loaded.append(pipeline.to(device))
         loaded[-1].set_progress_bar_config(disable=True)
     if not hasattr(loaded[0], 'interpolate'):
         raise UserError(
@@ -237,7 +243,8 @@ def _check_options(out: Path, options: Dict[str, Any], images: bool) -> None:
 def _read(path: Path, size: int) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return image.convert('RGB').resize((size, size), Image.BICUBIC)
+            image = ImageOps.exif_transpose(image).convert('RGB')
+            return image.resize((size, size), Image.BICUBIC)
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(
             f'{path}: expected an image, got a file that cannot be decoded '
