@@ -21,6 +21,10 @@ from PIL import Image, ImageOps
 FILES = ('student_int8_uint8.onnx', 'student_uint8.onnx')
 
 
+class Mistake(Exception):
+    """The user's input is wrong."""
+
+
 class Student:
     """A folded ONNX file, and the names of its classes.
 
@@ -34,7 +38,7 @@ class Student:
         if where.is_dir():
             found = [where / name for name in FILES if (where / name).exists()]
             if not found:
-                sys.exit(f'error: {where}: expected {" or ".join(FILES)}')
+                raise Mistake(f'{where}: expected {" or ".join(FILES)}')
             file = found[0]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -43,21 +47,36 @@ class Student:
         )
         self.input = self.session.get_inputs()[0]
         if self.input.type != 'tensor(uint8)':
-            sys.exit(
-                f'error: {file}: expected a file that takes pixels, as --fold '
+            raise Mistake(
+                f'{file}: expected a file that takes pixels, as --fold '
                 f'writes it, got one that takes {self.input.type}'
             )
-        text = (file.parent / 'metadata.json').read_text(encoding='utf-8')
-        self.classes = json.loads(text)['classes']
+        metadata = file.parent / 'metadata.json'
+        try:
+            text = metadata.read_text(encoding='utf-8')
+            self.classes = json.loads(text)['classes']
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Mistake(
+                f'{metadata}: expected the names of the classes, got {error!r}'
+            ) from error
 
-    def __call__(self, path):
-        """Returns the probability of each class for an image file."""
-        with Image.open(path) as image:
-            # Cameras note how they were held.
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+    def __call__(self, pixels):
+        """Returns the probability of each class for an image's pixels."""
         feed = {self.input.name: pixels[None]}
         (scores,) = self.session.run(['probabilities'], feed)
+        if scores.shape[1] != len(self.classes):
+            raise Mistake(
+                f'metadata.json: expected {scores.shape[1]} classes, as the '
+                f'student answers, got {len(self.classes)}'
+            )
         return dict(zip(self.classes, scores[0].tolist()))
+
+
+def read_pixels(path):
+    """Returns an image file as (H, W, 3) uint8, RGB, upright."""
+    with Image.open(path) as image:
+        # Cameras note how they were held.
+        return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
 
 
 def main():
@@ -75,11 +94,13 @@ def main():
     for path in args.images:
         start = time.perf_counter()
         try:
-            scores = student(path)
-        except OSError as error:
+            pixels = read_pixels(path)
+        # Decoders raise nearly any exception on damaged input.
+        except Exception as error:
             print(f'{path}: {error}', file=sys.stderr)
             broken += 1
             continue
+        scores = student(pixels)
         spent = 1000 * (time.perf_counter() - start)
         best = sorted(scores, key=scores.get, reverse=True)[: args.top]
         said = ', '.join(f'{name} {scores[name]:.1%}' for name in best)
@@ -88,4 +109,8 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Mistake as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)

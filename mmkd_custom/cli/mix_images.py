@@ -54,12 +54,14 @@ def main() -> None:
     args = parse_args()
     from ..datasets import mixed_images as mixing
 
+    how = dict(how=args.how)
     if args.how == 'diffusion':
         from mmengine.device import get_device
 
         mixer = mixing.diffusion_mixer(
             args.prior, args.decoder, args.steps, get_device()
         )
+        how.update(prior=args.prior, decoder=args.decoder, steps=args.steps)
     else:
         mixer = dict(mixup=mixing.mixup, cutmix=mixing.cutmix)[args.how]
     written = mixing.mix_images(
@@ -70,5 +72,6 @@ def main() -> None:
         args.size,
         args.alpha,
         args.seed,
+        how,
     )
     print(f'{args.how}: {written} of {args.count} images written, {args.out}')

@@ -86,6 +86,8 @@ def main() -> None:
     args['above'] = args['above'] or 0.0
     from ..prediction import predict
 
+    # A file name need not be text; answers are printed all the same.
+    sys.stdout.reconfigure(errors='backslashreplace')
     strict = args.pop('strict')
     summary = predict(**args)
     show(summary)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..errors import UserError
 from ..utils.files import write_atomic
@@ -16,6 +17,9 @@ from .images import is_image_name, visible_files
 from .two_stream.views import derive_seed
 
 MIXUP, CUTMIX, DIFFUSION = 'mixup', 'cutmix', 'diffusion'
+
+#: Beside the images: how they were made.
+OPTIONS_FILE = 'mixed_images.json'
 
 #: Two images of one size, the share of the first and what is drawn from.
 Mixer = Callable[
@@ -31,11 +35,13 @@ def mix_images(
     size: int = 192,
     alpha: float = 1.0,
     seed: int = 0,
+    how: Optional[Dict[str, Any]] = None,
 ) -> int:
     """Writes JPEG files, each mixed of two images drawn from a folder.
 
-    Whatever class they are of. Image i is a function of (folder, size, alpha,
-    seed, i): the same call goes on where an earlier one ended.
+    Whatever class they are of, and stretched to a square. Image i is a
+    function of (folder, mixer, size, alpha, seed, i): the same call goes on
+    where an earlier one ended, and another one is refused.
 
     Args:
         folder (str | Path): Images in it and below.
@@ -47,13 +53,16 @@ def mix_images(
         alpha (float): The share of the first image is drawn from
             Beta(alpha, alpha). Defaults to 1.0.
         seed (int): Defaults to 0.
+        how (dict, optional): What else the mixer is made of, to be compared
+            with that of an earlier call. Defaults to None, its name.
 
     Returns:
         int: How many were written by this call.
 
     Raises:
         UserError: If an option has no such value, there are not two images,
-            one is broken, or files cannot be written.
+            one is broken, the folder has images of other options, or files
+            cannot be written.
     """
     for name, value in dict(count=count, size=size, alpha=alpha).items():
         if not value > 0:
@@ -65,6 +74,15 @@ def mix_images(
         there = {path.name for path in out.iterdir()}
     except OSError as error:
         raise UserError(f'{out}: cannot be written ({error}).') from error
+    _check_options(
+        out,
+        dict(
+            how or dict(how=mixer.__name__),
+            **dict(folder=str(folder.resolve()), images=len(paths)),
+            **dict(size=size, alpha=alpha, seed=seed),
+        ),
+        any(map(is_image_name, there)),
+    )
     written = 0
     with progress('mixing', count, 'images') as bar:
         for number in range(count):
@@ -145,11 +163,17 @@ def diffusion_mixer(
                 f'{option} {path}: expected the folder of a diffusers '
                 'pipeline, with model_index.json, got none.'
             )
-        loaded.append(
-            DiffusionPipeline.from_pretrained(
+        try:
+            pipeline = DiffusionPipeline.from_pretrained(
                 str(path), local_files_only=True
-            ).to(device)
-        )
+            )
+        # Whatever its parts complain of.
+        except Exception as error:
+            raise UserError(
+                f'{option} {path}: expected a complete diffusers pipeline, '
+                f'got {type(error).__name__}: {str(error)[:200]}.'
+            ) from error
+        loaded.append(pipeline.to(device))
         loaded[-1].set_progress_bar_config(disable=True)
     if not hasattr(loaded[0], 'interpolate'):
         raise UserError(
@@ -195,10 +219,32 @@ def _sources(folder: Path, out: Path) -> List[Path]:
     return [folder / name for name in names]
 
 
+def _check_options(out: Path, options: Dict[str, Any], images: bool) -> None:
+    """Notes how images are made; refuses to go on with others."""
+    path = out / OPTIONS_FILE
+    try:
+        if images:
+            before = json.loads(path.read_text()) if path.is_file() else {}
+            if before == options:
+                return
+            differ = [k for k in options if before.get(k) != options[k]]
+            raise UserError(
+                f'{out}: expected a new or empty folder, or one of the same '
+                f'options, got images made with another {", ".join(differ)}.'
+            )
+        write_atomic(path, json.dumps(options, indent=2).encode())
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f'{path}: expected the options of the images beside it, got a '
+            f'file that cannot be read or written ({error}).'
+        ) from error
+
+
 def _read(path: Path, size: int) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return image.convert('RGB').resize((size, size), Image.BICUBIC)
+            image = ImageOps.exif_transpose(image).convert('RGB')
+            return image.resize((size, size), Image.BICUBIC)
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(
             f'{path}: expected an image, got a file that cannot be decoded '

@@ -56,7 +56,8 @@ def latency(
         ('teacher', 'torch' or the name of a file), ``metrics`` of the
         student, ``file_bytes`` (of a teacher those of its weights), and what
         :mod:`~.latency_run` returns. ``parameters`` and ``macs`` of an ONNX
-        file are those of its student. Also ``cpu``, ``threads``, ``runs``,
+        file are those of the student whose folder it lies in, None where
+        that is not measured. Also ``cpu``, ``threads``, ``runs``,
         ``versions`` and ``left_out``, sentences about teachers that could
         not be built.
 
@@ -180,11 +181,29 @@ def _in_its_own_process(order: Dict[str, Any]) -> Dict[str, Any]:
 def _complete(rows: Sequence[Dict[str, Any]]) -> None:
     """Gives ONNX files what is known of the network that they hold."""
     for row in rows:
-        student = _beside(row, rows, 'torch') or {}
+        student = _of_its_folder(row, rows) or {}
         for name in ('parameters', 'macs'):
             row.setdefault(name, student.get(name))
         row.setdefault('file_bytes', row.pop('weight_bytes', None))
         row.pop('weight_bytes', None)
+
+
+def _of_its_folder(
+    row: Dict[str, Any], rows: Sequence[Dict[str, Any]]
+) -> Optional[Dict[str, Any]]:
+    """Returns the torch row of the folder that a row's file lies in."""
+    named = Path(row['student'])
+    # A file, if it was named alone.
+    folder = named.parent if named.suffix == '.onnx' else named
+    folder = folder.expanduser().resolve()
+    places = [folder, *[folder.parent] * (folder.name == EXPORT)]
+    own = (
+        each
+        for each in rows
+        if each['network'] == 'torch'
+        and Path(each['student']).resolve() in places
+    )
+    return next(own, None)
 
 
 def _beside(

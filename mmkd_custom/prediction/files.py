@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Union
 
 from ..datasets.images import is_image_name, visible_files
 from ..errors import UserError
@@ -58,6 +58,51 @@ def find_images(words: Sequence[str]) -> List[ImageFile]:
         ImageFile(path, Path(os.path.relpath(whole, root)).as_posix())
         for whole, path in found.items()
     ]
+
+
+def check_places(
+    words: Sequence[str],
+    files: Sequence[ImageFile],
+    outputs: Dict[str, Union[str, Path, None]],
+    copy_to: Union[str, Path, None] = None,
+) -> None:
+    """Refuses outputs that would replace an image, each other, or be images.
+
+    Args:
+        words (Sequence[str]): What a user has named.
+        files (Sequence[ImageFile]): The images of that.
+        outputs (dict[str, str | Path | None]): Files to write, by option.
+        copy_to (str | Path, optional): Folder of copies. Defaults to None.
+
+    Raises:
+        UserError: If a file is one of the images or named twice, or the
+            folder lies in one whose images are asked about.
+    """
+    taken: Dict[str, Optional[str]] = {
+        os.path.realpath(file.path): None for file in files
+    }
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        real = os.path.realpath(path)
+        if real in taken:
+            other = taken[real] or 'one of the images that are predicted'
+            raise UserError(
+                f'{option} {path}: expected a file of its own, got {other}.'
+            )
+        taken[real] = option
+    if copy_to is None:
+        return
+    real = Path(os.path.realpath(os.path.expanduser(copy_to)))
+    for name in (name for word in words for name in _matched(str(word))):
+        if os.path.isdir(name) and Path(os.path.realpath(name)) in (
+            *real.parents,
+            real,
+        ):
+            raise UserError(
+                f'--copy-to {copy_to}: expected a folder outside {name}, '
+                'whose images would be predicted with their copies.'
+            )
 
 
 def _matched(word: str) -> List[str]:

@@ -26,7 +26,7 @@ from ..datasets.images import decode
 from ..errors import UserError
 from ..utils.files import check_output
 from ..utils.progress import progress
-from .files import ImageFile, find_images
+from .files import ImageFile, check_places, find_images
 from .sheet import Sheet
 from .sorting import ClassFolders
 from .students import Student
@@ -115,7 +115,7 @@ def predict(
     Raises:
         UserError: If an option is out of range, the student cannot be opened,
             no image is named or none can be read, or a file cannot be
-            written.
+            written or would replace an image.
     """
     for option, value in (('top', top), ('batch-size', batch_size)):
         if value < 1:
@@ -124,13 +124,15 @@ def predict(
         workers = min(4, torch.get_num_threads() - 1)
     if workers < 0:
         raise UserError(f'--workers: expected >= 0, got {workers}.')
-    for option, path in (('--json', json), ('--csv', csv), ('--out', out)):
+    outputs = {'--json': json, '--csv': csv, '--out': out}
+    for option, path in outputs.items():
         if path is not None:
             check_output(option, path)
     # All that may be wrong before the first image is looked at.
     sheet = None if out is None else Sheet(out)
     folders = None if copy_to is None else ClassFolders(copy_to, above)
     files = find_images(images)
+    check_places(images, files, outputs, copy_to)
     opened = Student(student, onnx)
     if folders is not None and opened.classes:
         folders.check(opened.classes)

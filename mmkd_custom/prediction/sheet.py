@@ -82,9 +82,11 @@ def _tile(axis: Any, answer: Any) -> None:
         axis.imshow(np.asarray(image))
     axis.set_anchor('SW')
     label, confidence = answer.top[0]
+    # A file name need not be text.
+    name = Path(answer.file.path).name.encode('utf-8', 'replace').decode()
     lines = (
         (f'{short(label, 18)} {confidence:.0%}', INK),
-        (short(Path(answer.file.path).name, 24), GREY),
+        (short(name, 24), GREY),
     )
     for number, (text, colour) in enumerate(lines):
         axis.annotate(

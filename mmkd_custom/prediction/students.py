@@ -55,8 +55,17 @@ class Prepare:
 
 
 def read_pixels(path: str) -> np.ndarray:
-    """Returns an image file as (H, W, 3) uint8, RGB, upright."""
-    return mmcv.imfrombytes(Path(path).read_bytes(), channel_order='rgb')
+    """Returns an image file as (H, W, 3) uint8, RGB, upright.
+
+    Raises:
+        UserError: If it is broken, or of a kind that OpenCV does not read.
+    """
+    return load_sample(_pixels, dict(img_path=path))
+
+
+def _pixels(info: dict) -> np.ndarray:
+    content = Path(info['img_path']).read_bytes()
+    return mmcv.imfrombytes(content, channel_order='rgb')
 
 
 class TorchStudent:

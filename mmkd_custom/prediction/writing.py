@@ -36,7 +36,7 @@ def write_json(path: Path) -> Iterator[Callable[[Any], None]]:
                 )
             else:
                 entry.update(error=answer.error)
-            file.write(between + json.dumps(entry, ensure_ascii=False))
+            file.write(between + json.dumps(entry))
             between = ',\n'
 
         yield write
@@ -73,7 +73,14 @@ def _replacing(path: Path) -> Iterator[TextIO]:
     """Opens a file that takes the place of another when all is written."""
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with open(temporary, 'w', encoding='utf-8', newline='') as file:
+        with open(
+            temporary,
+            'w',
+            encoding='utf-8',
+            # A file name need not be text.
+            errors='backslashreplace',
+            newline='',
+        ) as file:
             yield file
         os.replace(temporary, path)
     finally:

@@ -42,12 +42,47 @@ def test_a_second_call_goes_on_and_draws_the_same(tmp_path):
     assert mix_images(root, parts, 2, cutmix, size=16, seed=3) == 2
     assert mix_images(root, parts, 4, cutmix, size=16, seed=3) == 2
     names = [f'{i:06d}.jpg' for i in range(4)]
-    assert sorted(path.name for path in parts.iterdir()) == names
+    assert sorted(path.name for path in parts.glob('*.jpg')) == names
     contents = [(parts / name).read_bytes() for name in names]
     assert contents == [(whole / name).read_bytes() for name in names]
     assert len({*contents}) == 4
     with Image.open(parts / names[0]) as image:
         assert image.size == (16, 16)
+
+
+def test_images_are_mixed_upright(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4] = 255
+    exif = Image.Exif()
+    # Held upside down.
+    exif[0x0112] = 3
+    for name in 'ab':
+        path = tmp_path / 'in' / f'{name}.png'
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path, exif=exif)
+    mix_images(tmp_path / 'in', tmp_path / 'out', 1, mixup, size=8)
+    with Image.open(tmp_path / 'out' / '000000.jpg') as image:
+        mixed = np.asarray(image)
+    assert mixed[0].max() < 50 and mixed[-1].min() > 200
+
+
+def test_a_folder_has_images_of_one_kind(tmp_path):
+    root, out = make_domains(tmp_path / 'data', per_class=1), tmp_path / 'out'
+    given = dict(mixer=cutmix, size=16, how=dict(how='diffusion', steps=25))
+    assert mix_images(root, out, 2, **given) == 2
+    for options, word in (
+        (dict(how=None), 'how'),
+        (dict(how=dict(how='diffusion', steps=9)), 'steps'),
+        (dict(size=8), 'size'),
+        (dict(seed=1), 'seed'),
+    ):
+        with pytest.raises(UserError, match=f'another .*{word}'):
+            mix_images(root, out, 3, **{**given, **options})
+    assert len([*out.glob('*.jpg')]) == 2
+    assert mix_images(root, out, 3, **given) == 1
+    (out / 'mixed_images.json').unlink()
+    with pytest.raises(UserError, match='another'):
+        mix_images(root, out, 4, **given)
 
 
 def test_wrong_input_is_named(tmp_path):
@@ -91,6 +126,8 @@ class Pipeline:
     @classmethod
     def from_pretrained(cls, path, local_files_only):
         assert local_files_only
+        if path.endswith('half'):
+            raise OSError('no file named config.json')
         return cls(path)
 
     def to(self, device):
@@ -117,5 +154,9 @@ def test_diffusion_interpolates_and_draws(tmp_path, monkeypatch):
     mix = diffusion_mixer(*folders)
     mixed = mix(plain(200), plain(100), 0.25, np.random.RandomState(0))
     assert (np.asarray(mixed) == 125).all()
+    (tmp_path / 'half').mkdir()
+    (tmp_path / 'half' / 'model_index.json').write_text('{}')
+    with pytest.raises(UserError, match='--decoder .*config.json'):
+        diffusion_mixer(folders[0], tmp_path / 'half')
     with pytest.raises(UserError, match='interpolates'):
         diffusion_mixer(folders[1], folders[1])

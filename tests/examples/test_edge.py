@@ -53,10 +53,21 @@ def test_one_file_needs_neither_torch_nor_this_package(tmp_path, images):
 def test_a_file_that_takes_no_pixels_is_refused(tmp_path, images):
     folder = colour_student(tmp_path / 'x')
     done = classify(folder / 'student.onnx', *images)
-    assert done.returncode == 1 and 'student.onnx' in done.stderr
+    assert done.returncode == 2 and 'student.onnx' in done.stderr
     (folder / 'student_uint8.onnx').unlink()
     done = classify(folder, *images)
-    assert done.returncode == 1 and 'student_uint8.onnx' in done.stderr
+    assert done.returncode == 2 and 'student_uint8.onnx' in done.stderr
+
+
+def test_classes_are_those_that_the_student_answers(tmp_path, images):
+    folder = colour_student(tmp_path / 'x', ['one', 'two'])
+    done = classify(folder, *images)
+    assert done.returncode == 2 and '3 classes' in done.stderr
+    assert 'Traceback' not in done.stderr
+    (folder / 'metadata.json').unlink()
+    done = classify(folder, *images)
+    assert done.returncode == 2 and 'metadata.json' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def npm(folder, *words):

@@ -123,10 +123,24 @@ def test_the_teacher_is_as_it_was_after_an_exception(kind, mode):
     assert not any(module.training for module in teacher.modules())
 
 
-@pytest.mark.parametrize('name', ['test_vit', 'test_efficientnet'])
+class Standardized(FrozenTeacher):
+    """Its convolution computes with another weight than it has."""
+
+    def __init__(self):
+        super().__init__(mean=(0, 0, 0), std=(1, 1, 1))
+        self.convolution = timm.layers.StdConv2d(3, 6, 1)
+        self.fc = nn.Linear(6, 6)
+        self.infer_dims((4, 4))
+
+    def encode(self, inputs, wants):
+        maps = self.convolution(inputs).relu()
+        return Outputs(self.fc(maps.mean((2, 3))))
+
+
+@pytest.mark.parametrize('name', ['test_vit', 'test_efficientnet', None])
 def test_merged_lora_equals_the_adapted_network(name):
     pytest.importorskip('peft')
-    teacher = TimmTeacher(name, input_size=32)
+    teacher = TimmTeacher(name, input_size=32) if name else Standardized()
     images = torch.randn(3, 3, 32, 32)
     plain = feature_of(teacher, images)
     with adapters(teacher, 'lora', example(), rank=2, alpha=3.0) as trained:

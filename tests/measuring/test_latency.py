@@ -58,6 +58,13 @@ def test_memory_is_that_of_the_first_number_of_threads(monkeypatch):
         assert each['runs'] == 20
 
 
+def test_p95_is_not_above_what_was_measured(monkeypatch):
+    spent = [1.0] * 9 + [10.0]
+    monkeypatch.setattr(latency_run, 'timed', lambda *_: (spent, 1.0))
+    found = measured(lambda count: None, 0.0, [1], 10, 1, 1)
+    assert 1 < found['times'][0]['p95_ms'] <= max(spent)
+
+
 def test_an_onnx_file_runs_without_torch(tmp_path):
     pytest.importorskip('onnxruntime')
     folder = colour_student(tmp_path / 'x')
@@ -106,9 +113,15 @@ def test_a_run_has_its_teacher_and_its_files_beside_it(
     export_onnx(model, run / 'export' / 'student.onnx', 32)
     for name in ONNX_FILES[1:]:
         shutil.copy(run / 'export' / ONNX_FILES[0], run / 'export' / name)
-    found = latency([run], runs=3, warmup=1, seconds=5)
+    # Named alone, one belongs to its run and the other to nobody.
+    alone = run / 'export' / ONNX_FILES[0]
+    strange = colour_student(tmp_path / 'x') / 'student.onnx'
+    found = latency([run, alone, strange], runs=3, warmup=1, seconds=5)
+    *listed, own, other = found['rows']
+    assert own['macs'] == listed[1]['macs']
+    assert other['macs'] is None and other['parameters'] is None
     assert found['left_out'] == []
-    rows = {row['network']: row for row in found['rows']}
+    rows = {row['network']: row for row in listed}
     assert list(rows) == [
         *('teacher', 'torch', 'student.onnx', 'student_int8.onnx')
     ]
@@ -124,7 +137,7 @@ def test_a_run_has_its_teacher_and_its_files_beside_it(
     assert rows['teacher']['parameters'] != parameters
     file = run / 'student.pth'
     assert rows['torch']['file_bytes'] == file.stat().st_size
-    by = {each['network']: each for each in bought(found['rows'])}
+    by = {each['network']: each for each in bought(listed)}
     assert list(by) == ['torch', 'student.onnx', 'student_int8.onnx']
     assert by['torch']['parameters'] == pytest.approx(
         rows['teacher']['parameters'] / parameters

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 import weakref
 from types import SimpleNamespace
 
@@ -14,9 +16,11 @@ from mmkd_custom.prediction import predict
 from mmkd_custom.prediction.files import ImageFile
 from mmkd_custom.prediction.run import answers
 from mmkd_custom.prediction.sheet import COUNT, Sheet
+from tests.cli import call_tool
 from tests.shipped_students import COLOURS, colour_student, picture
 
 pytest.importorskip('onnxruntime')
+BROKEN = ('empty.png', 'floats.tiff', 'text.png')
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def student(tmp_path):
 
 @pytest.fixture
 def images(tmp_path):
-    """Two of each colour in two folders, and three broken files."""
+    """Two of each colour in two folders, and four broken files."""
     folder = tmp_path / 'images'
     for colour in COLOURS:
         for part in 'xy':
@@ -37,6 +41,8 @@ def images(tmp_path):
     (folder / 'x' / 'noise.jpg').write_bytes(content[: len(content) // 2])
     (folder / 'y' / 'text.png').write_text('no image')
     (folder / 'y' / 'empty.png').touch()
+    # Pillow reads numbers that OpenCV makes no pixels of.
+    Image.new('F', (8, 8)).save(folder / 'y' / 'floats.tiff')
     return folder
 
 
@@ -46,12 +52,12 @@ def test_answers_are_written_in_order_and_broken_files_told(
     out = {name: tmp_path / f'a.{name}' for name in ('json', 'csv')}
     summary = predict(student, [images], batch_size=2, top=2, **out)
     assert summary.counts == dict.fromkeys(COLOURS, 2)
-    assert summary.broken == 3
+    assert summary.broken == 4
     names = [answer.file.place for answer in summary.skipped]
-    assert names == ['x/noise.jpg', 'y/empty.png', 'y/text.png']
+    assert names == ['x/noise.jpg', *(f'y/{n}' for n in BROKEN)]
     entries = json.loads(out['json'].read_text())
     paths = [entry['image'] for entry in entries]
-    assert paths == sorted(str(p) for p in images.rglob('*.*g'))
+    assert paths == sorted(str(p) for p in images.rglob('*.*'))
     for entry in entries:
         if 'error' in entry:
             assert set(entry) == {'image', 'error'} and entry['error']
@@ -67,6 +73,23 @@ def test_answers_are_written_in_order_and_broken_files_told(
     ]
     # Nothing but whole files.
     assert {p.name for p in tmp_path.glob('*.*')} == {'a.json', 'a.csv'}
+
+
+def test_a_name_that_is_no_text_loses_no_answer(student, tmp_path, capsys):
+    image = str(picture(tmp_path / 'red.png', 'red'))
+    odd = os.fsdecode(os.fsencode(str(tmp_path)) + b'/\xff.png')
+    try:
+        shutil.copyfile(image, odd)
+    except OSError as error:
+        pytest.skip(f'this file system has no such names ({error})')
+    out = {name: tmp_path / f'a.{name}' for name in ('json', 'csv', 'png')}
+    options = ['--json', out['json'], '--csv', out['csv'], '--out', out['png']]
+    assert call_tool('predict.py', student, image, odd, *options) == 0
+    assert '\\udcff.png: red' in capsys.readouterr().out
+    entries = json.loads(out['json'].read_text())
+    assert [entry['image'] for entry in entries] == [image, odd]
+    with open(out['csv'], newline='', encoding='utf-8') as file:
+        assert len([*csv.DictReader(file)]) == 2
 
 
 def test_no_image_at_all_can_be_read(student, tmp_path):
@@ -150,6 +173,25 @@ def test_a_sheet_is_spread_evenly_and_drawn(student, images, tmp_path):
     with Image.open(tmp_path / 'sheet.png') as picture_:
         # Six images: two rows of five.
         assert picture_.width > 2 * picture_.height
+
+
+def test_no_output_replaces_an_image_or_another(student, images, tmp_path):
+    image = images / 'x' / f'{COLOURS[0]}.png'
+    (tmp_path / 'link.png').symlink_to(image)
+    before = image.read_bytes()
+    both = dict(json=tmp_path / 'a', csv=tmp_path / 'x' / '..' / 'a')
+    (tmp_path / 'x').mkdir()
+    for named, options in (
+        ('--out', dict(out=image)),
+        ('--out', dict(out=tmp_path / 'link.png')),
+        ('--csv .* --json', both),
+        ('--copy-to', dict(copy_to=images / 'sorted')),
+    ):
+        with pytest.raises(UserError, match=named):
+            predict(student, [images], **options)
+    assert image.read_bytes() == before
+    # Beside an image that is named, nothing is read twice.
+    predict(student, [image], copy_to=images / 'sorted')
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ async function pixels(file) {
 }
 
 function show(classes, probabilities, milliseconds) {
+  if (classes.length !== probabilities.length) {
+    throw new Error(`metadata.json: expected ${probabilities.length} classes, got ${classes.length}`);
+  }
   const ranked = classes
     .map((name, index) => ({ name, share: probabilities[index] }))
     .sort((a, b) => b.share - a.share)
@@ -55,10 +58,16 @@ function show(classes, probabilities, milliseconds) {
   status(`${milliseconds.toFixed(0)} ms`);
 }
 
+// Of two images dropped in haste the last is answered.
+let drops = 0;
+
 async function classify({ classes, session }, file) {
+  drops += 1;
+  const mine = drops;
   element('answers').replaceChildren();
   try {
     const image = await pixels(file);
+    if (mine !== drops) return;
     URL.revokeObjectURL(element('preview').src);
     element('preview').src = URL.createObjectURL(file);
     element('preview').hidden = false;
@@ -66,9 +75,10 @@ async function classify({ classes, session }, file) {
     const start = performance.now();
     const feeds = { [session.inputNames[0]]: image };
     const { probabilities } = await session.run(feeds);
+    if (mine !== drops) return;
     show(classes, probabilities.data, performance.now() - start);
   } catch (error) {
-    status(`${file.name}: ${error.message}`);
+    if (mine === drops) status(`${file.name}: ${error.message}`);
   }
 }
 

@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence
 import torch
 import torch.nn as nn
 
+from ...errors import UserError
 from ...registry import MODELS
 from ..batch import Batch
 from ..outputs import FEATURE, LOGITS, Outputs, Shape
@@ -32,7 +33,7 @@ class LinearProbe(OwnedNetwork):
     def __init__(self, of: str = 'teacher', fitted: bool = False) -> None:
         super().__init__()
         self.of = (Source(of, None, FEATURE),)
-        self.fitted = fitted
+        self.fitted = self._unsure = fitted
         if fitted:
             self.ahead = self.of
 
@@ -41,6 +42,9 @@ class LinearProbe(OwnedNetwork):
         width = distiller.shape_of(self.of[0]).width
         self.fc = nn.Linear(width, distiller.student_view.num_classes)
         self.fc.requires_grad_(not self.fitted)
+        if self.fitted:
+            # In the checkpoints: a resumed run is not fitted anew.
+            self.register_buffer('filled', torch.tensor(False))
         self.shapes = {LOGITS: Shape((self.fc.out_features,))}
 
     @torch.no_grad()
@@ -53,9 +57,22 @@ class LinearProbe(OwnedNetwork):
         """
         self.fc.weight.copy_(weight)
         self.fc.bias.copy_(bias)
+        self.filled.fill_(True)
 
     def ask(
         self, batch: Batch, wants: Sequence[str], view: Optional[str] = None
     ) -> Outputs:
-        """Classifies what the other network has said; logits (N, C)."""
+        """Classifies what the other network has said; logits (N, C).
+
+        Raises:
+            UserError: If it is fitted ahead and has not been.
+        """
+        # Looked at until it holds, lest every step wait for the device.
+        self._unsure = self._unsure and not self.filled
+        if self._unsure:
+            raise UserError(
+                f'{type(self).__name__}: expected its weights before the '
+                "first step; add dict(type='mmkd_custom.FitProbeHook') to "
+                'custom_hooks.'
+            )
         return Outputs(logits=self.fc(batch.get(self.of[0]).detach()))

@@ -192,6 +192,31 @@ def test_wrong_files_of_soft_labels_are_named(tmp_path, kind):
         build(dict(labels=SoftLabels(file)), {})
 
 
+def test_a_probe_without_the_hook_that_fits_it_is_refused():
+    def with_probe():
+        return build(
+            dict(probe=dict(type='LinearProbe', fitted=True)),
+            dict(
+                kd=dict(
+                    loss=dict(type='KLDivergence', temperature=1.0),
+                    on=('student.logits', 'probe.logits'),
+                )
+            ),
+            teacher_config(),
+        )
+
+    model = with_probe()
+    with pytest.raises(UserError, match='FitProbeHook'):
+        model.loss(**data_of(model))
+    probe = model.networks['probe']
+    probe.fill(probe.fc.weight, probe.fc.bias)
+    assert torch.isfinite(model.loss(**data_of(model))['loss_kd'])
+    # Resumed, it is filled.
+    resumed = with_probe()
+    resumed.load_state_dict(model.state_dict())
+    assert torch.isfinite(resumed.loss(**data_of(resumed))['loss_kd'])
+
+
 def test_a_probe_of_an_averaged_student():
     probe = dict(type='LinearProbe', of='ema')
     model = build(
