@@ -4,16 +4,12 @@ Adaptation in place of the probe: `tools/adapt_teacher.py --mode full` with
 this config writes the file.
 """
 
-_base_ = './probed.py'
+_base_ = './norm_layers.py'
 
 model = dict(
     teacher=dict(
         teacher=dict(
-            _delete_=True,
-            type='AdaptedTeacher',
-            teacher=_base_.teacher,
             adaptation=f'{_base_.heads}/full_{_base_.whose}.safetensors',
-            num_classes='auto',
         )
     )
 )

@@ -34,6 +34,9 @@ from .plain import own_parts, plain_config, text_of
 from .run import Run, read_run
 from .wanted import Wanted
 
+#: Where an export of a run lies in its folder, unless another is named.
+EXPORT = 'export'
+
 
 def export_folder(
     work_dir: Union[str, Path],
@@ -66,7 +69,7 @@ def export_folder(
     """
     wanted = wanted or Wanted()
     wanted.check()
-    out = Path(out or Path(work_dir) / 'export')
+    out = Path(out or Path(work_dir) / EXPORT)
     check_place(out, Path(work_dir))
     run = read_run(work_dir, checkpoint, wanted)
     front = _front(run) if wanted.fold else None

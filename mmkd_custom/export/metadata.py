@@ -71,12 +71,25 @@ def metadata_of(run: Run, needs: Sequence[str]) -> Dict[str, Any]:
 
 
 def read_metadata(folder: Path) -> Dict[str, Any]:
-    """Returns what an export says of its folder; empty where there is none."""
-    try:
-        found = json.loads((folder / METADATA).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    """Reads what an export says of its folder; empty where it says nothing.
+
+    Raises:
+        UserError: If it is damaged.
+    """
+    path = folder / METADATA
+    if not path.is_file():
         return {}
-    return found if isinstance(found, dict) else {}
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise UserError(
+            f'{path}: expected JSON, got a damaged file ({error}).'
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f'{path}: expected a dict, got {type(content).__name__}.'
+        )
+    return content
 
 
 def file_facts(path: Path) -> Dict[str, Any]:

@@ -95,7 +95,11 @@ def put_in(out: Path) -> Iterator[Path]:
 
 def _written(out: Path) -> Set[str]:
     """Names what an older export wrote there."""
-    about = read_metadata(out)
+    try:
+        about = read_metadata(out)
+    except (OSError, UserError):
+        # Of somebody else.
+        return set()
     source, files = about.get('source'), about.get('files')
     if not isinstance(source, dict) or source.get('package') != SCOPE:
         return set()

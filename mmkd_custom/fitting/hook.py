@@ -105,7 +105,7 @@ class PropagateLabelsHook(Hook):
         for term, weight in tell_kappa(model, name, network.kappa).items():
             runner.logger.info(
                 f'Term {term}: kappa of the probe of {name} on held-out '
-                f'labelled images {known}, {weight.kappa} is wanted: weight '
+                f'labelled images {known}, expected {weight.kappa}: weight '
                 f'{weight(0.0)}'
             )
 

@@ -15,7 +15,9 @@ import torch
 
 from ..errors import UserError
 from ..evaluation.results import read_results, versions
-from ..prediction.students import EXPORT, METADATA_FILE, read_metadata
+from ..export.files import INT8, ONNX
+from ..export.folder import EXPORT
+from ..export.metadata import METADATA, read_metadata
 from ..utils.files import STUDENT_FILE
 from ..utils.progress import progress
 from . import latency_run
@@ -23,7 +25,7 @@ from . import latency_run
 #: Rows of a run; an export does not have its teacher.
 TORCH = ('teacher', 'torch')
 #: Rows after these.
-ONNX_FILES = ('student.onnx', 'student_int8.onnx')
+ONNX_FILES = (ONNX, INT8)
 
 
 def latency(
@@ -139,7 +141,7 @@ def _onnx_row(student: Path, path: Path) -> Tuple[dict, dict]:
 
 
 def _is_export(folder: Path) -> bool:
-    return (folder / METADATA_FILE).is_file()
+    return (folder / METADATA).is_file()
 
 
 def _metrics(folder: Path, file: Optional[Path] = None) -> Dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Union
 
@@ -19,13 +18,12 @@ from ..datasets.wrappers import pipeline_of
 from ..engine.config_data import config_scope
 from ..errors import UserError
 from ..export.checkpoint import RunStudent, load_student
-from ..export.onnx import onnx_runtime
+from ..export.files import ONNX
+from ..export.folder import EXPORT
+from ..export.metadata import METADATA, read_metadata
+from ..export.onnx import onnx_runtime, open_session
+from ..export.plain import test_dataset
 from ..utils.files import STUDENT_FILE
-
-ONNX_FILE = 'student.onnx'
-#: Where an export of a run lies in its folder.
-EXPORT = 'export'
-METADATA_FILE = 'metadata.json'
 
 
 class Prepare:
@@ -39,8 +37,7 @@ class Prepare:
     """
 
     def __init__(self, config: Config) -> None:
-        loader = config.get('test_dataloader') or config.get('val_dataloader')
-        pipeline = pipeline_of((loader or {}).get('dataset') or {})
+        pipeline = pipeline_of(test_dataset(config))
         if not pipeline:
             raise UserError(
                 f'{config.filename}: expected test_dataloader.dataset.'
@@ -114,16 +111,14 @@ class OnnxFile:
     """
 
     def __init__(self, path: Path) -> None:
-        runtime = onnx_runtime()
+        onnx_runtime()
         if not path.is_file():
             raise UserError(
                 f'{path}: expected an ONNX file, got none; '
                 'tools/export_student.py --onnx writes it.'
             )
         try:
-            self.session = runtime.InferenceSession(
-                str(path), providers=['CPUExecutionProvider']
-            )
+            self.session = open_session(path)
         # ONNX Runtime has a class for each of its complaints.
         except Exception as error:
             raise UserError(
@@ -201,7 +196,7 @@ class Student:
         path = Path(where).expanduser()
         if path.suffix != '.onnx' and onnx:
             places = (path, path / EXPORT)
-            files = [place / ONNX_FILE for place in places]
+            files = [place / ONNX for place in places]
             path = next(filter(Path.is_file, files), files[0])
         named = path.suffix == '.onnx'
         self.folder = path.parent if named else path
@@ -232,7 +227,7 @@ class Student:
         if count != len(self.classes):
             raise UserError(
                 f'{self.folder}: expected a student of {len(self.classes)} '
-                f'classes, as its {METADATA_FILE} or checkpoint names them, '
+                f'classes, as its {METADATA} or checkpoint names them, '
                 f'got {count} outputs.'
             )
         return scores
@@ -242,28 +237,6 @@ def load_run(folder: Path) -> RunStudent:
     """Loads what ships of a folder: ``student.pth``, if it is there."""
     own = folder / STUDENT_FILE
     return load_student(folder, own if own.is_file() else None)
-
-
-def read_metadata(folder: Path) -> dict:
-    """Reads what an export says of itself; empty where it says nothing.
-
-    Raises:
-        UserError: If it is damaged.
-    """
-    path = folder / METADATA_FILE
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise UserError(
-            f'{path}: expected JSON, got a damaged file ({error}).'
-        ) from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f'{path}: expected a dict, got {type(content).__name__}.'
-        )
-    return content
 
 
 def class_names(metadata: dict, meta: dict) -> Optional[List[str]]:
